@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* The figures to reach, and the names of the groups. */
+#include "harness.h"
+
+static const struct {
+	const char *title, *work;
+} groups[BENCH_GROUPS] = {
+	[BENCH_LATENCY] = { "64 B one way, spinning, two cores",
+		"half a round trip; percentiles of single trips" },
+	[BENCH_THROUGHPUT_64] = { "64 B, one sender, one receiver",
+		"spinning unless it says sleeping" },
+	[BENCH_THROUGHPUT_4K] = { "4 KiB, one sender, one receiver",
+		"copied in and copied out" },
+	[BENCH_THROUGHPUT_1M] = { "1 MiB, one sender, one receiver",
+		"copied in and copied out" },
+	[BENCH_TAKE] = { "zero copy",
+		"one process: the take alone; handoffs: two cores" },
+	[BENCH_PAIR] = { "64 B sent and received in one process",
+		"one pair, nobody else there" },
+	[BENCH_BLOCK_TWO] = { "blocking, two cores, both asleep",
+		"half a round trip, each side waits 200 us before it answers" },
+	[BENCH_BLOCK_ONE] = { "blocking, both on one core",
+		"half a round trip" },
+	[BENCH_MANY] = { "4 senders, 4 receivers, two cores, 64 B",
+		"sleeping; the gap is the longest from send to receipt" },
+	[BENCH_DEPTH] = { "one receive from a queue of a given depth",
+		"one process; a message of the same kind is then sent again" },
+	[BENCH_IDLE] = { "a receiver that waits and gets nothing",
+		"CPU time, per cent of a core" },
+};
+
+const char *bench_group_title(enum bench_group group)
+{
+	return groups[group].title;
+}
+
+const char *bench_group_work(enum bench_group group)
+{
+	return groups[group].work;
+}
+
+#define LATENCY_AIM 1.25
+#define ORDERED_AIM 2.0
+#define RATE_AIM 0.65
+#define BACKLOG_AIM 1.5
+#define SLEEPING_AIM 0.9
+#define BANDWIDTH_AIM 0.8
+#define TAKE_AIM 1.5
+#define PAIR_AIM 15.0
+#define BLOCK_AIM 1.1
+#define AWAKE_NS_AIM 80.0
+#define MANY_AIM 5.0
+#define GAP_MS_AIM 1000.0
+#define DEPTH_AIM 3.0
+#define ROBUST_AIM 1.1
+#define IDLE_PERCENT_AIM 0.1
+
+#define MOST(what, row, base, compare, limit, unit) \
+	{ what, row, { base, NULL }, compare, false, limit, unit }
+#define LEAST(what, row, base, compare, limit, unit) \
+	{ what, row, { base, NULL }, compare, true, limit, unit }
+
+const struct bench_aim bench_aims[] = {
+	MOST("64 B one way, FIFO", "latency/stoa-fifo", NULL,
+	     BENCH_TIMES_LINE, LATENCY_AIM, "x line"),
+	MOST("64 B one way, by priority", "latency/stoa-priority",
+	     NULL, BENCH_TIMES_LINE, ORDERED_AIM, "x line"),
+	MOST("64 B one way, by type, depth 10", "latency/stoa-type", NULL,
+	     BENCH_TIMES_LINE, ORDERED_AIM, "x line"),
+	LEAST("64 B 1 to 1, one message a call", "rate64/stoa-fifo",
+	      "rate64/ring", BENCH_TIMES, RATE_AIM, "x ring"),
+	LEAST("64 B 1 to 1, batches of 32", "rate64/stoa-batch",
+	      "rate64/ring", BENCH_TIMES, BACKLOG_AIM, "x ring"),
+	LEAST("64 B 1 to 1, backlog drained", "rate64/stoa-backlog",
+	      "rate64/ring", BENCH_TIMES, BACKLOG_AIM, "x ring"),
+	LEAST("64 B 1 to 1, who waits may sleep", "rate64/stoa-sleeping",
+	      "rate64/stoa-fifo", BENCH_TIMES, SLEEPING_AIM, "x spinning"),
+	LEAST("4 KiB 1 to 1", "rate4k/stoa", "rate4k/ring", BENCH_TIMES,
+	      BANDWIDTH_AIM, "x ring"),
+	LEAST("1 MiB 1 to 1", "rate1m/stoa", "rate1m/ring", BENCH_TIMES,
+	      BANDWIDTH_AIM, "x ring"),
+	MOST("zero-copy take of 1 MiB", "take/stoa-1m", "take/stoa-64",
+	     BENCH_TIMES, TAKE_AIM, "x 64 B"),
+	{ "send and receive in one process", "pair/stoa",
+	  { "pair/mq", "pair/msg" }, BENCH_FASTER, true, PAIR_AIM,
+	  "x faster" },
+	MOST("blocking, both asleep, two cores", "block2/stoa",
+	     "block2/futex", BENCH_TIMES, BLOCK_AIM, "x futex"),
+	MOST("blocking, both on one core", "block1/stoa", "block1/futex",
+	     BENCH_TIMES, BLOCK_AIM, "x futex"),
+	MOST("default waiting, the peer active", "latency/stoa-waiting",
+	     NULL, BENCH_ABSOLUTE, AWAKE_NS_AIM, "ns"),
+	{ "4 senders, 4 receivers", "many/stoa", { "many/mq", "many/msg" },
+	  BENCH_TIMES, true, MANY_AIM, "x kernel" },
+	MOST("4 senders, 4 receivers: longest gap", "many/stoa", NULL,
+	     BENCH_GAP, GAP_MS_AIM, "ms"),
+	MOST("receive by priority, depth 100,000", "depth/priority-100000",
+	     "depth/priority-10", BENCH_TIMES, DEPTH_AIM, "x depth 10"),
+	MOST("receive by exact type, depth 100,000", "depth/exactly-100000",
+	     "depth/exactly-10", BENCH_TIMES, DEPTH_AIM, "x depth 10"),
+	MOST("receive by lowest type, depth 100,000", "depth/lowest-100000",
+	     "depth/lowest-10", BENCH_TIMES, DEPTH_AIM, "x depth 10"),
+	MOST("robustness: 64 B one way", "latency/stoa-fifo",
+	     "latency/stoa-constant", BENCH_TIMES, ROBUST_AIM,
+	     "x constant tokens"),
+	LEAST("robustness: 64 B 1 to 1", "rate64/stoa-fifo",
+	      "rate64/stoa-constant", BENCH_TIMES, 1 / ROBUST_AIM,
+	      "x constant tokens"),
+	MOST("robustness: in one process", "pair/stoa",
+	     "pair/stoa-constant", BENCH_TIMES, ROBUST_AIM,
+	     "x constant tokens"),
+	MOST("CPU of a blocked receiver, 10 s", "idle/stoa", NULL,
+	     BENCH_ABSOLUTE, IDLE_PERCENT_AIM, "% of a core"),
+};
+
+const size_t bench_aims_count = sizeof(bench_aims) / sizeof(bench_aims[0]);

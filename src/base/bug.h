@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base/bug.h: seeded bugs. A build with -DSTOA_SEEDED_BUG=n is wrong in one
+ * known way, and tests/crash must notice. Zero, the default, is stoa.
+ *
+ *  1  send commits before the payload is copied
+ *  2  receive frees the message before it is copied out
+ *  3  take by a plain receive of a large message frees it at once
+ *  4  a dead sender's claim is never repaired
+ *  5  a dead taker's message is dropped instead of given back
+ *  6  a dead taker's message comes back without its delivery count raised
+ *  7  the returned hint is raised only after the message came back
+ *  8  burial frees the seat before the messages are given back
+ *  9  a send that skips a held cell does not publish the mark
+ * 10  pieces of a payload count as free while the message is being written
+ * 11  the dead owner's selection lock is taken over without rebuilding
+ * 12  a message taken under the selection lock stays in the index
+ * 13  objects are published before their header is complete
+ * 14  cancel leaves the cell reserved
+ * 15  a returned message goes to the end of the queue
+ * 16  life is judged by the slot alone, without its generation
+ */
+#ifndef STOA_BASE_BUG_H
+#define STOA_BASE_BUG_H
+
+#ifndef STOA_SEEDED_BUG
+#define STOA_SEEDED_BUG 0
+#endif
+
+#define STOA_BUG(n) (STOA_SEEDED_BUG == (n))
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* base/cpu.h: what one instruction does and C has no word for. */
+#ifndef STOA_BASE_CPU_H
+#define STOA_BASE_CPU_H
+
+#define STOA_CACHE_LINE 64
+
+#define stoa_likely(x) __builtin_expect(!!(x), 1)
+#define stoa_unlikely(x) __builtin_expect(!!(x), 0)
+
+#if defined(__x86_64__)
+static inline void stoa_cpu_pause(void)
+{
+	__builtin_ia32_pause();
+}
+#elif defined(__aarch64__)
+static inline void stoa_cpu_pause(void)
+{
+	__asm__ volatile("isb" ::: "memory");
+}
+#else
+static inline void stoa_cpu_pause(void)
+{
+	__asm__ volatile("" ::: "memory");
+}
+#endif
+
+/* Fetches a cache line with the intent to write it. */
+static inline void stoa_cpu_prefetch_write(const void *address)
+{
+	__builtin_prefetch(address, 1, 3);
+}
+
+static inline void stoa_cpu_prefetch(const void *address)
+{
+	__builtin_prefetch(address, 0, 3);
+}
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base/futex.h: sleeping on a shared 32-bit word, and waking sleepers.
+ */
+#ifndef STOA_BASE_FUTEX_H
+#define STOA_BASE_FUTEX_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define STOA_FUTEX_ALL INT32_MAX
+
+/* Sleeps while *word is `value`, at most `timeout_ns`. 0: woken. -EAGAIN: the
+ * word had another value. -ETIMEDOUT, -EINTR. */
+int stoa_futex_wait(_Atomic uint32_t *word, uint32_t value,
+                    int64_t timeout_ns);
+
+/* Wakes up to `count` sleepers; returns how many there were. */
+int stoa_futex_wake(_Atomic uint32_t *word, int count);
+
+struct stoa_futex_wait {
+	_Atomic uint32_t *word;
+	uint32_t value;
+};
+
+/* Sleeps until one of up to 64 words is woken or differs from its value.
+ * 0: go and look. -ETIMEDOUT, -EINTR. */
+int stoa_futex_wait_any(const struct stoa_futex_wait *waits, size_t count,
+                        int64_t timeout_ns);
+
+#endif

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* base/system.c: the one door to the kernel. */
+#include <base/system.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifdef STOA_TESTING
+long (*stoa_system_hook)(long, const long[6], int *);
+
+static long injected(long number, const long argument[6], int *ret_handled)
+{
+	return stoa_system_hook ?
+	               stoa_system_hook(number, argument, ret_handled) :
+	               0;
+}
+#else
+static long injected(long number, const long argument[6], int *ret_handled)
+{
+	(void)number, (void)argument, (void)ret_handled;
+	return 0;
+}
+#endif
+
+long stoa_system_call(long number, long a, long b, long c, long d, long e,
+                      long f)
+{
+	const long argument[6] = { a, b, c, d, e, f };
+	int handled = 0;
+	long result = injected(number, argument, &handled);
+
+	if (handled)
+		return result;
+
+	int kept = errno;
+	result = syscall(number, a, b, c, d, e, f);
+	if (result < 0) {
+		result = -errno;
+		errno = kept;
+	}
+	return result;
+}
+
+int stoa_sys_openat(int directory, const char *path, int flags, mode_t mode)
+{
+	return (int)stoa_system_call(SYS_openat, directory, (long)path,
+	                             flags | O_CLOEXEC, (long)mode, 0, 0);
+}
+
+int stoa_sys_close(int fd)
+{
+	return (int)stoa_system_call(SYS_close, fd, 0, 0, 0, 0, 0);
+}
+
+/* The kernel's struct stat is libc's on 64-bit machines, the only ones here. */
+int stoa_sys_fstat(int fd, struct stat *ret_stat)
+{
+	return (int)stoa_system_call(SYS_fstat, fd, (long)ret_stat, 0, 0, 0, 0);
+}
+
+int stoa_sys_fstatat(int directory, const char *path, struct stat *ret_stat,
+                     int flags)
+{
+	return (int)stoa_system_call(SYS_newfstatat, directory, (long)path,
+	                             (long)ret_stat, flags, 0, 0);
+}
+
+int stoa_sys_fallocate(int fd, off_t offset, off_t length)
+{
+	long result;
+
+	do
+		result = stoa_system_call(SYS_fallocate, fd, 0, offset, length,
+		                          0, 0);
+	while (result == -EINTR);
+	return (int)result;
+}
+
+int stoa_sys_fchmod(int fd, mode_t mode)
+{
+	return (int)stoa_system_call(SYS_fchmod, fd, (long)mode, 0, 0, 0, 0);
+}
+
+int stoa_sys_publish(int fd, int directory, const char *path)
+{
+	char from[sizeof "/proc/self/fd/" + 12];
+
+	snprintf(from, sizeof from, "/proc/self/fd/%d", fd);
+	return (int)stoa_system_call(SYS_linkat, AT_FDCWD, (long)from,
+	                             directory, (long)path, AT_SYMLINK_FOLLOW,
+	                             0);
+}
+
+int stoa_sys_unlinkat(int directory, const char *path)
+{
+	return (int)stoa_system_call(SYS_unlinkat, directory, (long)path, 0, 0,
+	                             0, 0);
+}
+
+ssize_t stoa_sys_pread(int fd, void *buffer, size_t bytes, off_t offset)
+{
+	return stoa_system_call(SYS_pread64, fd, (long)buffer, (long)bytes,
+	                        offset, 0, 0);
+}
+
+ssize_t stoa_sys_pwrite(int fd, const void *buffer, size_t bytes, off_t offset)
+{
+	return stoa_system_call(SYS_pwrite64, fd, (long)buffer, (long)bytes,
+	                        offset, 0, 0);
+}
+
+ssize_t stoa_sys_read(int fd, void *buffer, size_t bytes)
+{
+	return stoa_system_call(SYS_read, fd, (long)buffer, (long)bytes, 0, 0,
+	                        0);
+}
+
+ssize_t stoa_sys_write(int fd, const void *buffer, size_t bytes)
+{
+	return stoa_system_call(SYS_write, fd, (long)buffer, (long)bytes, 0, 0,
+	                        0);
+}
+
+int stoa_sys_mmap(void *address, size_t bytes, int protection, int flags,
+                  int fd, off_t offset, void **ret_address)
+{
+	long result = stoa_system_call(SYS_mmap, (long)address, (long)bytes,
+	                               protection, flags, fd, offset);
+
+	if (result < 0 && result > -4096)
+		return (int)result;
+	*ret_address = (void *)result;
+	return 0;
+}
+
+int stoa_sys_munmap(void *address, size_t bytes)
+{
+	return (int)stoa_system_call(SYS_munmap, (long)address, (long)bytes, 0,
+	                             0, 0, 0);
+}
+
+int stoa_sys_getpid(void)
+{
+	return (int)stoa_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+int stoa_sys_getuid(void)
+{
+	return (int)stoa_system_call(SYS_geteuid, 0, 0, 0, 0, 0, 0);
+}
+
+int stoa_sys_lock_byte(int fd, off_t offset, int type)
+{
+	struct flock lock = { .l_type = (short)type, .l_whence = SEEK_SET,
+		              .l_start = offset, .l_len = 1 };
+
+	return (int)stoa_system_call(SYS_fcntl, fd, F_OFD_SETLK, (long)&lock, 0,
+	                             0, 0);
+}
+
+int stoa_sys_byte_locked(int fd, off_t offset)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET,
+		              .l_start = offset, .l_len = 1 };
+	long result = stoa_system_call(SYS_fcntl, fd, F_OFD_GETLK, (long)&lock,
+	                               0, 0, 0);
+
+	return result < 0 ? (int)result : lock.l_type != F_UNLCK;
+}
+
+int64_t stoa_sys_clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base/system.h: the one door to the kernel. Every system call of the library
+ * goes through stoa_system_call(), so that tests can make the n-th one fail.
+ * Results are those of the kernel: 0 or more, or -errno. errno is kept.
+ */
+#ifndef STOA_BASE_SYSTEM_H
+#define STOA_BASE_SYSTEM_H
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <time.h>
+
+#ifdef STOA_TESTING
+/* If it sets *ret_handled, its result stands for the kernel's. */
+extern long (*stoa_system_hook)(long number, const long argument[6],
+                                int *ret_handled);
+#endif
+
+long stoa_system_call(long number, long a, long b, long c, long d, long e,
+                      long f);
+
+int stoa_sys_openat(int directory, const char *path, int flags, mode_t mode);
+int stoa_sys_close(int fd);
+int stoa_sys_fstat(int fd, struct stat *ret_stat);
+int stoa_sys_fstatat(int directory, const char *path, struct stat *ret_stat,
+                     int flags);
+int stoa_sys_fallocate(int fd, off_t offset, off_t length);
+int stoa_sys_fchmod(int fd, mode_t mode);
+/* Gives the unnamed file `fd` the name `path`; -EEXIST if that is taken. */
+int stoa_sys_publish(int fd, int directory, const char *path);
+int stoa_sys_unlinkat(int directory, const char *path);
+ssize_t stoa_sys_pread(int fd, void *buffer, size_t bytes, off_t offset);
+ssize_t stoa_sys_pwrite(int fd, const void *buffer, size_t bytes,
+                        off_t offset);
+ssize_t stoa_sys_read(int fd, void *buffer, size_t bytes);
+ssize_t stoa_sys_write(int fd, const void *buffer, size_t bytes);
+/* MAP_FAILED never comes back: 0 and *ret_address, or -errno. */
+int stoa_sys_mmap(void *address, size_t bytes, int protection, int flags,
+                  int fd, off_t offset, void **ret_address);
+int stoa_sys_munmap(void *address, size_t bytes);
+int stoa_sys_getpid(void);
+int stoa_sys_getuid(void);
+
+/* Open-file-description lock on one byte. `type` is F_WRLCK or F_UNLCK. */
+int stoa_sys_lock_byte(int fd, off_t offset, int type);
+/* 1: somebody else's description holds a lock on the byte; 0: nobody. */
+int stoa_sys_byte_locked(int fd, off_t offset);
+
+int64_t stoa_sys_clock_ns(clockid_t clock);
+
+#endif

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+/* data/queue_inspect.c: looking at a queue, purging it, and notification. */
+#include <base/error.h>
+#include <base/system.h>
+#include <data/queue_internal.h>
+
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#define PEEK_TRIES 1000
+
+/* ---- Statistics --------------------------------------------------------------- */
+
+static void add_seat(struct stoa_queue *queue, uint32_t index,
+                     struct stoa_queue_stat *stat)
+{
+	struct stoa_seat *seat = stoa_object_seat(&queue->object, index);
+
+	if (!seat)
+		return;
+	int64_t in_ns = atomic_load(&seat->last_in_ns);
+	int64_t out_ns = atomic_load(&seat->last_out_ns);
+	stat->messages_in += atomic_load(&seat->messages_in);
+	stat->bytes_in += atomic_load(&seat->bytes_in);
+	stat->messages_out += atomic_load(&seat->messages_out);
+	stat->bytes_out += atomic_load(&seat->bytes_out);
+	if (in_ns > stat->last_send_ns) {
+		stat->last_send_ns = in_ns;
+		stat->last_sender_pid = atomic_load(&seat->pid);
+	}
+	if (out_ns > stat->last_receive_ns) {
+		stat->last_receive_ns = out_ns;
+		stat->last_receiver_pid = atomic_load(&seat->pid);
+	}
+	uint64_t owner = atomic_load(&seat->owner);
+	if (owner >> 16 == 0 ||
+	    !stoa_life_alive(&queue->object.space->life, owner >> 16))
+		return;
+	stat->users++;
+	stat->receivers_waiting += atomic_load(&seat->readers_waiting);
+	stat->senders_waiting += atomic_load(&seat->writers_waiting);
+}
+
+static void add_cell(struct queue_cell *cell, struct stoa_queue_stat *stat)
+{
+	switch (QUEUE_WORD_PHASE(atomic_load_explicit(&cell->word,
+	                                              memory_order_acquire))) {
+	case QUEUE_READY:
+	case QUEUE_RETURNED:
+	case QUEUE_RETURNING:
+		stat->messages++;
+		stat->bytes += cell_get(cell, bytes);
+		break;
+	case QUEUE_TAKEN:
+		stat->taken++;
+		break;
+	case QUEUE_RESERVED:
+	case QUEUE_WRITING:
+		stat->reserved++;
+		break;
+	default:
+		break;
+	}
+}
+
+int stoa_queue_stat(struct stoa_queue *queue, struct stoa_queue_stat *ret_stat)
+{
+	const struct stoa_object_header *header = &queue->object.copy;
+	struct stoa_queue_stat stat = {
+		.size = sizeof stat,
+		.order = queue->order,
+		.capacity = queue->capacity,
+		.max_message_bytes = queue->max_message,
+		.total_bytes = (uint64_t)queue->blocks * QUEUE_BLOCK_BYTES,
+		.created_ns = header->created_ns,
+		.creator_pid = header->creator_pid,
+		.generation = header->generation,
+	};
+	int result = stoa_object_enter(&queue->object);
+
+	if (ret_stat->size != sizeof stat)
+		return stoa_fail(-EINVAL, "stat of queue %s: size must be "
+		                          "sizeof(struct stoa_queue_stat)",
+		                 queue->object.name);
+	if (result == 0)
+		result = stoa_object_health(&queue->object);
+	if (result < 0)
+		return result;
+	for (uint32_t i = 0; i < queue->capacity; i++)
+		add_cell(&queue->cells[i], &stat);
+	uint32_t seats = stoa_object_seats(&queue->object);
+	for (uint32_t i = 0; i < seats; i++)
+		add_seat(queue, i, &stat);
+	stat.high_water = atomic_load(&queue->control->high_water);
+	if (stat.high_water < stat.messages)
+		stat.high_water = stat.messages;
+	stat.returned = atomic_load(&queue->control->returned_total);
+	*ret_stat = stat;
+	return 0;
+}
+
+/* ---- Peeking -------------------------------------------------------------------- */
+
+struct peeked {
+	uint64_t key;
+	struct queue_found found;
+};
+
+static int by_order(const void *a, const void *b)
+{
+	const struct peeked *left = a, *right = b;
+
+	if (left->key != right->key)
+		return left->key < right->key ? -1 : 1;
+	return (left->found.position > right->found.position) -
+	       (left->found.position < right->found.position);
+}
+
+/* What sorts before position: nothing, unless the order is by key. */
+static uint64_t sort_key(struct stoa_queue *queue,
+                         const struct stoa_selector *selector,
+                         struct queue_cell *cell)
+{
+	if (queue->order == STOA_PRIORITY)
+		return queue_key(queue, 0, cell_get(cell, priority));
+	if (selector && selector->selection == STOA_LOWEST)
+		return (uint64_t)cell_get(cell, type);
+	return 0;
+}
+
+static uint64_t collect(struct stoa_queue *queue,
+                        const struct stoa_selector *selector,
+                        struct peeked *peeked)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < queue->capacity; i++) {
+		struct queue_cell *cell = &queue->cells[i];
+		uint64_t word = atomic_load_explicit(&cell->word,
+		                                     memory_order_acquire);
+		enum queue_phase phase = QUEUE_WORD_PHASE(word);
+
+		if ((phase != QUEUE_READY && phase != QUEUE_RETURNED) ||
+		    !queue_matches(selector, cell_get(cell, type)))
+			continue;
+		peeked[count++] = (struct peeked){
+			sort_key(queue, selector, cell),
+			{ queue_position(cell_get(cell, lap), i), word, cell,
+			  0 }
+		};
+	}
+	qsort(peeked, count, sizeof *peeked, by_order);
+	return count;
+}
+
+/* Copies, then looks whether the message was there all the while. */
+static int copy_out(struct stoa_queue *queue, const struct queue_found *found,
+                    void *buffer, size_t buffer_bytes,
+                    struct stoa_message *message)
+{
+	struct queue_cell *cell = found->cell;
+	uint32_t payload = cell_get(cell, payload);
+
+	queue_describe(queue, found, message);
+	char *data = payload ? queue_arena_at(queue, payload, message->bytes) :
+	                       (char *)cell->inline_payload;
+	int sound = data && (payload || message->bytes <= STOA_QUEUE_INLINE);
+	if (sound)
+		memcpy(buffer, data,
+		       message->bytes < buffer_bytes ? message->bytes :
+		                                       buffer_bytes);
+	atomic_thread_fence(memory_order_acquire);
+	if (atomic_load_explicit(&cell->word, memory_order_relaxed) !=
+	    found->word)
+		return -EAGAIN;
+	if (!sound)
+		return stoa_object_damaged(&queue->object,
+		                           "a message's size or place can't be "
+		                           "true");
+	message->data = buffer;
+	message->word = 0;
+	return 0;
+}
+
+ssize_t stoa_queue_peek(struct stoa_queue *queue,
+                        const struct stoa_selector *selector, uint64_t n,
+                        void *buffer, size_t buffer_bytes,
+                        struct stoa_message *ret_message)
+{
+	struct stoa_message message = { 0 };
+	int result = stoa_object_enter(&queue->object);
+
+	if (result == 0)
+		result = stoa_object_health(&queue->object);
+	if (result == 0)
+		result = queue_check_selector(queue, selector);
+	if (result < 0)
+		return result;
+	if (!(queue->object.flags & STOA_READ))
+		return -EBADF;
+	struct peeked *peeked = malloc(queue->capacity * sizeof *peeked);
+	if (!peeked)
+		return -ENOMEM;
+	for (int tries = 0; tries < PEEK_TRIES; tries++) {
+		uint64_t count = collect(queue, selector, peeked);
+
+		result = n < count ? copy_out(queue, &peeked[n].found, buffer,
+		                              buffer_bytes, &message) :
+		                     -ENOMSG;
+		if (result != -EAGAIN)
+			break;
+	}
+	free(peeked);
+	if (result < 0)
+		return result;
+	if (ret_message)
+		*ret_message = message;
+	return (ssize_t)message.bytes;
+}
+
+/* ---- Purging ---------------------------------------------------------------------- */
+
+int stoa_queue_purge(struct stoa_queue *queue)
+{
+	int result = stoa_object_enter(&queue->object);
+	int purged = 0;
+
+	if (result == 0)
+		result = stoa_object_health(&queue->object);
+	if (result < 0)
+		return result;
+	if (!(queue->object.flags & STOA_READ))
+		return stoa_fail(-EBADF, "queue %s was not opened to receive",
+		                 queue->object.name);
+	/* Whatever is sent meanwhile counts as sent after; places in between
+	 * become free out of order. */
+	queue_raise(&queue->control->disorder,
+	            queue_tail(queue) + (UINT64_C(2) << 32));
+	for (uint32_t i = 0; i < queue->capacity; i++) {
+		struct queue_cell *cell = &queue->cells[i];
+		uint64_t word = atomic_load_explicit(&cell->word,
+		                                     memory_order_acquire);
+		enum queue_phase phase = QUEUE_WORD_PHASE(word);
+
+		if ((phase == QUEUE_READY || phase == QUEUE_RETURNED) &&
+		    queue_exchange(cell, word, queue_freed(queue, word)) &&
+		    purged < INT_MAX)
+			purged++;
+	}
+	if (stoa_event_asked(&queue->object, STOA_WRITE))
+		stoa_event_raise(&queue->object, STOA_WRITE, INT_MAX);
+	return purged;
+}
+
+/* ---- Notification ------------------------------------------------------------------- */
+
+/* While a registration is being written its token has this bit, and fires
+ * nothing. */
+#define REGISTERING 0x80000000u
+
+static int drop(struct queue_control *control, uint32_t token)
+{
+	/* acq_rel: the registration's words are the token's */
+	return atomic_compare_exchange_strong_explicit(
+	        &control->notify_token, &token, 0, memory_order_acq_rel,
+	        memory_order_relaxed);
+}
+
+static int claim_registration(struct stoa_queue *queue, uint32_t own)
+{
+	struct queue_control *control = queue->control;
+
+	for (int tries = 0; tries < 100; tries++) {
+		uint32_t holder = 0;
+
+		if (atomic_compare_exchange_strong_explicit(
+		            &control->notify_token, &holder, own | REGISTERING,
+		            memory_order_acq_rel, memory_order_acquire))
+			return 0;
+		if (stoa_object_alive(&queue->object, holder & ~REGISTERING))
+			break;
+		drop(control, holder);
+	}
+	return stoa_fail(-EBUSY,
+	                 "another handle is registered for notification on "
+	                 "queue %s",
+	                 queue->object.name);
+}
+
+int stoa_queue_notify(struct stoa_queue *queue,
+                      const struct stoa_notification *notification)
+{
+	struct queue_control *control = queue->control;
+	uint32_t own = stoa_object_token(&queue->object);
+	int result = stoa_object_enter(&queue->object);
+
+	if (result < 0)
+		return result;
+	own = stoa_object_token(&queue->object);
+	if (!notification) {
+		drop(control, own);
+		return 0;
+	}
+	if (notification->size != sizeof *notification ||
+	    notification->signal_number < 0 ||
+	    notification->signal_number > SIGRTMAX)
+		return stoa_fail(-EINVAL,
+		                 "notification on queue %s: size or signal "
+		                 "number is wrong",
+		                 queue->object.name);
+	result = stoa_object_health(&queue->object);
+	if (result == 0)
+		result = claim_registration(queue, own);
+	if (result < 0)
+		return result;
+	atomic_store(&control->notify_pid, stoa_sys_getpid());
+	atomic_store(&control->notify_signal, notification->signal_number);
+	atomic_store(&control->notify_value,
+	             (uint64_t)(uintptr_t)notification->value.sival_ptr);
+	atomic_store(&control->notify_peer,
+	             atomic_load(&queue->object.peer));
+	/* seq_cst: EVENT_DEKKER; senders look for the bit after committing */
+	atomic_store(&control->notify_token, own);
+	atomic_fetch_or(&queue->object.header->readable, EVENT_NOTIFY);
+	return 0;
+}
+
+/* By pidfd, and asking for the peer's life after it was opened: the number
+ * can't have become another process's. */
+static void signal_peer(struct stoa_queue *queue, stoa_peer peer, pid_t pid,
+                        int number, uint64_t value)
+{
+	siginfo_t info = { 0 };
+	int fd;
+
+	if (number <= 0 || number > SIGRTMAX)
+		return;
+	fd = (int)stoa_system_call(SYS_pidfd_open, pid, 0, 0, 0, 0, 0);
+	if (fd < 0)
+		return;
+	if (stoa_life_alive(&queue->object.space->life, peer)) {
+		info.si_signo = number;
+		info.si_code = SI_MESGQ;
+		info.si_pid = stoa_sys_getpid();
+		info.si_uid = (uid_t)stoa_sys_getuid();
+		info.si_value.sival_ptr = (void *)(uintptr_t)value;
+		stoa_system_call(SYS_pidfd_send_signal, fd, number,
+		                 (long)&info, 0, 0, 0);
+	}
+	stoa_sys_close(fd);
+}
+
+/* Whether the queue has at most the one message at `position`. */
+static int was_empty(struct stoa_queue *queue, uint64_t position)
+{
+	for (uint32_t i = 0; i < queue->capacity; i++) {
+		enum queue_phase phase = QUEUE_WORD_PHASE(atomic_load_explicit(
+		        &queue->cells[i].word, memory_order_acquire));
+
+		if ((phase == QUEUE_READY || phase == QUEUE_RETURNED) &&
+		    i != queue_index_of(position))
+			return 0;
+	}
+	return 1;
+}
+
+void queue_notify_arrival(struct stoa_queue *queue, uint64_t position)
+{
+	struct queue_control *control = queue->control;
+	uint32_t token = atomic_load(&control->notify_token);
+	int32_t pid = atomic_load(&control->notify_pid);
+	int32_t number = atomic_load(&control->notify_signal);
+	uint64_t value = atomic_load(&control->notify_value);
+	stoa_peer peer = atomic_load(&control->notify_peer);
+
+	if (token & REGISTERING)
+		return;
+	if (token == 0) {
+		atomic_fetch_and(&queue->object.header->readable,
+		                 ~(uint32_t)EVENT_NOTIFY);
+		/* A registration made in between has its bit taken away. */
+		if (atomic_load(&control->notify_token) != 0)
+			atomic_fetch_or(&queue->object.header->readable,
+			                EVENT_NOTIFY);
+		return;
+	}
+	if (!was_empty(queue, position))
+		return;
+	if (drop(control, token))
+		signal_peer(queue, peer, pid, number, value);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/* data/queue_internal.h: what the queue's sources share. */
+#ifndef STOA_DATA_QUEUE_INTERNAL_H
+#define STOA_DATA_QUEUE_INTERNAL_H
+
+#include <base/bug.h>
+#include <base/cpu.h>
+#include <data/queue_layout.h>
+#include <space/event.h>
+#include <space/object.h>
+
+#include <errno.h>
+#include <string.h>
+
+struct stoa_queue {
+	struct stoa_object object;
+
+	/* Checked at open, constant since; never read from the file again. */
+	enum stoa_queue_order order;
+	uint32_t capacity;
+	uint64_t max_message;
+	uint32_t blocks;
+	struct queue_control *control;
+	struct queue_cell *cells;
+	struct queue_entry *entries; /* ordered queues */
+	struct queue_node *nodes;    /* 2 x capacity, [0] unused */
+	_Atomic uint64_t *block_words;
+	_Atomic uint64_t *piece_words;
+	char *arena;
+
+	/* This handle's own. relaxed throughout: each is a hint. */
+	_Alignas(STOA_CACHE_LINE) _Atomic uint64_t tail;
+	_Atomic uint32_t block_cursor;
+	_Atomic uint32_t piece_cursor;
+	_Alignas(STOA_CACHE_LINE) _Atomic uint64_t head;
+	_Alignas(STOA_CACHE_LINE) _Atomic uint32_t held; /* taken, reserved */
+	_Atomic uint32_t idle_calls;
+	_Atomic int64_t idle_patrol_ns;
+};
+
+/* ---- Positions ---------------------------------------------------------- */
+
+static inline uint32_t queue_index_of(uint64_t position)
+{
+	return (uint32_t)position;
+}
+
+static inline uint32_t queue_lap_of(uint64_t position)
+{
+	return (uint32_t)(position >> 32);
+}
+
+static inline uint64_t queue_position(uint32_t lap, uint32_t index)
+{
+	return (uint64_t)lap << 32 | index;
+}
+
+static inline uint64_t queue_next(const struct stoa_queue *queue,
+                                  uint64_t position)
+{
+	if (stoa_likely(queue_index_of(position) + 1 < queue->capacity))
+		return position + 1;
+	return queue_position(queue_lap_of(position) + 1, 0);
+}
+
+/* A foreign position made safe: its index is in range. */
+static inline uint64_t queue_sane(const struct stoa_queue *queue,
+                                  uint64_t position)
+{
+	if (stoa_likely(queue_index_of(position) < queue->capacity &&
+	                position >= QUEUE_FIRST_POSITION))
+		return position;
+	return QUEUE_FIRST_POSITION;
+}
+
+/* How many laps the word is ahead of the position (28 bits, signed). */
+static inline int32_t queue_ahead(uint64_t word, uint64_t position)
+{
+	uint32_t difference = QUEUE_WORD_LAP(word) - queue_lap_of(position);
+
+	return (int32_t)(difference << 4) >> 4;
+}
+
+/* Raises a mark that only rises. seq_cst: see QUEUE_VOID. */
+static inline void queue_raise(_Atomic uint64_t *mark, uint64_t position)
+{
+	uint64_t seen = atomic_load_explicit(mark, memory_order_seq_cst);
+
+	while (seen < position &&
+	       !atomic_compare_exchange_weak_explicit(mark, &seen, position,
+	                                              memory_order_seq_cst,
+	                                              memory_order_seq_cst))
+		;
+}
+
+static inline int queue_exchange(struct queue_cell *cell, uint64_t expected,
+                                 uint64_t desired)
+{
+	/* seq_cst: QUEUE_VOID, EVENT_DEKKER; as acq_rel it pairs with the
+	 * acquire loads of the word everywhere. */
+	return atomic_compare_exchange_strong_explicit(&cell->word, &expected,
+	                                               desired,
+	                                               memory_order_seq_cst,
+	                                               memory_order_relaxed);
+}
+
+/* ---- A message's fixed part --------------------------------------------- */
+
+/* relaxed: a reader that lost its message to another may load what the next
+ * sender stores; its compare-and-swap of the word then fails. */
+#define cell_get(cell, field) __atomic_load_n(&(cell)->field, __ATOMIC_RELAXED)
+#define cell_set(cell, field, value) \
+	__atomic_store_n(&(cell)->field, value, __ATOMIC_RELAXED)
+
+/* ---- The ring (queue_ring.c) -------------------------------------------- */
+
+struct queue_found {
+	uint64_t position;
+	uint64_t word;
+	struct queue_cell *cell;
+	int out_of_order; /* something older is being written */
+};
+
+/* Claims the next place for this handle. `phase` is QUEUE_WRITING or
+ * QUEUE_RESERVED. 0, or -EAGAIN: full. */
+int queue_claim(struct stoa_queue *queue, enum queue_phase phase,
+                struct queue_found *ret_claim);
+
+/* Whether a claim would succeed. */
+int queue_has_room(struct stoa_queue *queue);
+
+/* Gives a claim up: the place stays empty. */
+void queue_give_up(struct stoa_queue *queue, struct queue_cell *cell,
+                   uint64_t word);
+
+/* The oldest message of a FIFO queue. 0; -EAGAIN: none (*ret_soon: but one is
+ * being written). */
+int queue_find(struct stoa_queue *queue, struct queue_found *ret_found,
+               int *ret_soon);
+
+/* The end of the queue reached from `position`, or a message at it, or none
+ * but go on. For walks over all positions. */
+enum queue_place { PLACE_MESSAGE, PLACE_BUSY, PLACE_PASSED, PLACE_END };
+enum queue_place queue_look(struct stoa_queue *queue, uint64_t position,
+                            uint64_t *ret_word);
+
+/* The oldest that came back. 1 found, 0 none. */
+int queue_find_returned(struct stoa_queue *queue,
+                        struct queue_found *ret_found);
+
+/* A position such that everything before it is claimed or void. */
+uint64_t queue_tail(struct stoa_queue *queue);
+
+/* Where a walk in the order of sending begins. */
+uint64_t queue_head(struct stoa_queue *queue);
+/* Everything before `position` is consumed. */
+void queue_advance_head(struct stoa_queue *queue, uint64_t position);
+
+/* The FREE word that follows `word`. */
+uint64_t queue_freed(struct stoa_queue *queue, uint64_t word);
+
+/* RETURNING -> RETURNED, by anybody. */
+void queue_finish_return(struct stoa_queue *queue, struct queue_cell *cell,
+                         uint64_t word);
+
+/* Gives back all that bears the token. */
+int queue_bury(struct stoa_object *object, uint32_t token);
+
+/* ---- The arena (queue_arena.c) ------------------------------------------ */
+
+/* Room for `bytes` bytes, used by the claimed cell in its lap. 0, or -EAGAIN:
+ * no room now. */
+int queue_arena_allocate(struct stoa_queue *queue, uint32_t cell, uint32_t lap,
+                         size_t bytes, uint32_t *ret_payload);
+
+/* Where a payload begins, or NULL when payload and bytes can't be true. */
+char *queue_arena_at(struct stoa_queue *queue, uint32_t payload, size_t bytes);
+
+/* ---- Selection (queue_select.c, queue_index.c) --------------------------- */
+
+int queue_selection_lock(struct stoa_queue *queue,
+                         struct stoa_deadline deadline);
+void queue_selection_unlock(struct stoa_queue *queue);
+
+/* Under the lock: brings the index up to date, then finds the message that the
+ * selector means. 0, -EAGAIN, -EUCLEAN, -ENOMEM. */
+int queue_select(struct stoa_queue *queue, const struct stoa_selector *selector,
+                 struct queue_found *ret_found);
+/* Under the lock: the message found was taken. */
+void queue_deselect(struct stoa_queue *queue, const struct queue_found *found);
+
+/* The key by which messages of this queue are ordered; the least is first. */
+uint64_t queue_key(const struct stoa_queue *queue, int64_t type,
+                   uint32_t priority);
+
+/* Index primitives, under the lock. -EUCLEAN: what can't be; rebuild. */
+void queue_index_clear(struct stoa_queue *queue);
+int queue_index_insert(struct stoa_queue *queue, uint32_t cell,
+                       uint64_t position, uint64_t key);
+int queue_index_remove(struct stoa_queue *queue, uint32_t cell);
+int queue_index_pick(struct stoa_queue *queue,
+                     const struct stoa_selector *selector, uint32_t *ret_cell);
+
+/* ---- Messages (queue.c) -------------------------------------------------- */
+
+int queue_ready(struct stoa_object *object, unsigned direction);
+int queue_check_selector(const struct stoa_queue *queue,
+                         const struct stoa_selector *selector);
+int queue_matches(const struct stoa_selector *selector, int64_t type);
+/* Fills everything but data from a cell. */
+void queue_describe(struct stoa_queue *queue, const struct queue_found *found,
+                    struct stoa_message *message);
+/* Tells the registrant that a message came to the empty queue. */
+void queue_notify_arrival(struct stoa_queue *queue, uint64_t position);
+
+#endif

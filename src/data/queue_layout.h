@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * data/queue_layout.h: the shared bytes of a queue, after the object's own
+ * (header, seats; see space/object_layout.h).
+ *
+ *   control      4 KiB      positions, marks, the selection lock
+ *   cells        capacity × 128 bytes
+ *   index        if ordered: capacity entries, 2 × capacity nodes
+ *   block words  8 bytes for each 4 KiB of the arena
+ *   piece words  8 bytes for each 256 bytes of the arena
+ *   arena        payloads over 80 bytes
+ *
+ * A *position* counts places in the order of sending: lap (32 bits) above
+ * cell index (32 bits), beginning at lap 1. Cell i serves the positions
+ * (1,i), (2,i), (3,i) ..., one at a time.
+ *
+ * TRUTH: the words of the cells, nothing else. A word is
+ *
+ *     63        36 35 34 33   31 30                0
+ *     |   lap      |  0 | phase | token or deliveries |
+ *
+ * Phases, and the compare-and-swap that leads on from each (never a store):
+ *
+ *   FREE      lap = the first lap that may claim the cell; a claim may be of
+ *             any later lap. -> WRITING, RESERVED by a sender
+ *   RESERVED  token's sender fills it, for as long as it likes.
+ *             -> WRITING; -> FREE by cancel, or by burial of the token
+ *   WRITING   token's sender fills it, or is about to commit.
+ *             -> READY: THE COMMIT POINT of a send; -> FREE as above
+ *   READY     a message. -> TAKEN; -> FREE: THE COMMIT POINT of a receive of
+ *             an inline message, which was copied out before
+ *   TAKEN     token's receiver has it. -> FREE: the commit point of
+ *             acknowledge, and of a receive that copied from the arena;
+ *             -> RETURNING by the owner, or by burial of the token
+ *   RETURNING -> RETURNED by anybody; the returned hint is raised in between
+ *   RETURNED  a message that came back; the low bits count deliveries.
+ *             -> TAKEN, -> FREE as READY
+ *
+ *   FREE carries lap + 1 after lap. As the lap is in every word, no word comes
+ *   twice within 2^28 laps, and a compare-and-swap by someone who slept is in
+ *   vain (or, after exactly 2^28 laps, as valid as a fresh one).
+ *
+ * Who writes: WRITING, RESERVED and TAKEN words are changed by their token's
+ * seat alone while its peer lives; by anyone once the kernel says it is dead.
+ * The rest of a cell belongs to whoever's token is in the word, and is
+ * constant while READY and RETURNED.
+ * States a death may leave: RESERVED, WRITING, TAKEN with a dead token, and
+ * RETURNING. Whoever meets one in its way, patrols, joins or cleans repairs
+ * it with one compare-and-swap of the exact word.
+ *
+ * HINTS: head and tail are positions such that everything before them was
+ * claimed (tail), or consumed (head), or voided. They are plainly stored, may
+ * lag or fall back, and are never too high. The walk from them finds the
+ * truth.
+ *
+ * SKIPPING. A sender that finds a cell held by an older message (a slow
+ * taker's, or one that came back) goes past it. It first raises void_mark to
+ * the position that it claims (QUEUE_VOID): every position before void_mark
+ * that is not claimed yet is void, for ever. A claim is good only if
+ * void_mark, loaded after it, is not above it:
+ *
+ *     late sender at p                 receiver at p
+ *     W word(p): claim (CAS, seq_cst)  R void_mark > p (seq_cst)
+ *     R void_mark (seq_cst) > p?       R word(p): not claimed (seq_cst)
+ *       then give the claim up           then pass p
+ *
+ *   One of the two sees the other, so no message is committed behind the
+ *   head. A receiver that finds an unclaimed position not below void_mark has
+ *   reached the end of the queue.
+ *
+ * LOOKING AHEAD. A receiver that meets WRITING or RESERVED at p goes on to the
+ * next READY at q, then looks at all positions from p to q once more: if none
+ * is READY, then q was the oldest message committed at that moment. So a
+ * stopped sender blocks nobody. Without the second look, a message committed
+ * behind the cursor would be overtaken by its own sender's next one.
+ *
+ * FULL. If the cell at the tail is READY from the lap before, and nothing was
+ * consumed or given up out of order since (disorder, the highest such
+ * position), all cells are full: one look. Otherwise a sender looks at all.
+ *
+ * ARENA. A piece (256 bytes) or block (4 KiB, 16 pieces) is claimed by
+ * writing the cell and lap that use it into its word. It is free when that
+ * cell is no longer in that lap: so one compare-and-swap of the cell's word
+ * frees all of a message's bytes, and a death leaves nothing to give back.
+ * A block word says
+ *     0                  never used
+ *     USED cell, lap     one message has the whole block
+ *     SPLIT version      its pieces are claimed one by one
+ *   Whoever claims a piece looks at the block word again (QUEUE_SPLIT): only
+ *   if it is still the same SPLIT does the piece count. Whoever wants a SPLIT
+ *   block whole claims all 16 pieces first. Runs are claimed upwards, so that
+ *   two who collide can't both be in the other's way.
+ *
+ * ORDERED queues (priority, type). Senders do as above. Receivers take turns
+ * by the selection lock and keep an index over READY cells. The index is a
+ * hint, too: `dirty` is set while it is being changed, and whoever gets the
+ * lock and finds it set rebuilds the index from the cells. Each entry is
+ * checked against its cell before use.
+ */
+#ifndef STOA_DATA_QUEUE_LAYOUT_H
+#define STOA_DATA_QUEUE_LAYOUT_H
+
+#include <space/object_layout.h>
+#include <stoa/queue.h>
+#include <sync/lock.h>
+
+#define QUEUE_CONTROL_BYTES 4096
+#define QUEUE_CAPACITY_MAX (UINT64_C(1) << 28)
+#define QUEUE_MESSAGE_MAX (UINT64_C(1) << 30)
+#define QUEUE_PIECE_BYTES 256
+#define QUEUE_BLOCK_BYTES 4096
+#define QUEUE_BLOCK_PIECES (QUEUE_BLOCK_BYTES / QUEUE_PIECE_BYTES)
+#define QUEUE_PIECES_MAX_BYTES 3072 /* larger payloads get whole blocks */
+#define QUEUE_FIRST_POSITION (UINT64_C(1) << 32)
+
+/* Words of the object's geometry. */
+enum {
+	QUEUE_GEOMETRY_ORDER,
+	QUEUE_GEOMETRY_CAPACITY,
+	QUEUE_GEOMETRY_MAX_MESSAGE,
+	QUEUE_GEOMETRY_BLOCKS
+};
+
+enum queue_phase {
+	QUEUE_FREE,
+	QUEUE_RESERVED,
+	QUEUE_WRITING,
+	QUEUE_READY,
+	QUEUE_TAKEN,
+	QUEUE_RETURNING,
+	QUEUE_RETURNED
+};
+
+#define QUEUE_LAP_MASK 0xfffffffu
+#define QUEUE_TOKEN_MASK 0x7fffffffu
+#define QUEUE_WORD(lap, phase, token)                                      \
+	((uint64_t)((lap)&QUEUE_LAP_MASK) << 36 | (uint64_t)(phase) << 31 | \
+	 (token))
+#define QUEUE_WORD_LAP(word) ((uint32_t)((word) >> 36))
+#define QUEUE_WORD_PHASE(word) ((enum queue_phase)((word) >> 31 & 7))
+#define QUEUE_WORD_TOKEN(word) ((uint32_t)(word)&QUEUE_TOKEN_MASK)
+
+struct queue_control {
+	_Alignas(128) _Atomic uint64_t tail; /* hint, senders' */
+
+	_Alignas(128) _Atomic uint64_t head; /* hint, receivers' */
+	_Atomic uint64_t high_water;         /* for people */
+
+	/* Mostly read. */
+	_Alignas(128) _Atomic uint64_t void_mark; /* only rises */
+	_Atomic uint64_t returned; /* counts up when a message comes back, 0
+	                              when a scan found none: hint */
+
+	_Alignas(128) _Atomic uint64_t disorder; /* only rises */
+	_Atomic uint64_t returned_total;         /* for people */
+
+	_Alignas(128) struct stoa_lock selection;
+	_Atomic uint32_t dirty;
+	_Atomic uint64_t ingested; /* positions before it are in the index,
+	                              pending, or consumed */
+	_Atomic uint32_t root;     /* node; 0 = empty */
+	_Atomic uint32_t spare;    /* list of free nodes */
+	_Atomic uint32_t fresh;    /* nodes from here on were never used */
+	_Atomic uint32_t pending;  /* list of cells met in WRITING; + 1 */
+	_Atomic uint32_t listed;   /* cells in leaves */
+
+	/* Registered for one signal. Truth: notify_token; the rest is the
+	 * token's. A dead token's registration is anybody's to replace. */
+	_Alignas(128) _Atomic uint32_t notify_token;
+	_Atomic int32_t notify_pid;
+	_Atomic int32_t notify_signal;
+	_Atomic uint64_t notify_value;
+	_Atomic uint64_t notify_peer;
+};
+
+struct queue_cell {
+	_Alignas(128) _Atomic uint64_t word;
+	uint32_t lap; /* in full: the position's upper half */
+	uint32_t bytes;
+	int64_t type;
+	uint32_t priority;
+	uint32_t payload; /* in the arena: offset / 256 + 1; 0 = inline */
+	uint64_t sender;  /* peer */
+	int32_t sender_pid;
+	uint32_t deliveries;
+	uint8_t inline_payload[STOA_QUEUE_INLINE];
+};
+
+/* Words of blocks and pieces. */
+#define ARENA_USED (UINT64_C(1) << 63)
+#define ARENA_SPLIT (UINT64_C(1) << 62)
+#define ARENA_WORD(cell, lap) \
+	(ARENA_USED | (uint64_t)(cell) << 28 | ((lap)&QUEUE_LAP_MASK))
+#define ARENA_CELL(word) ((uint32_t)((word) >> 28) & 0xfffffffu)
+#define ARENA_LAP(word) ((uint32_t)(word)&QUEUE_LAP_MASK)
+
+/* Index of ordered queues: a crit-bit tree over distinct keys, each leaf with
+ * a list of cells by position. Changed only under the selection lock. */
+struct queue_entry { /* one for each cell */
+	uint64_t position;
+	uint64_t key;
+	uint32_t next; /* cell + 1, in a leaf's or the pending list */
+	uint32_t listed; /* 0 no, 1 in a leaf, 2 pending */
+};
+
+struct queue_node {
+	uint64_t oldest; /* position: least in this subtree */
+	union {
+		uint64_t key;      /* leaf */
+		uint32_t child[2]; /* inner; free nodes: next in [0] */
+	};
+	uint32_t first, last; /* leaf: cells + 1 */
+	uint32_t bit;         /* inner: 0 .. 63; leaf: QUEUE_LEAF */
+	uint32_t reserved;
+};
+#define QUEUE_LEAF 64u
+
+AT(queue_control, tail, 0);
+AT(queue_control, head, 128);
+AT(queue_control, high_water, 136);
+AT(queue_control, void_mark, 256);
+AT(queue_control, returned, 264);
+AT(queue_control, disorder, 384);
+AT(queue_control, returned_total, 392);
+AT(queue_control, selection, 512);
+AT(queue_control, dirty, 516);
+AT(queue_control, ingested, 520);
+AT(queue_control, root, 528);
+AT(queue_control, spare, 532);
+AT(queue_control, fresh, 536);
+AT(queue_control, pending, 540);
+AT(queue_control, listed, 544);
+AT(queue_control, notify_token, 640);
+AT(queue_control, notify_pid, 644);
+AT(queue_control, notify_signal, 648);
+AT(queue_control, notify_value, 656);
+AT(queue_control, notify_peer, 664);
+AT(queue_cell, word, 0);
+AT(queue_cell, lap, 8);
+AT(queue_cell, bytes, 12);
+AT(queue_cell, type, 16);
+AT(queue_cell, priority, 24);
+AT(queue_cell, payload, 28);
+AT(queue_cell, sender, 32);
+AT(queue_cell, sender_pid, 40);
+AT(queue_cell, deliveries, 44);
+AT(queue_cell, inline_payload, 48);
+AT(queue_node, key, 8);
+AT(queue_node, first, 16);
+AT(queue_node, bit, 24);
+_Static_assert(sizeof(struct queue_cell) == 128, "cell size");
+_Static_assert(sizeof(struct queue_entry) == 24, "entry size");
+_Static_assert(sizeof(struct queue_node) == 32, "node size");
+_Static_assert(sizeof(struct queue_control) <= QUEUE_CONTROL_BYTES, "control");
+_Static_assert(OBJECT_KIND_OFFSET % 4096 == 0, "control is on its own page");
+
+#endif

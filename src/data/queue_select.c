@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * data/queue_select.c: receiving by priority or type: receivers take turns by
+ * the selection lock and keep an index over the cells. See ORDERED in
+ * queue_layout.h.
+ */
+#include <base/deadline.h>
+#include <data/queue_internal.h>
+
+#include <stdlib.h>
+
+#define SPINS 1000
+/* A call with STOA_NOW waits for its turn so long at most; turns last less
+ * than a microsecond, unless their holder is preempted or stopped. */
+#define TURN_NS INT64_C(1000000000)
+#define PICKS_MAX (1 << 20)
+
+/* relaxed: changed under the selection lock only. */
+#define get(word) atomic_load_explicit(&(word), memory_order_relaxed)
+#define set(word, value) \
+	atomic_store_explicit(&(word), value, memory_order_relaxed)
+
+enum { NOT_LISTED, LISTED, PENDING };
+
+uint64_t queue_key(const struct stoa_queue *queue, int64_t type,
+                   uint32_t priority)
+{
+	if (queue->order == STOA_PRIORITY)
+		return STOA_QUEUE_PRIORITIES - 1 -
+		       (priority & (STOA_QUEUE_PRIORITIES - 1));
+	return (uint64_t)type;
+}
+
+static int insert_cell(struct stoa_queue *queue, uint32_t cell,
+                       uint64_t position)
+{
+	struct queue_cell *message = &queue->cells[cell];
+
+	return queue_index_insert(queue, cell, position,
+	                          queue_key(queue, cell_get(message, type),
+	                                    cell_get(message, priority)));
+}
+
+/* ---- Pending: cells met while they were being written ---------------------- */
+
+static void add_pending(struct stoa_queue *queue, uint32_t cell,
+                        uint64_t position)
+{
+	struct queue_entry *entry = &queue->entries[cell];
+
+	entry->position = position;
+	entry->next = get(queue->control->pending);
+	entry->listed = PENDING;
+	set(queue->control->pending, cell + 1);
+}
+
+/* Goes through the pending list; keeps those that are still being written,
+ * but not `unwanted` (a cell, or capacity for none). */
+static int sift_pending(struct stoa_queue *queue, uint32_t unwanted)
+{
+	uint32_t number = get(queue->control->pending);
+
+	set(queue->control->pending, 0);
+	for (uint32_t i = 0; number != 0; i++) {
+		uint32_t cell = number - 1;
+		uint64_t word;
+		int result = 0;
+
+		if (cell >= queue->capacity || i > queue->capacity)
+			return -EUCLEAN;
+		struct queue_entry *entry = &queue->entries[cell];
+		uint64_t position = queue_position(
+		        queue_lap_of(entry->position), cell);
+		number = entry->next;
+		entry->listed = NOT_LISTED;
+		if (cell == unwanted)
+			continue;
+		switch (queue_look(queue, position, &word)) {
+		case PLACE_BUSY:
+			add_pending(queue, cell, position);
+			break;
+		case PLACE_MESSAGE:
+			result = insert_cell(queue, cell, position);
+			break;
+		default:
+			break;
+		}
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+/* Forgets what the index says of a cell, but for `position`. 1: it says that
+ * already. */
+static int unlist(struct stoa_queue *queue, uint32_t cell, uint64_t position)
+{
+	struct queue_entry *entry = &queue->entries[cell];
+
+	if (entry->listed == NOT_LISTED)
+		return 0;
+	if (entry->position == position)
+		return 1;
+	if (entry->listed == LISTED)
+		return queue_index_remove(queue, cell);
+	return sift_pending(queue, cell);
+}
+
+/* ---- Bringing the index up to date ------------------------------------------ */
+
+static int ingest_returned(struct stoa_queue *queue)
+{
+	uint64_t hint = atomic_load_explicit(&queue->control->returned,
+	                                     memory_order_seq_cst);
+
+	if (stoa_likely(hint == 0))
+		return 0;
+	for (uint32_t i = 0; i < queue->capacity; i++) {
+		struct queue_cell *cell = &queue->cells[i];
+		uint64_t word = atomic_load_explicit(&cell->word,
+		                                     memory_order_seq_cst);
+
+		if (QUEUE_WORD_PHASE(word) == QUEUE_RETURNING) {
+			queue_finish_return(queue, cell, word);
+			word = atomic_load_explicit(&cell->word,
+			                            memory_order_seq_cst);
+		}
+		if (QUEUE_WORD_PHASE(word) != QUEUE_RETURNED)
+			continue;
+		uint64_t position = queue_position(cell_get(cell, lap), i);
+		int result = unlist(queue, i, position);
+		if (result == 0)
+			result = insert_cell(queue, i, position);
+		if (result < 0)
+			return result;
+	}
+	atomic_compare_exchange_strong_explicit(&queue->control->returned,
+	                                        &hint, 0, memory_order_seq_cst,
+	                                        memory_order_relaxed);
+	return 0;
+}
+
+static int ingest_place(struct stoa_queue *queue, uint64_t position,
+                        enum queue_place place)
+{
+	uint32_t cell = queue_index_of(position);
+	int result = unlist(queue, cell, position);
+
+	if (result != 0)
+		return result < 0 ? result : 0;
+	if (place == PLACE_MESSAGE)
+		return insert_cell(queue, cell, position);
+	add_pending(queue, cell, position);
+	return 0;
+}
+
+static int ingest_new(struct stoa_queue *queue)
+{
+	uint64_t position = queue_sane(queue, get(queue->control->ingested));
+	uint64_t limit = (uint64_t)queue->capacity * 4 + 4096;
+
+	for (uint64_t i = 0; i < limit; i++) {
+		uint64_t word;
+		enum queue_place place = queue_look(queue, position, &word);
+		int result = 0;
+
+		if (place == PLACE_END)
+			break;
+		if (place == PLACE_MESSAGE || place == PLACE_BUSY)
+			result = ingest_place(queue, position, place);
+		if (result < 0)
+			return result;
+		position = queue_next(queue, position);
+		set(queue->control->ingested, position);
+	}
+	set(queue->head, position); /* this handle's: tells the lap */
+	return 0;
+}
+
+/* ---- Rebuilding --------------------------------------------------------------- */
+
+static int by_position(const void *a, const void *b)
+{
+	uint64_t left = *(const uint64_t *)a, right = *(const uint64_t *)b;
+
+	return (left > right) - (left < right);
+}
+
+/* The positions of all messages, sorted; and those being written are made
+ * pending. */
+static uint32_t collect(struct stoa_queue *queue, uint64_t tail,
+                        uint64_t *positions)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < queue->capacity; i++) {
+		struct queue_cell *cell = &queue->cells[i];
+		uint64_t word = atomic_load_explicit(&cell->word,
+		                                     memory_order_seq_cst);
+		uint32_t lap = queue_lap_of(tail) +
+		               (uint32_t)queue_ahead(word, tail);
+
+		switch (QUEUE_WORD_PHASE(word)) {
+		case QUEUE_READY:
+		case QUEUE_RETURNED:
+			positions[count++] =
+			        queue_position(cell_get(cell, lap), i);
+			break;
+		case QUEUE_RESERVED:
+		case QUEUE_WRITING:
+			add_pending(queue, i, queue_position(lap, i));
+			break;
+		default:
+			break;
+		}
+	}
+	qsort(positions, count, sizeof *positions, by_position);
+	return count;
+}
+
+/*
+ * From the cells alone. Whatever is claimed after the tail was read has a
+ * position from it on, so ingesting goes on from there.
+ */
+static int rebuild(struct stoa_queue *queue)
+{
+	uint64_t *positions = malloc(queue->capacity * sizeof *positions);
+	int result = 0;
+
+	if (!positions)
+		return -ENOMEM;
+	uint64_t tail = queue_tail(queue);
+	queue_index_clear(queue);
+	uint32_t count = collect(queue, tail, positions);
+	for (uint32_t i = 0; i < count && result == 0; i++)
+		result = insert_cell(queue, queue_index_of(positions[i]),
+		                     positions[i]);
+	set(queue->control->ingested, tail);
+	free(positions);
+	return result;
+}
+
+static int bring_up_to_date(struct stoa_queue *queue)
+{
+	int result = ingest_returned(queue);
+
+	if (result == 0 && get(queue->control->pending) != 0)
+		result = sift_pending(queue, queue->capacity);
+	return result == 0 ? ingest_new(queue) : result;
+}
+
+/* ---- The lock -------------------------------------------------------------------- */
+
+static int holder_alive(void *context, uint32_t token)
+{
+	return stoa_object_alive(context, token);
+}
+
+int queue_selection_lock(struct stoa_queue *queue,
+                         struct stoa_deadline deadline)
+{
+	struct stoa_object *object = &queue->object;
+	struct stoa_lock_owner owner = {
+		.token = stoa_object_token(object),
+		.spins = get(object->processors) > 1 ? SPINS : 0,
+		.alive = holder_alive,
+		.context = object
+	};
+
+	if (deadline.kind == STOA_DEADLINE_NOW)
+		deadline = stoa_deadline_in(TURN_NS);
+	int result = stoa_lock_acquire(&queue->control->selection, &owner,
+	                               deadline);
+	if (result < 0)
+		return result;
+	if (stoa_unlikely(get(queue->control->dirty) != 0) && !STOA_BUG(11)) {
+		result = rebuild(queue);
+		if (result < 0) {
+			stoa_lock_release(&queue->control->selection,
+			                  owner.token);
+			return result == -EUCLEAN ?
+			               stoa_object_damaged(object,
+			                                   "its index can't be "
+			                                   "rebuilt") :
+			               result;
+		}
+	}
+	set(queue->control->dirty, 1);
+	atomic_signal_fence(memory_order_seq_cst); /* before any change */
+	return 0;
+}
+
+void queue_selection_unlock(struct stoa_queue *queue)
+{
+	atomic_signal_fence(memory_order_seq_cst); /* after every change */
+	set(queue->control->dirty, 0);
+	stoa_lock_release(&queue->control->selection,
+	                  stoa_object_token(&queue->object));
+}
+
+/* ---- Selecting -------------------------------------------------------------------- */
+
+/* One message and no more in an empty index: no need to list it. */
+static int select_only(struct stoa_queue *queue,
+                       const struct stoa_selector *selector,
+                       struct queue_found *ret_found)
+{
+	uint64_t position = queue_sane(queue, get(queue->control->ingested));
+	struct queue_cell *cell = &queue->cells[queue_index_of(position)];
+	uint64_t word, beyond;
+
+	if (get(queue->control->root) != 0 ||
+	    get(queue->control->pending) != 0 ||
+	    atomic_load_explicit(&queue->control->returned,
+	                         memory_order_seq_cst) != 0 ||
+	    queue_look(queue, position, &word) != PLACE_MESSAGE ||
+	    queue_look(queue, queue_next(queue, position), &beyond) !=
+	            PLACE_END ||
+	    queue->entries[queue_index_of(position)].listed != NOT_LISTED ||
+	    !queue_matches(selector, cell_get(cell, type)))
+		return 0;
+	*ret_found = (struct queue_found){ position, word, cell, 0 };
+	return 1;
+}
+
+/* The picked cell's message, if it still is what the index says. */
+static int confirm(struct stoa_queue *queue, uint32_t cell,
+                   struct queue_found *ret_found)
+{
+	uint64_t position = queue_position(
+	        queue_lap_of(queue->entries[cell].position), cell);
+	uint64_t word = atomic_load_explicit(&queue->cells[cell].word,
+	                                     memory_order_acquire);
+	enum queue_phase phase = QUEUE_WORD_PHASE(word);
+
+	if (queue_ahead(word, position) != 0 ||
+	    (phase != QUEUE_READY && phase != QUEUE_RETURNED))
+		return 0;
+	*ret_found = (struct queue_found){ position, word, &queue->cells[cell],
+		                           0 };
+	return 1;
+}
+
+static int pick_confirmed(struct stoa_queue *queue,
+                          const struct stoa_selector *selector,
+                          struct queue_found *ret_found)
+{
+	for (int i = 0; i < PICKS_MAX; i++) {
+		uint32_t cell;
+		int result = queue_index_pick(queue, selector, &cell);
+
+		if (result < 0)
+			return result;
+		if (confirm(queue, cell, ret_found))
+			return 0;
+		result = queue_index_remove(queue, cell);
+		if (result < 0)
+			return result;
+	}
+	return -EUCLEAN;
+}
+
+int queue_select(struct stoa_queue *queue, const struct stoa_selector *selector,
+                 struct queue_found *ret_found)
+{
+	int result;
+
+	if (select_only(queue, selector, ret_found))
+		return 0;
+	for (int tries = 0; tries < 2; tries++) {
+		result = bring_up_to_date(queue);
+		if (result == 0)
+			result = pick_confirmed(queue, selector, ret_found);
+		if (result != -EUCLEAN)
+			return result;
+		result = rebuild(queue);
+		if (result < 0)
+			break;
+	}
+	if (result == -ENOMEM)
+		return result;
+	return stoa_object_damaged(&queue->object,
+	                           "its index doesn't fit its messages");
+}
+
+void queue_deselect(struct stoa_queue *queue, const struct queue_found *found)
+{
+	uint32_t cell = (uint32_t)(found->cell - queue->cells);
+
+	if (STOA_BUG(12))
+		return;
+	if (queue->entries[cell].listed == LISTED) {
+		if (queue_index_remove(queue, cell) < 0)
+			rebuild(queue);
+	} else if (found->position ==
+	           queue_sane(queue, get(queue->control->ingested))) {
+		set(queue->control->ingested,
+		    queue_next(queue, found->position));
+		set(queue->head, found->position);
+	}
+}

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* space/event.c: waiting for a change of an object's truth. */
+#include <base/deadline.h>
+#include <base/futex.h>
+#include <base/system.h>
+#include <space/event.h>
+
+#include <errno.h>
+#include <sched.h>
+
+#define SPINS_MIN 16u
+#define SPINS_MAX 2000u
+#define SPINS_PER_CLOCK 64u        /* deadline looked at so often */
+#define SLEEPS_PER_AFFINITY 64u    /* processors counted so often */
+
+static uint32_t count_processors(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	if (stoa_system_call(SYS_sched_getaffinity, 0, sizeof set, (long)&set,
+	                     0, 0, 0) < 0)
+		return 2;
+	return (uint32_t)CPU_COUNT(&set);
+}
+
+void stoa_event_init(struct stoa_object *object)
+{
+	atomic_store_explicit(&object->processors, count_processors(),
+	                      memory_order_relaxed);
+	atomic_store_explicit(&object->spin_budget, SPINS_MAX,
+	                      memory_order_relaxed);
+}
+
+void stoa_event_fini(struct stoa_object *object)
+{
+	stoa_bell_close(object);
+}
+
+void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
+                      unsigned direction, struct stoa_deadline deadline)
+{
+	*waiter = (struct stoa_waiter){ .object = object,
+		                        .direction = direction,
+		                        .deadline = deadline };
+	if (deadline.kind != STOA_DEADLINE_NOW &&
+	    atomic_load_explicit(&object->processors, memory_order_relaxed) > 1)
+		waiter->spins_left = atomic_load_explicit(&object->spin_budget,
+		                                          memory_order_relaxed);
+}
+
+static _Atomic uint32_t *waiting_count(struct stoa_waiter *waiter,
+                                       struct stoa_seat *seat)
+{
+	return waiter->direction == STOA_READ ? &seat->readers_waiting :
+	                                        &seat->writers_waiting;
+}
+
+/* For people: who waits, and since when. */
+static void tell_waiting(struct stoa_waiter *waiter, int begins)
+{
+	struct stoa_seat *seat = atomic_load_explicit(&waiter->object->seat,
+	                                              memory_order_relaxed);
+
+	if (!seat)
+		return;
+	if (begins) {
+		atomic_fetch_add_explicit(waiting_count(waiter, seat), 1,
+		                          memory_order_relaxed);
+		atomic_store_explicit(&seat->waiting_since_ns,
+		                      stoa_sys_clock_ns(CLOCK_REALTIME),
+		                      memory_order_relaxed);
+	} else {
+		atomic_fetch_sub_explicit(waiting_count(waiter, seat), 1,
+		                          memory_order_relaxed);
+		atomic_store_explicit(&seat->waiting_since_ns, 0,
+		                      memory_order_relaxed);
+	}
+}
+
+/* seq_cst: EVENT_DEKKER, the truth is looked at next. */
+static void arm(struct stoa_waiter *waiter)
+{
+	waiter->seen = atomic_fetch_or_explicit(
+	                       stoa_event_word(waiter->object,
+	                                       waiter->direction),
+	                       EVENT_SLEEPERS, memory_order_seq_cst) |
+	               EVENT_SLEEPERS;
+}
+
+static int sleep_a_slice(struct stoa_waiter *waiter, int64_t left)
+{
+	struct stoa_object *object = waiter->object;
+	int64_t slice = left < STOA_SLICE_NS ? left : STOA_SLICE_NS;
+	int result = stoa_futex_wait(stoa_event_word(object,
+	                                             waiter->direction),
+	                             waiter->seen, slice);
+	uint32_t sleeps = atomic_fetch_add_explicit(&object->sleeps, 1,
+	                                            memory_order_relaxed);
+
+	if (sleeps % SLEEPS_PER_AFFINITY == 0)
+		atomic_store_explicit(&object->processors, count_processors(),
+		                      memory_order_relaxed);
+	if (result == -EINTR && (object->flags & STOA_INTERRUPTIBLE))
+		return -EINTR;
+	if (result == -ETIMEDOUT) {
+		stoa_life_reprobe(&object->space->life);
+		result = stoa_object_enter(object);
+		if (result < 0)
+			return result;
+		stoa_object_patrol(object);
+	}
+	return 0;
+}
+
+int stoa_waiter_step(struct stoa_waiter *waiter)
+{
+	int result;
+
+	if (waiter->deadline.kind == STOA_DEADLINE_NOW)
+		return -EAGAIN;
+	if (waiter->spins_left > 0) {
+		waiter->spins_left--;
+		waiter->spun++;
+		stoa_cpu_pause();
+		if (waiter->deadline.kind == STOA_DEADLINE_INSTANT &&
+		    waiter->spun % SPINS_PER_CLOCK == 0 &&
+		    stoa_deadline_left(waiter->deadline) == 0)
+			return -ETIMEDOUT;
+		return 0;
+	}
+	result = stoa_object_health(waiter->object);
+	if (result < 0)
+		return result;
+	int64_t left = stoa_deadline_left(waiter->deadline);
+	if (left == 0)
+		return -ETIMEDOUT;
+	if (!waiter->armed) {
+		waiter->armed = 1;
+		tell_waiting(waiter, 1);
+		arm(waiter);
+		return 0;
+	}
+	waiter->slept = 1;
+	result = sleep_a_slice(waiter, left);
+	if (result < 0)
+		return result;
+	result = stoa_object_health(waiter->object);
+	arm(waiter);
+	return result;
+}
+
+void stoa_waiter_fini(struct stoa_waiter *waiter)
+{
+	struct stoa_object *object = waiter->object;
+	uint32_t budget = atomic_load_explicit(&object->spin_budget,
+	                                       memory_order_relaxed);
+
+	if (waiter->armed)
+		tell_waiting(waiter, 0);
+	if (waiter->slept)
+		budget = budget / 2 > SPINS_MIN ? budget / 2 : SPINS_MIN;
+	else if (waiter->spun)
+		budget = budget * 2 < SPINS_MAX ? budget * 2 : SPINS_MAX;
+	else
+		return;
+	atomic_store_explicit(&object->spin_budget, budget,
+	                      memory_order_relaxed);
+}
+
+/*
+ * A wake that finds nobody takes the bits away. A waiter that armed before
+ * that, with the value that the waker had left, may go to sleep after the
+ * vain wake and have its bit taken from under it: so everyone is woken once
+ * more after the bits are gone, and arms again.
+ */
+static int wake(_Atomic uint32_t *word, uint32_t event, int count)
+{
+	uint32_t sleeping = EVENT_SLEEPERS | EVENT_OBSERVERS;
+
+	if (event & EVENT_OBSERVERS)
+		count = STOA_FUTEX_ALL;
+	event = atomic_fetch_add_explicit(word, EVENT_COUNT,
+	                                  memory_order_seq_cst) +
+	        EVENT_COUNT;
+	int woken = stoa_futex_wake(word, count);
+	if (woken > 0)
+		return woken;
+	if (atomic_compare_exchange_strong_explicit(word, &event,
+	                                            event & ~sleeping,
+	                                            memory_order_seq_cst,
+	                                            memory_order_relaxed))
+		woken = stoa_futex_wake(word, STOA_FUTEX_ALL);
+	return woken > 0 ? woken : 0;
+}
+
+int stoa_event_raise(struct stoa_object *object, unsigned direction, int count)
+{
+	int woken = 0;
+	_Atomic uint32_t *word = stoa_event_word(object, direction);
+	uint32_t event = atomic_load_explicit(word, memory_order_relaxed);
+
+	if (event & (EVENT_SLEEPERS | EVENT_OBSERVERS))
+		woken = wake(word, event, count);
+	if (event & EVENT_BELL) {
+		/* Rung before the bit goes: dying in between rings twice. */
+		stoa_bell_ring(object, direction);
+		atomic_fetch_and_explicit(word, ~(uint32_t)EVENT_BELL,
+		                          memory_order_relaxed);
+	}
+	return woken;
+}
+
+void stoa_event_broadcast(struct stoa_object *object)
+{
+	static const unsigned directions[2] = { STOA_READ, STOA_WRITE };
+
+	for (int i = 0; i < 2; i++) {
+		_Atomic uint32_t *word = stoa_event_word(object, directions[i]);
+
+		atomic_fetch_add_explicit(word, EVENT_COUNT,
+		                          memory_order_seq_cst);
+		stoa_futex_wake(word, STOA_FUTEX_ALL);
+		if (atomic_load_explicit(word, memory_order_relaxed) &
+		    EVENT_BELL)
+			stoa_bell_ring(object, directions[i]);
+	}
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * space/event.h: waiting for a change of an object's truth, and telling of
+ * one. See object_layout.h for the protocol (EVENT_DEKKER).
+ *
+ * A wait looks like this:
+ *
+ *	stoa_waiter_init(&waiter, object, STOA_READ, deadline);
+ *	while ((result = try(...)) == -EAGAIN &&
+ *	       (step = stoa_waiter_step(&waiter)) == 0)
+ *		;
+ *	stoa_waiter_fini(&waiter);
+ *
+ * The first steps spin, later ones arm the event, sleep, and patrol.
+ */
+#ifndef STOA_SPACE_EVENT_H
+#define STOA_SPACE_EVENT_H
+
+#include <space/object.h>
+
+#define STOA_SLICE_NS INT64_C(50000000) /* nobody sleeps longer unexamined */
+
+struct stoa_waiter {
+	struct stoa_object *object;
+	unsigned direction;
+	struct stoa_deadline deadline;
+	uint32_t spins_left;
+	uint32_t spun;
+	uint32_t seen; /* the event's value to sleep on */
+	int armed;
+	int slept;
+};
+
+void stoa_event_init(struct stoa_object *object);
+void stoa_event_fini(struct stoa_object *object);
+
+static inline _Atomic uint32_t *stoa_event_word(struct stoa_object *object,
+                                                unsigned direction)
+{
+	return direction == STOA_READ ? &object->header->readable :
+	                                &object->header->writable;
+}
+
+void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
+                      unsigned direction, struct stoa_deadline deadline);
+/* 0: look again. Else what the wait ends with: -EAGAIN, -ETIMEDOUT, -EINTR,
+ * -EIDRM, -EUCLEAN, -EIO. */
+int stoa_waiter_step(struct stoa_waiter *waiter);
+void stoa_waiter_fini(struct stoa_waiter *waiter);
+
+/* Tells up to `count` waiters; call it when stoa_event_asked() says so.
+ * Returns how many slept. */
+int stoa_event_raise(struct stoa_object *object, unsigned direction,
+                     int count);
+
+/* Whether anybody wants to be told. seq_cst: EVENT_DEKKER; the change came
+ * before as a seq_cst read-modify-write. */
+static inline uint32_t stoa_event_asked(struct stoa_object *object,
+                                        unsigned direction)
+{
+	return atomic_load_explicit(stoa_event_word(object, direction),
+	                            memory_order_seq_cst) &
+	       EVENT_ANYBODY;
+}
+
+/* Wakes all waiters of both directions, and rings both bells. */
+void stoa_event_broadcast(struct stoa_object *object);
+
+/* ---- Bells (bell.c) ------------------------------------------------------ */
+
+/* The poll descriptor of a direction; made on first use. */
+int stoa_bell_open(struct stoa_object *object, unsigned direction);
+/* A call with STOA_NOW has found nothing: let the descriptor fall back, and
+ * ask to be rung. */
+void stoa_bell_rearm(struct stoa_object *object, unsigned direction);
+/* Makes poll descriptors of the direction readable. */
+void stoa_bell_ring(struct stoa_object *object, unsigned direction);
+void stoa_bell_close(struct stoa_object *object);
+/* Removes an object's bell files; `generation` names them. */
+void stoa_bell_remove(int directory, uint64_t generation);
+/* 1 and the generation, if `file` is a bell file's name. */
+int stoa_bell_name(const char *file, uint64_t *ret_generation);
+
+#endif

@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * space/inspect.c: what is in a space, seen without disturbing it: files are
+ * read, not mapped, and nothing is written. And removing and cleaning.
+ */
+#include <base/error.h>
+#include <base/futex.h>
+#include <base/system.h>
+#include <space/event.h>
+#include <space/object.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+typedef int (*user_visit)(const struct stoa_user *user, void *context);
+
+static int known_kind(const char *kind)
+{
+	for (int i = 0; stoa_object_kinds[i]; i++)
+		if (strcmp(stoa_object_kinds[i]->name, kind) == 0)
+			return 1;
+	return 0;
+}
+
+static void describe_user(struct stoa_space *space, struct stoa_seat *seat,
+                          struct stoa_user *ret_user)
+{
+	uint64_t owner = atomic_load(&seat->owner);
+
+	*ret_user = (struct stoa_user){
+		.peer = owner >> 16,
+		.pid = atomic_load(&seat->pid),
+		.uid = atomic_load(&seat->uid),
+		.alive = stoa_life_alive(&space->life, owner >> 16),
+		.opened_ns = atomic_load(&seat->opened_ns),
+		.flags = atomic_load(&seat->flags),
+		.messages_in = atomic_load(&seat->messages_in),
+		.messages_out = atomic_load(&seat->messages_out),
+		.bytes_in = atomic_load(&seat->bytes_in),
+		.bytes_out = atomic_load(&seat->bytes_out),
+	};
+	if (atomic_load(&seat->readers_waiting))
+		ret_user->waiting |= STOA_READ;
+	if (atomic_load(&seat->writers_waiting))
+		ret_user->waiting |= STOA_WRITE;
+	if (ret_user->waiting)
+		ret_user->waiting_since_ns =
+		        atomic_load(&seat->waiting_since_ns);
+}
+
+/* Visits the seats of an object file that somebody sits on. */
+static int each_seat(struct stoa_space *space, int fd, uint64_t file_bytes,
+                     user_visit visit, void *context)
+{
+	int visited = 0;
+
+	for (uint32_t chunk = 0; chunk < SEAT_CHUNKS; chunk++) {
+		uint64_t offset = stoa_seat_chunk_offset(file_bytes, chunk);
+
+		for (uint32_t i = 0; i < stoa_seat_chunk_seats(chunk); i++) {
+			struct stoa_seat seat;
+			struct stoa_user user;
+			ssize_t got = stoa_sys_pread(
+			        fd, &seat, sizeof seat,
+			        (off_t)(offset + i * sizeof seat));
+
+			if (got != sizeof seat)
+				return visited;
+			if (atomic_load(&seat.owner) >> 16 == 0)
+				continue;
+			describe_user(space, &seat, &user);
+			int result = visit(&user, context);
+			if (result != 0)
+				return result;
+			visited++;
+		}
+	}
+	return visited;
+}
+
+static int count_user(const struct stoa_user *user, void *context)
+{
+	struct stoa_object_info *info = context;
+
+	info->users += user->alive ? 1 : 0;
+	info->dead += user->alive ? 0 : 1;
+	info->waiting += user->alive && user->waiting ? 1 : 0;
+	return 0;
+}
+
+static int read_header(int fd, const char *file, uint64_t size,
+                       struct stoa_object_header *ret_header)
+{
+	ssize_t got = stoa_sys_pread(fd, ret_header, sizeof *ret_header, 0);
+
+	if (got < 0)
+		return (int)got;
+	if (got != sizeof *ret_header)
+		return stoa_fail(-EPROTO, "%s is not a stoa object; remove it",
+		                 file);
+	return stoa_object_check(file, ret_header, size);
+}
+
+static int state_health(uint32_t state)
+{
+	return state & OBJECT_REMOVED ? -EIDRM :
+	       state & OBJECT_DAMAGED ? -EUCLEAN :
+	                                0;
+}
+
+static int open_for_look(struct stoa_space *space, const char *file)
+{
+	int fd = stoa_sys_openat(space->directory, file,
+	                         O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+
+	return fd == -ELOOP || fd == -ENXIO ? -EPROTO : fd;
+}
+
+/* Fills *info from the file; trouble with it is told as info->health. */
+static int describe(struct stoa_space *space, const char *file,
+                    struct stoa_object_info *info)
+{
+	struct stoa_object_header header;
+	struct stat stat;
+
+	memset(info, 0, sizeof *info);
+	if (!stoa_name_split(file, info->name, info->kind))
+		return -EINVAL;
+	int result = stoa_sys_fstatat(space->directory, file, &stat,
+	                              AT_SYMLINK_NOFOLLOW);
+	if (result < 0)
+		return result;
+	info->mode = stat.st_mode & 07777;
+	info->uid = stat.st_uid;
+	info->gid = stat.st_gid;
+	info->size_bytes = (uint64_t)stat.st_size;
+	int fd = S_ISREG(stat.st_mode) ? open_for_look(space, file) : -EPROTO;
+	if (fd < 0) {
+		info->health = fd;
+		return fd == -ENOENT ? fd : 0;
+	}
+	info->health = read_header(fd, file, info->size_bytes, &header);
+	if (info->health == 0 && strcmp(header.kind, info->kind) != 0)
+		info->health = -EPROTO;
+	if (info->health == 0) {
+		info->generation = header.generation;
+		info->created_ns = header.created_ns;
+		info->creator_pid = header.creator_pid;
+		info->health = state_health(atomic_load(&header.state));
+		each_seat(space, fd, header.file_bytes, count_user, info);
+	}
+	stoa_sys_close(fd);
+	return 0;
+}
+
+struct listing {
+	struct stoa_space *space;
+	int (*visit)(const struct stoa_object_info *, void *);
+	void *context;
+	int visited;
+};
+
+static int list_one(const char *file, void *context)
+{
+	struct listing *listing = context;
+	struct stoa_object_info info;
+
+	if (file[0] == '.' || describe(listing->space, file, &info) < 0 ||
+	    !known_kind(info.kind))
+		return 0;
+	listing->visited++;
+	return listing->visit(&info, listing->context);
+}
+
+int stoa_space_each(struct stoa_space *space,
+                    int (*visit)(const struct stoa_object_info *, void *),
+                    void *context)
+{
+	struct listing listing = { space, visit, context, 0 };
+	int result = stoa_directory_each(space->directory, list_one, &listing);
+
+	return result != 0 ? result : listing.visited;
+}
+
+/* Finds the file that a user's name means: with its kind, or of the one kind
+ * that has it. */
+static int find_file(struct stoa_space *space, const char *name,
+                     char file[STOA_FILE_NAME_MAX + 1])
+{
+	char stem[STOA_NAME_MAX + 1], kind[STOA_KIND_MAX + 1];
+	struct stat stat;
+	int found = 0;
+
+	if (name && name[0] == '/')
+		name++;
+	if (name && stoa_name_split(name, stem, kind) && known_kind(kind)) {
+		stoa_name_join(stem, kind, file);
+		if (stoa_sys_fstatat(space->directory, file, &stat,
+		                     AT_SYMLINK_NOFOLLOW) == 0)
+			return 0;
+	}
+	int result = stoa_name_check(name, &name);
+	if (result < 0)
+		return result;
+	for (int i = 0; stoa_object_kinds[i]; i++) {
+		char candidate[STOA_FILE_NAME_MAX + 1];
+
+		stoa_name_join(name, stoa_object_kinds[i]->name, candidate);
+		if (stoa_sys_fstatat(space->directory, candidate, &stat,
+		                     AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		memcpy(file, candidate, sizeof candidate);
+		found++;
+	}
+	if (found > 1)
+		return stoa_fail(-ENOTUNIQ,
+		                 "several kinds of object are named %s; give "
+		                 "the kind, too, as in %s.queue",
+		                 name, name);
+	if (found == 0)
+		return stoa_fail(-ENOENT, "there is no %s in the space %s",
+		                 name, space->path);
+	return 0;
+}
+
+int stoa_space_find(struct stoa_space *space, const char *name,
+                    struct stoa_object_info *ret_info)
+{
+	char file[STOA_FILE_NAME_MAX + 1];
+	struct stoa_object_info info;
+	int result = find_file(space, name, file);
+
+	if (result == 0)
+		result = describe(space, file, &info);
+	if (result == 0)
+		*ret_info = info;
+	return result;
+}
+
+int stoa_space_each_user(struct stoa_space *space, const char *name,
+                         int (*visit)(const struct stoa_user *, void *),
+                         void *context)
+{
+	char file[STOA_FILE_NAME_MAX + 1];
+	struct stoa_object_header header;
+	struct stat stat;
+	int result = find_file(space, name, file);
+
+	if (result < 0)
+		return result;
+	int fd = open_for_look(space, file);
+	if (fd < 0)
+		return stoa_fail(fd, "can't read %s: %s", file, strerror(-fd));
+	result = stoa_sys_fstat(fd, &stat);
+	if (result == 0)
+		result = read_header(fd, file, (uint64_t)stat.st_size, &header);
+	if (result == 0)
+		result = each_seat(space, fd, header.file_bytes, visit,
+		                   context);
+	stoa_sys_close(fd);
+	return result;
+}
+
+/* Marks a named object removed and wakes whoever waits on it. */
+static int wake_removed(struct stoa_space *space, const char *name,
+                        const char *kind)
+{
+	for (int i = 0; stoa_object_kinds[i]; i++) {
+		struct stoa_object *object;
+		int result;
+
+		if (strcmp(stoa_object_kinds[i]->name, kind) != 0)
+			continue;
+		result = stoa_object_kinds[i]->open(
+		        space, name, STOA_READ | STOA_WRITE, &object);
+		if (result < 0) /* nobody can wait on what can't be opened */
+			return result == -EACCES ? result : 0;
+		stoa_object_mark(object, OBJECT_REMOVED);
+		stoa_object_kinds[i]->close(object);
+		return 0;
+	}
+	return 0;
+}
+
+int stoa_space_remove(struct stoa_space *space, const char *name, int wake)
+{
+	char file[STOA_FILE_NAME_MAX + 1];
+	struct stoa_object_info info;
+	int result = find_file(space, name, file);
+
+	if (result < 0)
+		return result;
+	result = describe(space, file, &info);
+	if (result < 0)
+		return result;
+	if (wake)
+		result = wake_removed(space, info.name, info.kind);
+	if (result < 0)
+		return result;
+	result = stoa_sys_unlinkat(space->directory, file);
+	if (result < 0)
+		return stoa_fail(result, "can't remove %s from %s: %s", file,
+		                 space->path, strerror(-result));
+	if (info.users == 0)
+		stoa_bell_remove(space->directory, info.generation);
+	return 0;
+}
+
+/* ---- Cleaning ----------------------------------------------------------- */
+
+struct clean {
+	struct stoa_space *space;
+	int dry_run;
+	void (*visit)(const struct stoa_cleaning *, void *);
+	void *context;
+	const char *file;
+	int done;
+	uint64_t bell; /* whose object is being looked for */
+	int bell_has_object;
+};
+
+static void tell(struct clean *clean, const char *name, const char *action,
+                 pid_t pid, int result)
+{
+	struct stoa_cleaning cleaning = { name, action, pid, result };
+
+	clean->done++;
+	if (clean->visit)
+		clean->visit(&cleaning, clean->context);
+}
+
+static int tell_dead(const struct stoa_user *user, void *context)
+{
+	struct clean *clean = context;
+
+	if (!user->alive)
+		tell(clean, clean->file, "bury", user->pid, 0);
+	return 0;
+}
+
+static int bury_in(struct clean *clean, const struct stoa_object_info *info)
+{
+	for (int i = 0; stoa_object_kinds[i]; i++) {
+		struct stoa_object *object;
+		int result;
+
+		if (strcmp(stoa_object_kinds[i]->name, info->kind) != 0)
+			continue;
+		result = stoa_object_kinds[i]->open(clean->space, info->name,
+		                                    STOA_READ | STOA_WRITE,
+		                                    &object);
+		if (result < 0)
+			return result;
+		result = stoa_object_bury_all(object);
+		stoa_object_kinds[i]->close(object);
+		return result < 0 ? result : 0;
+	}
+	return 0;
+}
+
+static int clean_object(const struct stoa_object_info *info, void *context)
+{
+	struct clean *clean = context;
+	char file[STOA_FILE_NAME_MAX + 1];
+
+	if (info->dead == 0)
+		return 0;
+	stoa_name_join(info->name, info->kind, file);
+	clean->file = file;
+	stoa_space_each_user(clean->space, file, tell_dead, clean);
+	int result = clean->dry_run ? 0 : bury_in(clean, info);
+	if (result < 0)
+		tell(clean, file, "bury", 0, result);
+	return 0;
+}
+
+static int match_bell(const struct stoa_object_info *info, void *context)
+{
+	struct clean *clean = context;
+
+	clean->bell_has_object |= info->generation == clean->bell ||
+	                          info->health != 0;
+	return 0;
+}
+
+/* A bell whose object has no name any more may still be rung by those who
+ * have both open; it does them no harm to lose the name. */
+static int clean_bell(const char *file, void *context)
+{
+	struct clean *clean = context;
+
+	if (!stoa_bell_name(file, &clean->bell))
+		return 0;
+	clean->bell_has_object = 0;
+	stoa_space_each(clean->space, match_bell, clean);
+	if (clean->bell_has_object)
+		return 0;
+	int result = clean->dry_run ?
+	                     0 :
+	                     stoa_sys_unlinkat(clean->space->directory, file);
+	tell(clean, file, "remove", 0, result);
+	return 0;
+}
+
+int stoa_space_clean(struct stoa_space *space, int dry_run,
+                     void (*visit)(const struct stoa_cleaning *, void *),
+                     void *context)
+{
+	struct clean clean = { .space = space,
+		               .dry_run = dry_run,
+		               .visit = visit,
+		               .context = context };
+	int result = stoa_space_each(space, clean_object, &clean);
+
+	if (result >= 0)
+		result = stoa_directory_each(space->directory, clean_bell,
+		                             &clean);
+	return result < 0 ? result : clean.done;
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/* space/object.c: making, opening, mapping and closing object files. */
+#include <base/bug.h>
+#include <base/error.h>
+#include <base/futex.h>
+#include <base/system.h>
+#include <space/event.h>
+#include <space/guard.h>
+#include <space/object.h>
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+
+#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
+
+static uint64_t fresh_generation(void)
+{
+	uint64_t generation = 0;
+
+	if (stoa_system_call(SYS_getrandom, (long)&generation,
+	                     sizeof generation, 0, 0, 0, 0) !=
+	    sizeof generation)
+		generation = (uint64_t)stoa_sys_clock_ns(CLOCK_REALTIME);
+	return generation | 1;
+}
+
+/* The boot id as 16 of its 36 characters' hex digits: enough to differ. */
+static void read_boot_id(uint8_t boot_id[16])
+{
+	char text[37] = { 0 };
+	int fd = stoa_sys_openat(AT_FDCWD, BOOT_ID_PATH, O_RDONLY, 0);
+
+	memset(boot_id, 0, 16);
+	if (fd < 0)
+		return;
+	if (stoa_sys_read(fd, text, 36) == 36)
+		memcpy(boot_id, text + 20, 16);
+	stoa_sys_close(fd);
+}
+
+static void fill_header(struct stoa_object_header *header,
+                        struct stoa_space *space,
+                        const struct stoa_object_plan *plan)
+{
+	stoa_peer creator = 0;
+
+	stoa_life_join(&space->life, &creator);
+	memcpy(header->magic, OBJECT_MAGIC, sizeof OBJECT_MAGIC);
+	header->layout_version = OBJECT_LAYOUT_VERSION;
+	header->byte_order = OBJECT_BYTE_ORDER;
+	snprintf(header->kind, sizeof header->kind, "%s", plan->kind->name);
+	read_boot_id(header->boot_id);
+	header->generation = fresh_generation();
+	header->file_bytes = plan->file_bytes;
+	header->created_ns = stoa_sys_clock_ns(CLOCK_REALTIME);
+	header->creator = creator;
+	header->creator_pid = stoa_sys_getpid();
+	header->creator_uid = (uint32_t)stoa_sys_getuid();
+	memcpy(header->geometry, plan->geometry, sizeof plan->geometry);
+}
+
+/* An unnamed file, complete, open at the returned descriptor. */
+static int make_file(struct stoa_space *space, const char *name,
+                     const struct stoa_object_plan *plan)
+{
+	struct stoa_object_header header = { 0 };
+	int fd = stoa_sys_openat(space->directory, ".", O_TMPFILE | O_RDWR,
+	                         0600);
+
+	if (fd < 0)
+		return stoa_fail(fd, "can't make a file in the space %s: %s",
+		                 space->path, strerror(-fd));
+	int result = stoa_sys_fallocate(fd, 0, (off_t)plan->file_bytes);
+	if (result < 0) {
+		stoa_fail(result,
+		          "%s needs %llu bytes in %s, which has no room for "
+		          "them: %s; make it smaller or the tmpfs larger",
+		          name, (unsigned long long)plan->file_bytes,
+		          space->path, strerror(-result));
+		goto close;
+	}
+	fill_header(&header, space, plan);
+	ssize_t put = STOA_BUG(13) ? (ssize_t)sizeof header :
+	                             stoa_sys_pwrite(fd, &header,
+	                                             sizeof header, 0);
+	result = put == sizeof header ? 0 : put < 0 ? (int)put : -EIO;
+	if (result == 0)
+		result = stoa_sys_fchmod(fd, plan->mode & 0777);
+	if (result < 0)
+		goto close;
+	return fd;
+
+close:
+	stoa_sys_close(fd);
+	return result;
+}
+
+/* Makes and names the file. -EEXIST: lost the race. */
+static int create_file(struct stoa_space *space, const char *name,
+                       const char *file, const struct stoa_object_plan *plan)
+{
+	int fd = make_file(space, name, plan);
+	struct stoa_object_header header = { 0 };
+
+	if (fd < 0)
+		return fd;
+	int result = stoa_sys_publish(fd, space->directory, file);
+	if (STOA_BUG(13)) {
+		fill_header(&header, space, plan);
+		stoa_sys_pwrite(fd, &header, sizeof header, 0);
+	}
+	if (result < 0) {
+		stoa_sys_close(fd);
+		return result;
+	}
+	return fd;
+}
+
+int stoa_object_check(const char *name, const struct stoa_object_header *header,
+                      uint64_t file_bytes)
+{
+	if (memcmp(header->magic, OBJECT_MAGIC, sizeof OBJECT_MAGIC) != 0)
+		return stoa_fail(-EPROTO,
+		                 "%s is not a stoa object; remove it or use "
+		                 "another name",
+		                 name);
+	if (header->byte_order != OBJECT_BYTE_ORDER)
+		return stoa_fail(-EPROTO,
+		                 "%s was made on a machine of another byte "
+		                 "order; remove it",
+		                 name);
+	if (header->layout_version != OBJECT_LAYOUT_VERSION)
+		return stoa_fail(-EPROTO,
+		                 "%s has layout version %u, this build knows "
+		                 "%u; use the stoa that made it, or remove it",
+		                 name, header->layout_version,
+		                 OBJECT_LAYOUT_VERSION);
+	if (header->file_bytes < OBJECT_KIND_OFFSET ||
+	    header->file_bytes > file_bytes ||
+	    !memchr(header->kind, 0, sizeof header->kind))
+		return stoa_fail(-EUCLEAN,
+		                 "%s is damaged (cut short, or its header was "
+		                 "overwritten); remove it",
+		                 name);
+	return 0;
+}
+
+static int open_file(struct stoa_space *space, const char *name,
+                     const char *file, int flags)
+{
+	int fd = stoa_sys_openat(space->directory, file,
+	                         flags | O_NOFOLLOW | O_NONBLOCK, 0);
+
+	if (fd == -ENOENT)
+		return stoa_fail(fd, "there is no %s in the space %s", file,
+		                 space->path);
+	if (fd == -EACCES)
+		return stoa_fail(fd,
+		                 "%s may not be read and written by this user; "
+		                 "its owner can change that with chmod",
+		                 name);
+	if (fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
+		return stoa_fail(-EPROTO,
+		                 "%s is not a stoa object; remove it or use "
+		                 "another name",
+		                 file);
+	return fd;
+}
+
+static int check_file(struct stoa_object *object, const char *kind)
+{
+	struct stat stat;
+	ssize_t got;
+	int result = stoa_sys_fstat(object->fd, &stat);
+
+	if (result < 0)
+		return result;
+	if (!S_ISREG(stat.st_mode))
+		return stoa_fail(-EPROTO, "%s is not a stoa object; remove it "
+		                          "or use another name",
+		                 object->name);
+	got = stoa_sys_pread(object->fd, &object->copy, sizeof object->copy, 0);
+	if (got < 0)
+		return (int)got;
+	if (got != sizeof object->copy)
+		return stoa_fail(-EPROTO, "%s is not a stoa object (too "
+		                          "short); remove it",
+		                 object->name);
+	result = stoa_object_check(object->name, &object->copy,
+	                           (uint64_t)stat.st_size);
+	if (result < 0)
+		return result;
+	if (strcmp(object->copy.kind, kind) != 0)
+		return stoa_fail(-EPROTO, "%s is a %s, not a %s", object->name,
+		                 object->copy.kind, kind);
+	return 0;
+}
+
+static int map_file(struct stoa_object *object)
+{
+	void *base;
+	int result;
+
+	object->bytes = object->copy.file_bytes;
+	result = stoa_sys_mmap(NULL, object->bytes, PROT_READ | PROT_WRITE,
+	                       MAP_SHARED, object->fd, 0, &base);
+	if (result < 0)
+		return stoa_fail(result, "can't map %s (%zu bytes): %s",
+		                 object->name, object->bytes,
+		                 strerror(-result));
+	result = stoa_guard_add(base, object->bytes, &object->poisoned);
+	if (result < 0) {
+		stoa_sys_munmap(base, object->bytes);
+		return result;
+	}
+	object->base = base;
+	object->header = base;
+	atomic_store_explicit(&object->chunk[0],
+	                      (struct stoa_seat *)(object->base +
+	                                           OBJECT_SEATS_OFFSET),
+	                      memory_order_relaxed);
+	return 0;
+}
+
+static int find_or_make(struct stoa_object *object, const char *file,
+                        const struct stoa_object_plan *plan)
+{
+	struct stoa_space *space = object->space;
+	unsigned flags = object->flags;
+	int fd;
+
+	for (int tries = 0; tries < 100; tries++) {
+		if (!(flags & STOA_EXCLUSIVE) || !(flags & STOA_CREATE)) {
+			fd = open_file(space, object->name, file, O_RDWR);
+			if (fd != -ENOENT || !(flags & STOA_CREATE))
+				return fd;
+		}
+		fd = create_file(space, object->name, file, plan);
+		if (fd == -EEXIST && (flags & STOA_EXCLUSIVE))
+			return stoa_fail(fd, "there is a %s in %s already",
+			                 file, space->path);
+		if (fd != -EEXIST)
+			return fd;
+	}
+	return -EAGAIN; /* made and removed by others a hundred times */
+}
+
+int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
+                     const char *name, unsigned flags,
+                     const struct stoa_object_kind *kind,
+                     const struct stoa_object_plan *plan)
+{
+	char file[STOA_FILE_NAME_MAX + 1];
+	const char *checked;
+	int result = stoa_name_check(name, &checked);
+
+	if (result < 0)
+		return result;
+	object->kind = kind;
+	object->space = space;
+	object->flags = flags;
+	snprintf(object->name, sizeof object->name, "%s", checked);
+	stoa_name_join(checked, kind->name, file);
+	object->fd = find_or_make(object, file, plan);
+	if (object->fd < 0)
+		return object->fd;
+	result = check_file(object, kind->name);
+	if (result < 0)
+		goto close;
+	result = map_file(object);
+	if (result < 0)
+		goto close;
+	pthread_mutex_init(&object->seat_mutex, NULL);
+	stoa_event_init(object);
+	result = stoa_object_health(object);
+	if (result < 0)
+		goto unmap;
+	return 0;
+
+unmap:
+	stoa_guard_remove(object->base);
+	stoa_sys_munmap(object->base, object->bytes);
+	pthread_mutex_destroy(&object->seat_mutex);
+close:
+	stoa_sys_close(object->fd);
+	return result;
+}
+
+void stoa_object_close(struct stoa_object *object)
+{
+	stoa_object_stand(object);
+	for (uint32_t i = 1; i < SEAT_CHUNKS; i++) {
+		struct stoa_seat *chunk = atomic_load_explicit(
+		        &object->chunk[i], memory_order_relaxed);
+		if (!chunk)
+			continue;
+		stoa_guard_remove(chunk);
+		stoa_sys_munmap(chunk, stoa_seat_chunk_seats(i) *
+		                               sizeof(struct stoa_seat));
+	}
+	stoa_guard_remove(object->base);
+	stoa_sys_munmap(object->base, object->bytes);
+	stoa_event_fini(object);
+	stoa_sys_close(object->fd);
+	pthread_mutex_destroy(&object->seat_mutex);
+}
+
+void stoa_object_mark(struct stoa_object *object, uint32_t state_bit)
+{
+	atomic_fetch_or_explicit(&object->header->state, state_bit,
+	                         memory_order_seq_cst);
+	stoa_event_broadcast(object);
+}
+
+int stoa_object_damaged(struct stoa_object *object, const char *what)
+{
+	if (atomic_load_explicit(&object->poisoned, memory_order_relaxed))
+		return stoa_object_health(object);
+	stoa_object_mark(object, OBJECT_DAMAGED);
+	return stoa_fail(-EUCLEAN, "%s is damaged: %s; remove it",
+	                 object->name, what);
+}
+
+int stoa_object_health(struct stoa_object *object)
+{
+	uint32_t state = atomic_load_explicit(&object->header->state,
+	                                      memory_order_relaxed);
+
+	if (stoa_unlikely(atomic_load_explicit(&object->poisoned,
+	                                       memory_order_relaxed)))
+		return stoa_fail(-EIO, "the file of %s was cut short by "
+		                       "somebody; close and remove it",
+		                 object->name);
+	if (stoa_likely(state == 0))
+		return 0;
+	if (state & OBJECT_REMOVED)
+		return stoa_fail(-EIDRM, "%s was removed", object->name);
+	return stoa_fail(-EUCLEAN, "%s is damaged; remove it", object->name);
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * space/object.h: object files and handles on them: making, opening, mapping,
+ * seats, burial. A kind's handle begins with struct stoa_object.
+ */
+#ifndef STOA_SPACE_OBJECT_H
+#define STOA_SPACE_OBJECT_H
+
+#include <base/cpu.h>
+#include <space/object_layout.h>
+#include <space/space.h>
+#include <stoa/wait.h>
+
+#ifndef STOA_CONSTANT_TOKEN
+#define STOA_CONSTANT_TOKEN 0
+#endif
+
+struct stoa_object;
+
+#define STOA_READY_SOON 2
+
+/* What floor 3 must know of a kind. */
+struct stoa_object_kind {
+	const char *name;
+	/* Gives back whatever bears `token` in the object: its bearer is dead,
+	 * or is this handle closing. Idempotent, may itself be killed.
+	 * -EUCLEAN: the object is damaged. */
+	int (*bury)(struct stoa_object *object, uint32_t token);
+	/* 1: a receive (STOA_READ) or send (STOA_WRITE) would succeed; 0: not;
+	 * STOA_READY_SOON: not yet, a change is being made; -errno. */
+	int (*ready)(struct stoa_object *object, unsigned direction);
+	int (*open)(struct stoa_space *space, const char *name, unsigned flags,
+	            struct stoa_object **ret_object);
+	void (*close)(struct stoa_object *object);
+};
+
+/* All kinds, ended by NULL; floor 4 fills the table (data/kinds.c). */
+extern const struct stoa_object_kind *const stoa_object_kinds[];
+
+struct stoa_object {
+	const struct stoa_object_kind *kind;
+	struct stoa_space *space;
+	unsigned flags;
+	int fd;
+	char *base;
+	size_t bytes; /* mapped at base: header.file_bytes */
+	struct stoa_object_header *header;
+	struct stoa_object_header copy; /* checked at open */
+	_Atomic uint32_t poisoned; /* a fault was met: see stoa_guard */
+	struct stoa_seat *_Atomic chunk[SEAT_CHUNKS];
+
+	/* This handle's seat, taken by the process `peer`. */
+	_Atomic stoa_peer peer;
+	_Atomic uint32_t token;
+	struct stoa_seat *_Atomic seat;
+	pthread_mutex_t seat_mutex;
+
+	_Atomic uint32_t patrol_cursor;
+	_Atomic uint32_t patrol_count;
+	_Atomic uint32_t spin_budget;
+	_Atomic uint32_t sleeps;
+	_Atomic uint32_t processors; /* that this process may run on */
+	_Atomic int bell_fd[2];      /* reading, writing: 0 none, else fd + 1 */
+	_Atomic uint32_t polled;     /* directions with a poll descriptor */
+	char name[STOA_NAME_MAX + 1];
+};
+
+struct stoa_object_plan {
+	const struct stoa_object_kind *kind;
+	mode_t mode;
+	uint64_t file_bytes;
+	uint64_t geometry[OBJECT_GEOMETRY_WORDS];
+};
+
+/* Opens `name` of `kind` into *object (zeroed by the caller; on failure
+ * nothing is left to undo). With STOA_CREATE in flags and no such object, makes
+ * it after `plan`. Takes no seat yet. */
+int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
+                     const char *name, unsigned flags,
+                     const struct stoa_object_kind *kind,
+                     const struct stoa_object_plan *plan);
+
+/* Gives up the seat, unmaps, closes. The kind has given back what it held. */
+void stoa_object_close(struct stoa_object *object);
+
+/* Checks a header against what this build knows. 0, -EPROTO, -EUCLEAN. */
+int stoa_object_check(const char *name, const struct stoa_object_header *header,
+                      uint64_t file_bytes);
+
+/* Marks the object removed and wakes everyone. */
+void stoa_object_mark(struct stoa_object *object, uint32_t state_bit);
+
+/* -EUCLEAN, with the object marked damaged. */
+int stoa_object_damaged(struct stoa_object *object, const char *what);
+
+/* 0, or why no call can go on: -EIDRM, -EUCLEAN, -EIO. */
+int stoa_object_health(struct stoa_object *object);
+
+/* ---- Seats (seat.c) ----------------------------------------------------- */
+
+int stoa_object_sit(struct stoa_object *object);
+void stoa_object_stand(struct stoa_object *object);
+
+/* Every call on a handle starts here: 0 when this process has its seat. */
+static inline int stoa_object_enter(struct stoa_object *object)
+{
+	/* acquire: pairs with the release in sit(); the token is then set */
+	stoa_peer peer = atomic_load_explicit(&object->peer,
+	                                      memory_order_acquire);
+
+	if (stoa_likely(peer ==
+	                        atomic_load_explicit(
+	                                &object->space->life.self->peer,
+	                                memory_order_relaxed) &&
+	                peer != 0))
+		return 0;
+	return stoa_object_sit(object);
+}
+
+static inline uint32_t stoa_object_token(struct stoa_object *object)
+{
+	if (STOA_CONSTANT_TOKEN)
+		return SEAT_TOKEN(0, 1);
+	return atomic_load_explicit(&object->token, memory_order_relaxed);
+}
+
+/* The seat with this index, or NULL when the file has no such chunk. */
+struct stoa_seat *stoa_object_seat(struct stoa_object *object, uint32_t index);
+
+/* Number of seats that the file has. */
+uint32_t stoa_object_seats(struct stoa_object *object);
+
+/* 1: the token's bearer lives. 0: it is dead or the token is nobody's. */
+int stoa_object_alive(struct stoa_object *object, uint32_t token);
+
+/* The same, and a dead bearer is buried. */
+int stoa_object_alive_or_bury(struct stoa_object *object, uint32_t token);
+
+/* Looks at the life of some other seats, in turn, and buries the dead. */
+void stoa_object_patrol(struct stoa_object *object);
+
+/* Looks at all. Returns how many were buried, or -errno. */
+int stoa_object_bury_all(struct stoa_object *object);
+
+/* Where chunk `chunk` of seats stands in the file, and how large it is. */
+uint64_t stoa_seat_chunk_offset(uint64_t file_bytes, uint32_t chunk);
+uint32_t stoa_seat_chunk_seats(uint32_t chunk);
+
+#endif

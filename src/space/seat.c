@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/* space/seat.c: taking, giving up, watching and burying seats. */
+#include <base/bug.h>
+#include <base/error.h>
+#include <base/system.h>
+#include <space/event.h>
+#include <space/guard.h>
+#include <space/object.h>
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define PATROL_SEATS 32u
+
+#define OWNER(peer, generation) ((uint64_t)(peer) << 16 | (generation))
+#define OWNER_PEER(owner) ((owner) >> 16)
+#define OWNER_GENERATION(owner) ((uint32_t)(owner)&SEAT_GENERATION_MASK)
+
+uint32_t stoa_seat_chunk_seats(uint32_t chunk)
+{
+	return SEAT_FIRST_CHUNK << chunk;
+}
+
+/* Chunks after the first follow the kind's bytes, page by page. */
+uint64_t stoa_seat_chunk_offset(uint64_t file_bytes, uint32_t chunk)
+{
+	uint64_t offset = (file_bytes + 4095) & ~UINT64_C(4095);
+
+	if (chunk == 0)
+		return OBJECT_SEATS_OFFSET;
+	for (uint32_t i = 1; i < chunk; i++)
+		offset += stoa_seat_chunk_seats(i) * sizeof(struct stoa_seat);
+	return offset;
+}
+
+static uint64_t file_size(struct stoa_object *object)
+{
+	struct stat stat;
+
+	return stoa_sys_fstat(object->fd, &stat) < 0 ? 0 :
+	                                               (uint64_t)stat.st_size;
+}
+
+static int map_chunk(struct stoa_object *object, uint32_t chunk)
+{
+	size_t bytes = stoa_seat_chunk_seats(chunk) * sizeof(struct stoa_seat);
+	struct stoa_seat *none = NULL;
+	void *address;
+	int result = stoa_sys_mmap(
+	        NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, object->fd,
+	        (off_t)stoa_seat_chunk_offset(object->copy.file_bytes, chunk),
+	        &address);
+
+	if (result < 0)
+		return result;
+	result = stoa_guard_add(address, bytes, &object->poisoned);
+	if (result < 0)
+		goto unmap;
+	if (atomic_compare_exchange_strong_explicit(
+	            &object->chunk[chunk], &none, address,
+	            memory_order_acq_rel, memory_order_acquire))
+		return 0;
+	stoa_guard_remove(address);
+unmap:
+	stoa_sys_munmap(address, bytes);
+	return result;
+}
+
+/* The chunk's seats, mapped at first use, or NULL if the file ends before. */
+static struct stoa_seat *chunk_seats(struct stoa_object *object, uint32_t chunk)
+{
+	struct stoa_seat *seats = atomic_load_explicit(&object->chunk[chunk],
+	                                               memory_order_acquire);
+
+	if (seats || chunk == 0)
+		return seats;
+	if (file_size(object) <
+	    stoa_seat_chunk_offset(object->copy.file_bytes, chunk + 1))
+		return NULL;
+	if (map_chunk(object, chunk) < 0)
+		return NULL;
+	return atomic_load_explicit(&object->chunk[chunk],
+	                            memory_order_acquire);
+}
+
+struct stoa_seat *stoa_object_seat(struct stoa_object *object, uint32_t index)
+{
+	uint32_t first = 0;
+
+	for (uint32_t chunk = 0; chunk < SEAT_CHUNKS; chunk++) {
+		uint32_t seats = stoa_seat_chunk_seats(chunk);
+
+		if (index < first + seats) {
+			struct stoa_seat *base = chunk_seats(object, chunk);
+
+			return base ? base + (index - first) : NULL;
+		}
+		first += seats;
+	}
+	return NULL;
+}
+
+uint32_t stoa_object_seats(struct stoa_object *object)
+{
+	uint32_t seats = 0;
+
+	for (uint32_t chunk = 0; chunk < SEAT_CHUNKS; chunk++) {
+		if (!chunk_seats(object, chunk))
+			break;
+		seats += stoa_seat_chunk_seats(chunk);
+	}
+	return seats;
+}
+
+static int grow_seats(struct stoa_object *object)
+{
+	for (uint32_t chunk = 1; chunk < SEAT_CHUNKS; chunk++) {
+		if (chunk_seats(object, chunk))
+			continue;
+		uint64_t offset = stoa_seat_chunk_offset(
+		        object->copy.file_bytes, chunk);
+		return stoa_sys_fallocate(
+		        object->fd, (off_t)offset,
+		        (off_t)(stoa_seat_chunk_seats(chunk) *
+		                sizeof(struct stoa_seat)));
+	}
+	return stoa_fail(-EUSERS, "%s has %d handles open, and no more are "
+	                          "possible; close some",
+	                 object->name, SEAT_MAX);
+}
+
+/*
+ * Everything that bears the token is given back first; only then is the seat
+ * free for another. A burier killed in between leaves the seat to the next.
+ */
+static int bury_seat(struct stoa_object *object, uint32_t index, uint64_t owner)
+{
+	struct stoa_seat *seat = stoa_object_seat(object, index);
+	uint64_t freed = OWNER(0, OWNER_GENERATION(owner));
+	uint32_t token = SEAT_TOKEN(index, OWNER_GENERATION(owner));
+	int result = 0;
+
+	if (!seat)
+		return 0;
+	if (!STOA_BUG(8))
+		result = object->kind->bury(object, token);
+	if (result < 0)
+		return result;
+	/* acq_rel: a new owner sees what was given back */
+	atomic_compare_exchange_strong_explicit(&seat->owner, &owner, freed,
+	                                        memory_order_acq_rel,
+	                                        memory_order_relaxed);
+	stoa_event_broadcast(object);
+	return 0;
+}
+
+static int take_seat(struct stoa_object *object, stoa_peer peer, uint32_t index)
+{
+	struct stoa_seat *seat = stoa_object_seat(object, index);
+	uint64_t owner = atomic_load_explicit(&seat->owner,
+	                                      memory_order_acquire);
+	uint32_t generation = (OWNER_GENERATION(owner) + 1) &
+	                      SEAT_GENERATION_MASK;
+
+	if (OWNER_PEER(owner) != 0)
+		return 0;
+	if (generation == 0)
+		generation = 1;
+	/* acq_rel: pairs with the burier's that freed it */
+	if (!atomic_compare_exchange_strong_explicit(
+	            &seat->owner, &owner, OWNER(peer, generation),
+	            memory_order_acq_rel, memory_order_relaxed))
+		return 0;
+	atomic_store(&seat->pid, stoa_sys_getpid());
+	atomic_store(&seat->uid, (uint32_t)stoa_sys_getuid());
+	atomic_store(&seat->opened_ns, stoa_sys_clock_ns(CLOCK_REALTIME));
+	atomic_store(&seat->flags, object->flags & (STOA_READ | STOA_WRITE));
+	atomic_store(&seat->readers_waiting, 0);
+	atomic_store(&seat->writers_waiting, 0);
+	atomic_store(&seat->waiting_since_ns, 0);
+	atomic_store_explicit(&object->seat, seat, memory_order_relaxed);
+	atomic_store_explicit(&object->token, SEAT_TOKEN(index, generation),
+	                      memory_order_relaxed);
+	/* release: pairs with the acquire in enter() */
+	atomic_store_explicit(&object->peer, peer, memory_order_release);
+	return 1;
+}
+
+static int take_any_seat(struct stoa_object *object, stoa_peer peer)
+{
+	uint32_t seats = stoa_object_seats(object);
+
+	for (uint32_t i = 0; i < seats; i++)
+		if (take_seat(object, peer, i))
+			return 1;
+	return 0;
+}
+
+int stoa_object_sit(struct stoa_object *object)
+{
+	stoa_peer peer;
+	int result = stoa_life_join(&object->space->life, &peer);
+
+	if (result < 0)
+		return result;
+	pthread_mutex_lock(&object->seat_mutex);
+	if (atomic_load_explicit(&object->peer, memory_order_relaxed) == peer)
+		goto unlock;
+	while (!take_any_seat(object, peer)) {
+		result = stoa_object_bury_all(object);
+		if (result < 0)
+			break;
+		if (result == 0)
+			result = grow_seats(object);
+		if (result < 0)
+			break;
+	}
+unlock:
+	pthread_mutex_unlock(&object->seat_mutex);
+	return result < 0 ? result : 0;
+}
+
+void stoa_object_stand(struct stoa_object *object)
+{
+	stoa_peer peer = atomic_load_explicit(&object->peer,
+	                                      memory_order_relaxed);
+	struct stoa_seat *seat = atomic_load_explicit(&object->seat,
+	                                              memory_order_relaxed);
+	uint32_t token = atomic_load_explicit(&object->token,
+	                                      memory_order_relaxed);
+
+	if (!peer || !seat)
+		return;
+	if (peer != atomic_load_explicit(&object->space->life.self->peer,
+	                                 memory_order_relaxed))
+		return; /* forked: the seat is the parent's */
+	uint64_t owner = OWNER(peer, SEAT_GENERATION(token));
+	/* release: pairs with the next taker's acquire */
+	atomic_compare_exchange_strong_explicit(
+	        &seat->owner, &owner, OWNER(0, SEAT_GENERATION(token)),
+	        memory_order_release, memory_order_relaxed);
+	atomic_store_explicit(&object->peer, 0, memory_order_relaxed);
+}
+
+static uint64_t owner_of(struct stoa_object *object, uint32_t index)
+{
+	struct stoa_seat *seat = stoa_object_seat(object, index);
+
+	return seat ? atomic_load_explicit(&seat->owner, memory_order_acquire) :
+	              0;
+}
+
+static int owner_alive(struct stoa_object *object, uint64_t owner)
+{
+	return stoa_life_alive(&object->space->life, OWNER_PEER(owner));
+}
+
+int stoa_object_alive(struct stoa_object *object, uint32_t token)
+{
+	uint64_t owner = owner_of(object, SEAT_INDEX(token));
+
+	return OWNER_PEER(owner) != 0 &&
+	       OWNER_GENERATION(owner) == SEAT_GENERATION(token) &&
+	       owner_alive(object, owner);
+}
+
+int stoa_object_alive_or_bury(struct stoa_object *object, uint32_t token)
+{
+	uint64_t owner = owner_of(object, SEAT_INDEX(token));
+
+	if (STOA_CONSTANT_TOKEN)
+		return 1;
+	if (OWNER_PEER(owner) == 0 ||
+	    OWNER_GENERATION(owner) != SEAT_GENERATION(token)) {
+		object->kind->bury(object, token); /* nobody's: a forgery */
+		return 0;
+	}
+	if (owner_alive(object, owner))
+		return 1;
+	bury_seat(object, SEAT_INDEX(token), owner);
+	return 0;
+}
+
+void stoa_object_patrol(struct stoa_object *object)
+{
+	uint32_t seats = stoa_object_seats(object);
+	uint32_t first = atomic_fetch_add_explicit(
+	        &object->patrol_cursor, PATROL_SEATS, memory_order_relaxed);
+	uint32_t asked = 0;
+
+	/* Free seats cost a load each; only PATROL_SEATS lives are asked. */
+	for (uint32_t i = 0; i < seats && asked < PATROL_SEATS; i++) {
+		uint32_t index = (first + i) % seats;
+		uint64_t owner = owner_of(object, index);
+
+		if (OWNER_PEER(owner) == 0)
+			continue;
+		asked++;
+		if (!owner_alive(object, owner))
+			bury_seat(object, index, owner);
+	}
+}
+
+int stoa_object_bury_all(struct stoa_object *object)
+{
+	uint32_t seats = stoa_object_seats(object);
+	int buried = 0;
+
+	for (uint32_t i = 0; i < seats; i++) {
+		uint64_t owner = owner_of(object, i);
+
+		if (OWNER_PEER(owner) == 0 || owner_alive(object, owner))
+			continue;
+		int result = bury_seat(object, i, owner);
+		if (result < 0)
+			return result;
+		buried++;
+	}
+	return buried;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* space/space.h: the handle on a space, and names. */
+#ifndef STOA_SPACE_SPACE_H
+#define STOA_SPACE_SPACE_H
+
+#include <space/life.h>
+#include <stoa/space.h>
+
+#define STOA_KIND_MAX 15
+#define STOA_FILE_NAME_MAX (STOA_NAME_MAX + 1 + STOA_KIND_MAX)
+
+struct stoa_space {
+	int directory;
+	char *path;
+	struct stoa_life life;
+};
+
+/* Strips a leading "/" and checks. 0 or -EINVAL with a sentence. */
+int stoa_name_check(const char *name, const char **ret_name);
+
+/* "orders" and "queue" make "orders.queue". */
+void stoa_name_join(const char *name, const char *kind,
+                    char file[STOA_FILE_NAME_MAX + 1]);
+
+/* "orders.queue" splits; 0 when it's no object's file name. */
+int stoa_name_split(const char *file, char name[STOA_NAME_MAX + 1],
+                    char kind[STOA_KIND_MAX + 1]);
+
+/* Calls `visit` for each file name in the directory, hidden ones too. */
+int stoa_directory_each(int directory,
+                        int (*visit)(const char *file, void *context),
+                        void *context);
+
+#endif

@@ -1,0 +1,30 @@
+# The crash harness. Targets: crash crash-default crash-mutants.
+
+CRASH_DIR  := tests/crash
+CRASH_SRC  := $(sort $(wildcard $(CRASH_DIR)/*.c))
+CRASH_OBJ  := $(CRASH_SRC:%.c=$(BUILD)/%.o)
+# Linked statically and at fixed addresses: a place is named by its address.
+CRASH_LINK := -static -no-pie
+
+# The harness's own text gets a name, to tell it from the library's.
+$(CRASH_OBJ): $(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -fno-pie -MMD -MP -c $< -o $@
+	$(Q)objcopy --rename-section .text=crash_text $@
+
+$(BUILD)/crash: $(CRASH_OBJ) $(BUILD)/libstoa.a
+	$(Q)$(CC) $(CFLAGS) $(CRASH_LINK) -o $@ $(CRASH_OBJ) \
+	  $(BUILD)/libstoa.a -pthread
+
+crash: $(BUILD)/crash
+	$(Q)$(BUILD)/crash -p full
+
+crash-default: $(BUILD)/crash
+	$(Q)$(BUILD)/crash -p default
+
+crash-mutants: $(BUILD)/crash
+	$(Q)sh $(CRASH_DIR)/mutants.sh $(BUILD)
+
+-include $(CRASH_OBJ:.o=.d)
+
+.PHONY: crash crash-default crash-mutants

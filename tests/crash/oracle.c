@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * oracle.c: the survivor. It goes on with the queue as any program would, and
+ * whatever the ledger can't explain is wrong.
+ */
+#include "oracle.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROBE_BYTES 32u
+#define OPEN_BOTH (STOA_READ | STOA_WRITE)
+#define SPARE_FILES 2u /* life files grow by shards */
+
+/* How the survivor goes about it; see VARIANTS. */
+enum variant {
+	VARIANT_RECEIVE_FIRST = 0, /* receive one, send one, drain */
+	VARIANT_SEND_FIRST = 1,    /* the same, by a handle opened afterwards */
+	VARIANT_CLEAN_FIRST = 2,
+	VARIANT_NEWCOMER = 3       /* somebody new has the dead one's slot */
+};
+
+static unsigned long long ull(uint64_t value)
+{
+	return value;
+}
+
+/* ---- Receiving ------------------------------------------------------------ */
+
+static int check_received(struct survivor *v, struct letter *letter,
+			  const struct stoa_message *message)
+{
+	struct ledger *ledger = &v->stage->ledger;
+	const struct letter *last = v->last;
+
+	if (message->bytes != letter->bytes)
+		return trouble("letter %llu has %zu bytes, not %u",
+			       ull(letter->id), message->bytes, letter->bytes);
+	if (letter->held)
+		return trouble("letter %llu is held, yet was received",
+			       ull(letter->id));
+	if (ledger->order == STOA_TYPE && message->type != letter->type)
+		return trouble("letter %llu has type %lld, not %lld",
+			       ull(letter->id), (long long)message->type,
+			       (long long)letter->type);
+	if (ledger->order == STOA_PRIORITY &&
+	    message->priority != letter->priority)
+		return trouble("letter %llu has priority %u, not %u",
+			       ull(letter->id), message->priority,
+			       letter->priority);
+	if (message->deliveries < letter->deliveries_min ||
+	    message->deliveries > letter->deliveries_max)
+		return trouble("letter %llu has %u deliveries, not %u to %u",
+			       ull(letter->id), message->deliveries,
+			       letter->deliveries_min, letter->deliveries_max);
+	if (!v->unordered && last != NULL && letter_before(ledger, letter, last))
+		return trouble("letter %llu came after %llu", ull(letter->id),
+			       ull(last->id));
+	return 0;
+}
+
+int survivor_receive(struct survivor *v)
+{
+	static unsigned char buffer[LETTER_MAX_BYTES];
+	struct stoa_message message = { 0 };
+	struct letter *letter;
+	ssize_t got = stoa_queue_receive(v->queue, NULL, buffer,
+					 sizeof(buffer), STOA_NOW, &message);
+
+	if (got == -EAGAIN)
+		return 0;
+	if (got < 0)
+		return trouble("receive: %zd %s", got, stoa_last_error());
+	if ((size_t)got < sizeof(uint64_t))
+		return trouble("received %zd bytes", got);
+	letter = ledger_find(&v->stage->ledger, letter_id(buffer));
+	if (letter == NULL)
+		return trouble("received %zd bytes that are no letter: %llx",
+			       got, ull(letter_id(buffer)));
+	if (!letter_whole(letter, buffer))
+		return trouble("letter %llu is torn", ull(letter->id));
+	if (check_received(v, letter, &message) != 0)
+		return -1;
+	letter->seen++;
+	v->drained++;
+	v->last = letter;
+	return 1;
+}
+
+int survivor_drain(struct survivor *v)
+{
+	for (uint32_t i = 0; i <= LETTERS_MAX; i++) {
+		int got = survivor_receive(v);
+
+		if (got <= 0)
+			return got;
+	}
+	return trouble("the queue gives letters without end");
+}
+
+/* ---- The verdict on each letter ------------------------------------------- */
+
+static int settle_letter(const struct letter *letter)
+{
+	if (letter->seen > 1)
+		return trouble("letter %llu came %u times", ull(letter->id),
+			       letter->seen);
+	if (letter->held)
+		return 0;
+	if (letter->fate == FATE_GONE && letter->seen != 0)
+		return trouble("letter %llu was gone, yet came",
+			       ull(letter->id));
+	if (letter->fate == FATE_STAYS && letter->seen == 0 &&
+	    letter->copied == 0)
+		return trouble("letter %llu is lost", ull(letter->id));
+	return 0;
+}
+
+/* What a dead sender sent of a batch is its beginning. */
+static int settle_batches(struct stage *s)
+{
+	for (uint32_t i = 1; i < s->ledger.count; i++) {
+		const struct letter *letter = &s->ledger.letters[i];
+
+		if (letter->batched && letter->fate == FATE_MAYBE &&
+		    letter->seen && !letter[-1].seen && !letter[-1].copied &&
+		    letter[-1].fate == FATE_MAYBE)
+			return trouble("letter %llu was sent, %llu before it "
+				       "was not", ull(letter->id),
+				       ull(letter[-1].id));
+	}
+	return 0;
+}
+
+int oracle_settle(struct stage *s)
+{
+	for (uint32_t i = 0; i < s->ledger.count; i++)
+		if (settle_letter(&s->ledger.letters[i]) != 0)
+			return -1;
+	return settle_batches(s);
+}
+
+/* ---- One send, one receive ------------------------------------------------ */
+
+static int send_probe(struct survivor *v, int *ret_refused)
+{
+	struct letter *letter = ledger_add(&v->stage->ledger, PROBE_BYTES);
+	int result;
+
+	letter->priority = 0;
+	*ret_refused = 0;
+	result = letter_send(v->queue, letter, STOA_NOW);
+	if (result == 0)
+		return 0;
+	letter->fate = FATE_GONE;
+	if (result != -EAGAIN)
+		return trouble("send: %d %s", result, stoa_last_error());
+	*ret_refused = 1;
+	return 0;
+}
+
+/* A refusal was right only if the queue was full then. */
+static int check_refused(struct survivor *v, uint32_t received_before)
+{
+	uint32_t there = v->drained - received_before;
+
+	for (uint32_t i = 0; i < v->stage->ledger.count; i++)
+		there += v->stage->ledger.letters[i].held;
+	if (there < CAPACITY)
+		return trouble("no room for one letter, with %u of %u there",
+			       there, CAPACITY);
+	return 0;
+}
+
+static int go_on(struct survivor *v, enum variant variant)
+{
+	int got = 1, refused = 0;
+	uint32_t before;
+
+	if (variant != VARIANT_SEND_FIRST) {
+		got = survivor_receive(v);
+		if (got < 0)
+			return -1;
+	}
+	before = v->drained;
+	if (send_probe(v, &refused) != 0)
+		return -1;
+	if (variant == VARIANT_SEND_FIRST && survivor_receive(v) < 0)
+		return -1;
+	if (survivor_drain(v) != 0)
+		return -1;
+	if (refused && check_refused(v, before) != 0)
+		return -1;
+	if (got == 0 && v->drained > (refused ? 0u : 1u))
+		return trouble("a receive found nothing, the next found %u",
+			       v->drained);
+	return 0;
+}
+
+/* ---- All the room is there again ------------------------------------------ */
+
+static void forget(struct survivor *v)
+{
+	v->stage->ledger.count = 0;
+	v->last = NULL;
+	v->drained = 0;
+}
+
+int survivor_fill(struct survivor *v, uint32_t bytes, uint32_t *ret_sent)
+{
+	uint32_t sent = 0;
+
+	for (;;) {
+		struct letter *letter = ledger_add(&v->stage->ledger, bytes);
+		int result = letter_send(v->queue, letter, STOA_NOW);
+
+		if (result == -EAGAIN) {
+			v->stage->ledger.count--;
+			*ret_sent = sent;
+			return 0;
+		}
+		if (result != 0)
+			return trouble("refill: %d %s", result,
+				       stoa_last_error());
+		sent++;
+	}
+}
+
+static int check_stat(struct survivor *v, uint32_t messages)
+{
+	struct stoa_queue_stat stat = { .size = sizeof(stat) };
+	int result = stoa_queue_stat(v->queue, &stat);
+
+	if (result != 0)
+		return trouble("stat: %d %s", result, stoa_last_error());
+	if (stat.messages != messages || stat.taken != 0 || stat.reserved != 0)
+		return trouble("stat says %llu messages, %llu taken, %llu "
+			       "reserved, not %u, 0, 0", ull(stat.messages),
+			       ull(stat.taken), ull(stat.reserved), messages);
+	return 0;
+}
+
+static int refill(struct survivor *v, uint32_t bytes, uint32_t room)
+{
+	uint32_t sent = 0;
+
+	forget(v);
+	if (survivor_fill(v, bytes, &sent) != 0)
+		return -1;
+	if (sent != room)
+		return trouble("%u letters of %u bytes fit, not %u", sent,
+			       bytes, room);
+	if (check_stat(v, room) != 0 || survivor_drain(v) != 0)
+		return -1;
+	return oracle_settle(v->stage);
+}
+
+int survivor_refill(struct survivor *v)
+{
+	struct stage *s = v->stage;
+	uint32_t size = (uint32_t)(s->serial % SIZES);
+
+	if (refill(v, PROBE_BYTES, CAPACITY) != 0)
+		return -1;
+	return refill(v, stage_sizes[size],
+		      s->room[s->state->order][size]);
+}
+
+/* ---- The space ------------------------------------------------------------ */
+
+static int visit_object(const struct stoa_object_info *info, void *context)
+{
+	struct stage *s = context;
+
+	if (strcmp(info->name, s->name) != 0)
+		return 0;
+	if (info->health != 0)
+		return trouble("the space lists %s with health %d", info->name,
+			       info->health);
+	if (info->users != 1 || info->dead != 0 || info->waiting != 0)
+		return trouble("the space lists %s with %u users, %u dead, %u "
+			       "waiting", info->name, info->users, info->dead,
+			       info->waiting);
+	return 0;
+}
+
+int oracle_space(struct stage *s)
+{
+	struct stoa_object_info info;
+	int result = stoa_space_clean(s->space, 0, NULL, NULL);
+
+	if (result < 0)
+		return trouble("clean: %d %s", result, stoa_last_error());
+	result = stoa_space_clean(s->space, 0, NULL, NULL);
+	if (result != 0)
+		return trouble("a second clean did %d things", result);
+	result = stoa_space_find(s->space, s->name, &info);
+	if (result != 0)
+		return trouble("find: %d %s", result, stoa_last_error());
+	result = stoa_space_each(s->space, visit_object, s);
+	if (result < 0)
+		return trouble("each: %d %s", result, stoa_last_error());
+	if (stage_count_files(s) > s->files + 1 + SPARE_FILES)
+		return trouble("%u files are in the space, %u before",
+			       stage_count_files(s), s->files);
+	return 0;
+}
+
+/* ---- Removal -------------------------------------------------------------- */
+
+/* The name is there and good, or gone and free. */
+static int check_name(struct stage *s, int must_be_gone)
+{
+	struct stoa_queue_attributes attributes;
+	struct stoa_queue *queue;
+	int result = stoa_queue_open(s->space, s->name, OPEN_BOTH, 0, NULL,
+				     &queue);
+
+	if (result == 0) {
+		stoa_queue_close(queue);
+		return must_be_gone ? trouble("the name is still there") : 0;
+	}
+	if (result != -ENOENT && result != -EIDRM)
+		return trouble("open: %d %s", result, stoa_last_error());
+	stage_attributes(s->state, &attributes);
+	result = stoa_queue_open(s->space, s->name, OPEN_BOTH | STOA_CREATE,
+				 0600, &attributes, &queue);
+	if (result != 0)
+		return trouble("the name can't be used again: %d %s", result,
+			       stoa_last_error());
+	stoa_queue_close(queue);
+	return 0;
+}
+
+/* 1: removed, and nothing else is to be checked. */
+static int check_removal(struct stage *s, unsigned flags)
+{
+	struct stoa_queue_stat stat = { .size = sizeof(stat) };
+	int returned = s->pages[0].returned != 0, result;
+
+	if (flags & OP_REMOVE) {
+		result = stoa_queue_stat(s->queue, &stat);
+		if (result != 0 && result != -EIDRM)
+			return trouble("stat: %d %s", result,
+				       stoa_last_error());
+		if (returned && result == 0)
+			return trouble("removed, but goes on");
+		if (result == -EIDRM)
+			return check_name(s, returned) == 0 ? 1 : -1;
+	}
+	return check_name(s, returned);
+}
+
+/* ---- Held by the survivor, and somebody new ------------------------------- */
+
+static int give_back(struct stage *s)
+{
+	struct letter *letter = ledger_find(&s->ledger, s->held_id);
+	int result = stoa_queue_return(s->queue, &s->held);
+
+	s->held_id = 0;
+	if (result != 0)
+		return trouble("return of what the survivor holds: %d %s",
+			       result, stoa_last_error());
+	letter->held = 0;
+	return 0;
+}
+
+/* The one it held all along comes back, alone. */
+static int check_held(struct survivor *v)
+{
+	if (give_back(v->stage) != 0)
+		return -1;
+	v->last = NULL;
+	return survivor_drain(v);
+}
+
+struct newcomer {
+	struct stage *stage;
+	int ready[2];
+};
+
+static void newcomer_body(void *context)
+{
+	struct newcomer *newcomer = context;
+	struct stage *s = newcomer->stage;
+	struct stoa_queue *queue;
+	int result = stoa_queue_open(s->space, s->name, OPEN_BOTH, 0, NULL,
+				     &queue);
+	char told = result == 0;
+
+	if (write(newcomer->ready[1], &told, 1) != 1)
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+/* Joins after the death, so that it has the dead one's slot. */
+static pid_t newcomer_start(struct stage *s)
+{
+	struct newcomer newcomer = { .stage = s };
+	char told = 0;
+	pid_t pid;
+
+	if (pipe(newcomer.ready) != 0)
+		broken("no pipe");
+	pid = trace_fork(newcomer_body, &newcomer);
+	close(newcomer.ready[1]);
+	if (read(newcomer.ready[0], &told, 1) != 1 || !told)
+		trouble("nobody new can open the queue");
+	close(newcomer.ready[0]);
+	return pid;
+}
+
+/* ---- All of it ------------------------------------------------------------ */
+
+static int survive(struct survivor *v, enum variant variant)
+{
+	struct stage *s = v->stage;
+
+	if (variant == VARIANT_CLEAN_FIRST &&
+	    stoa_space_clean(s->space, 0, NULL, NULL) < 0)
+		return trouble("clean: %s", stoa_last_error());
+	if (s->held_id != 0 && variant % 2 == 1 && give_back(s) != 0)
+		return -1;
+	if (go_on(v, variant) != 0)
+		return -1;
+	if (s->held_id != 0 && check_held(v) != 0)
+		return -1;
+	return oracle_settle(s) != 0 ? -1 : survivor_refill(v);
+}
+
+static int survive_with(struct stage *s, enum variant variant)
+{
+	struct survivor v = { .stage = s, .queue = s->queue };
+	int fresh = variant % 2 == 1, result;
+
+	if (fresh) {
+		result = stoa_queue_open(s->space, s->name, OPEN_BOTH, 0, NULL,
+					 &v.queue);
+		if (result != 0)
+			return trouble("open: %d %s", result,
+				       stoa_last_error());
+	}
+	result = survive(&v, variant);
+	if (fresh)
+		stoa_queue_close(v.queue);
+	return result;
+}
+
+int oracle_check(struct stage *s, unsigned flags, uint32_t number,
+		 int thorough)
+{
+	enum variant variant = (enum variant)(number % VARIANTS);
+	int64_t began = clock_ns(), spent;
+	pid_t newcomer = 0;
+	int result;
+
+	if (flags & OP_UNLINK) {
+		result = check_removal(s, flags);
+		if (result != 0)
+			return result < 0 ? -1 : 0;
+		variant = VARIANT_RECEIVE_FIRST;
+		thorough = 0;
+	}
+	if (variant == VARIANT_NEWCOMER)
+		newcomer = newcomer_start(s);
+	result = survive_with(s, variant);
+	spent = clock_ns() - began;
+	if (spent > (int64_t)board->worst_ns)
+		board->worst_ns = (uint64_t)spent;
+	if (newcomer > 0)
+		trace_kill(newcomer);
+	return result == 0 && thorough ? oracle_space(s) : result;
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/* Notification: one signal, with its value, when a message arrives at the
+ * empty queue while no receiver waits. */
+#include "support.h"
+
+#include <signal.h>
+
+static const struct queue_shape tiny = { STOA_FIFO, 4, 100, 8192 };
+
+static struct stoa_notification ask_for(int signal_number, int value)
+{
+	struct stoa_notification notification;
+
+	memset(&notification, 0, sizeof(notification));
+	notification.size = sizeof(notification);
+	notification.signal_number = signal_number;
+	notification.value.sival_int = value;
+	return notification;
+}
+
+static sigset_t block(int signal_number)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, signal_number);
+	assert_int_equal(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+	return set;
+}
+
+static void assert_signalled(const sigset_t *set, int value)
+{
+	struct timespec long_enough = { HANG_LIMIT_SECONDS, 0 };
+	siginfo_t info;
+
+	assert_system(sigtimedwait(set, &info, &long_enough));
+	assert_int_equal(info.si_code, SI_MESGQ);
+	assert_int_equal(info.si_value.sival_int, value);
+}
+
+static void assert_not_signalled(const sigset_t *set)
+{
+	struct timespec now = { 0, 0 };
+
+	assert_int_equal(sigtimedwait(set, NULL, &now), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+static void send_x(void *context)
+{
+	send_text(context, "x");
+	report((int64_t)getpid());
+}
+
+TEST(one_signal_comes_with_its_value_and_no_second_one)
+{
+	struct stoa_space *space = open_space();
+	sigset_t set = block(SIGUSR1);
+
+	for (int order = STOA_FIFO; order <= STOA_TYPE; order++) {
+		struct stoa_notification ask = ask_for(SIGUSR1, 40 + order);
+		struct queue_shape shape = tiny;
+		struct stoa_queue *queue;
+
+		shape.order = (enum stoa_queue_order)order;
+		queue = make_queue(space, "q", shape);
+		assert_ok(stoa_queue_notify(queue, &ask));
+		assert_not_signalled(&set);
+		send_text(queue, "x");
+		assert_signalled(&set, 40 + order);
+		assert_receives(queue, "x");
+		send_text(queue, "y");
+		assert_not_signalled(&set);
+		stoa_queue_close(queue);
+		assert_ok(stoa_queue_unlink(space, "q"));
+	}
+	stoa_space_close(space);
+}
+
+TEST(another_processes_message_signals_and_tells_its_sender)
+{
+	struct stoa_notification ask = ask_for(SIGRTMIN + 3, 5);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	struct timespec long_enough = { HANG_LIMIT_SECONDS, 0 };
+	sigset_t set = block(SIGRTMIN + 3);
+	struct child child;
+	siginfo_t info;
+
+	assert_ok(stoa_queue_notify(queue, &ask));
+	child = start_child(send_x, queue);
+	assert_system(sigtimedwait(&set, &info, &long_enough));
+	assert_int_equal(info.si_code, SI_MESGQ);
+	assert_int_equal(info.si_value.sival_int, 5);
+	assert_int_equal(info.si_pid, await_report(&child));
+	assert_int_equal(info.si_uid, getuid());
+	end_child(&child);
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+TEST(a_message_at_a_queue_that_is_not_empty_does_not_signal)
+{
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	sigset_t set = block(SIGUSR1);
+
+	send_text(queue, "there");
+	assert_ok(stoa_queue_notify(queue, &ask));
+	send_text(queue, "second");
+	assert_not_signalled(&set);
+	assert_int_equal(drain_queue(queue), 2);
+	assert_not_signalled(&set);
+	send_text(queue, "arrives at the empty queue");
+	assert_signalled(&set, 1);
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+static void receive_two(void *context)
+{
+	char buffer[8];
+
+	for (int i = 0; i < 2; i++) {
+		report(i);
+		assert_result(stoa_queue_receive(context, NULL, buffer, 8,
+		                                 STOA_FOREVER, NULL),
+		              1);
+	}
+}
+
+TEST(a_waiting_receiver_comes_before_the_signal)
+{
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	sigset_t set = block(SIGUSR1);
+	struct child child = start_child(receive_two, queue);
+
+	assert_ok(stoa_queue_notify(queue, &ask));
+	await_report(&child);
+	until_waiting(queue, 1, 0);
+	until_blocked(child.pid);
+	send_text(queue, "x");
+	assert_int_equal(await_report(&child), 1);
+	assert_not_signalled(&set);
+	until_waiting(queue, 1, 0);
+	kill_child(&child);
+	send_text(queue, "y");
+	assert_signalled(&set, 1);
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+TEST(a_registration_without_a_signal_sends_nothing)
+{
+	struct stoa_notification ask = ask_for(0, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	struct stoa_queue *other = join_queue(space, "q");
+
+	assert_ok(stoa_queue_notify(queue, &ask));
+	assert_result(stoa_queue_notify(other, &ask), -EBUSY);
+	send_text(other, "x");
+	assert_receives(queue, "x");
+	assert_ok(stoa_queue_notify(other, &ask));
+	stoa_queue_close(other);
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+TEST(one_registration_a_queue)
+{
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	struct stoa_queue *other = join_queue(space, "q");
+	sigset_t set = block(SIGUSR1);
+
+	assert_ok(stoa_queue_notify(queue, &ask));
+	assert_result(stoa_queue_notify(other, &ask), -EBUSY);
+	assert_sentence("q");
+	assert_ok(stoa_queue_notify(other, NULL));
+	assert_result(stoa_queue_notify(other, &ask), -EBUSY);
+	assert_ok(stoa_queue_notify(queue, NULL));
+	ask.value.sival_int = 2;
+	assert_ok(stoa_queue_notify(other, &ask));
+	send_text(queue, "x");
+	assert_signalled(&set, 2);
+	stoa_queue_close(other);
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+TEST(null_drops_the_registration)
+{
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	sigset_t set = block(SIGUSR1);
+
+	assert_ok(stoa_queue_notify(queue, NULL));
+	assert_ok(stoa_queue_notify(queue, &ask));
+	assert_ok(stoa_queue_notify(queue, NULL));
+	send_text(queue, "x");
+	assert_not_signalled(&set);
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+TEST(closing_drops_the_registration)
+{
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	struct stoa_queue *other = join_queue(space, "q");
+	sigset_t set = block(SIGUSR1);
+
+	assert_ok(stoa_queue_notify(other, &ask));
+	stoa_queue_close(other);
+	send_text(queue, "x");
+	assert_not_signalled(&set);
+	assert_ok(stoa_queue_notify(queue, &ask));
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+static void register_and_wait(void *context)
+{
+	struct stoa_notification ask = ask_for(SIGUSR2, 1);
+
+	block(SIGUSR2);
+	assert_ok(stoa_queue_notify(context, &ask));
+	report(0);
+	await_order();
+}
+
+TEST(death_drops_the_registration)
+{
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	sigset_t set = block(SIGUSR1);
+	struct child child = start_child(register_and_wait, queue);
+
+	await_report(&child);
+	assert_result(stoa_queue_notify(queue, &ask), -EBUSY);
+	stop_child(&child);
+	assert_result(stoa_queue_notify(queue, &ask), -EBUSY);
+	kill_child(&child);
+	assert_ok(stoa_queue_notify(queue, &ask));
+	send_text(queue, "x");
+	assert_signalled(&set, 1);
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+TEST(a_notification_of_a_wrong_size_or_signal_is_refused)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+
+	ask.size = 0;
+	assert_result(stoa_queue_notify(queue, &ask), -EINVAL);
+	ask = ask_for(-1, 1);
+	assert_result(stoa_queue_notify(queue, &ask), -EINVAL);
+	ask = ask_for(65, 1);
+	assert_result(stoa_queue_notify(queue, &ask), -EINVAL);
+	ask = ask_for(SIGUSR1, 1);
+	assert_ok(stoa_queue_notify(queue, &ask));
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+static const struct CMUnitTest cases[] = {
+	CASE(one_signal_comes_with_its_value_and_no_second_one),
+	CASE(another_processes_message_signals_and_tells_its_sender),
+	CASE(a_message_at_a_queue_that_is_not_empty_does_not_signal),
+	CASE(a_waiting_receiver_comes_before_the_signal),
+	CASE(a_registration_without_a_signal_sends_nothing),
+	CASE(one_registration_a_queue),
+	CASE(null_drops_the_registration),
+	CASE(closing_drops_the_registration),
+	CASE(death_drops_the_registration),
+	CASE(a_notification_of_a_wrong_size_or_signal_is_refused),
+};
+
+MAIN(cases)

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/* Peers: each process is one, alive until the kernel says otherwise. */
+#include "support.h"
+
+#include <sys/prctl.h>
+#include <time.h>
+
+enum { MANY = 70 }; /* more than one life file holds */
+
+TEST(a_process_is_one_peer)
+{
+	struct stoa_space *space = open_space();
+	stoa_peer first = 0;
+	stoa_peer second = 0;
+
+	assert_ok(stoa_space_self(space, &first));
+	assert_ok(stoa_space_self(space, &second));
+	assert_true(first != 0);
+	assert_true(first == second);
+	assert_result(stoa_space_alive(space, first), 1);
+	stoa_space_close(space);
+}
+
+TEST(nobody_is_not_alive)
+{
+	struct stoa_space *space = open_space();
+	stoa_peer self;
+
+	assert_ok(stoa_space_self(space, &self));
+	assert_true(stoa_space_alive(space, 0) <= 0);
+	assert_true(stoa_space_alive(space, UINT64_MAX) <= 0);
+	assert_true(stoa_space_alive(space, self + (1ULL << 16)) <= 0);
+	assert_true(stoa_space_alive(space, self ^ 0x8000) <= 0);
+	stoa_space_close(space);
+}
+
+static void report_self(void *context)
+{
+	stoa_peer self;
+
+	assert_ok(stoa_space_self(context, &self));
+	report((int64_t)self);
+	await_order();
+}
+
+TEST(a_child_is_another_peer_and_dies_with_its_process)
+{
+	struct stoa_space *space = open_space();
+	struct child child;
+	stoa_peer self;
+	stoa_peer peer;
+
+	assert_ok(stoa_space_self(space, &self));
+	child = start_child(report_self, space);
+	peer = (stoa_peer)await_report(&child);
+	assert_true(peer != self);
+	assert_result(stoa_space_alive(space, peer), 1);
+	kill_child(&child);
+	assert_result(stoa_space_alive(space, peer), 0);
+	assert_result(stoa_space_alive(space, self), 1);
+	stoa_space_close(space);
+}
+
+TEST(a_child_that_ends_in_peace_is_dead_too)
+{
+	struct stoa_space *space = open_space();
+	struct child child = start_child(report_self, space);
+	stoa_peer peer = (stoa_peer)await_report(&child);
+
+	give_order(&child, 1);
+	end_child(&child);
+	assert_result(stoa_space_alive(space, peer), 0);
+	stoa_space_close(space);
+}
+
+TEST(a_stopped_process_is_alive)
+{
+	struct stoa_space *space = open_space();
+	struct child child = start_child(report_self, space);
+	stoa_peer peer = (stoa_peer)await_report(&child);
+
+	stop_child(&child);
+	assert_result(stoa_space_alive(space, peer), 1);
+	continue_child(&child);
+	give_order(&child, 1);
+	end_child(&child);
+	stoa_space_close(space);
+}
+
+static void close_and_stay(void *context)
+{
+	report_self(context);
+	stoa_space_close(context);
+	report(0);
+	await_order();
+}
+
+TEST(closing_the_space_leaves_it)
+{
+	struct stoa_space *space = open_space();
+	struct child child = start_child(close_and_stay, space);
+	stoa_peer peer = (stoa_peer)await_report(&child);
+
+	give_order(&child, 1);
+	await_report(&child);
+	assert_result(stoa_space_alive(space, peer), 0);
+	give_order(&child, 1);
+	end_child(&child);
+	stoa_space_close(space);
+}
+
+TEST(a_dead_parent_is_not_kept_alive_by_its_children)
+{
+	struct stoa_space *space = open_space();
+	struct child child = start_child(report_self, space);
+	stoa_peer peer = (stoa_peer)await_report(&child);
+	struct child other = start_child(report_self, space);
+
+	await_report(&other);
+	kill_child(&child);
+	assert_result(stoa_space_alive(space, peer), 0);
+	give_order(&other, 1);
+	end_child(&other);
+	stoa_space_close(space);
+}
+
+static void fork_and_wait(void *context)
+{
+	stoa_peer self;
+	struct child grandchild;
+
+	assert_ok(stoa_space_self(context, &self));
+	grandchild = start_child(report_self, context);
+	await_report(&grandchild);
+	report((int64_t)self);
+	await_order();
+}
+
+TEST(a_dead_process_is_dead_while_its_own_child_lives)
+{
+	struct stoa_space *space = open_space();
+	struct child child = start_child(fork_and_wait, space);
+	stoa_peer peer = (stoa_peer)await_report(&child);
+
+	kill_child(&child);
+	assert_result(stoa_space_alive(space, peer), 0);
+	stoa_space_close(space);
+}
+
+TEST(a_peer_is_never_used_again)
+{
+	struct stoa_space *space = open_space();
+	stoa_peer peers[MANY];
+
+	for (size_t i = 0; i < MANY; i++) {
+		struct child child = start_child(report_self, space);
+
+		peers[i] = (stoa_peer)await_report(&child);
+		kill_child(&child);
+		for (size_t j = 0; j < i; j++)
+			assert_true(peers[i] != peers[j]);
+		for (size_t j = 0; j <= i; j++)
+			assert_result(stoa_space_alive(space, peers[j]), 0);
+	}
+	stoa_space_close(space);
+}
+
+struct seen {
+	size_t count;
+	size_t stop_at;
+	stoa_peer look_for;
+	struct stoa_peer_info found;
+};
+
+static int see(const struct stoa_peer_info *info, void *context)
+{
+	struct seen *seen = context;
+
+	seen->count++;
+	if (info->peer == seen->look_for)
+		seen->found = *info;
+	return seen->count == seen->stop_at ? 42 : 0;
+}
+
+TEST(each_peer_visits_the_living_and_only_them)
+{
+	struct stoa_space *space = open_space();
+	struct child children[MANY];
+	struct seen seen = { 0 };
+	stoa_peer self;
+
+	assert_ok(stoa_space_self(space, &self));
+	for (size_t i = 0; i < MANY; i++)
+		children[i] = start_child(report_self, space);
+	for (size_t i = 0; i < MANY; i++)
+		await_report(&children[i]);
+	assert_result(stoa_space_each_peer(space, see, &seen), MANY + 1);
+	assert_int_equal(seen.count, MANY + 1);
+	for (size_t i = 0; i < MANY; i++)
+		kill_child(&children[i]);
+	seen = (struct seen){ .look_for = self };
+	assert_result(stoa_space_each_peer(space, see, &seen), 1);
+	assert_true(seen.found.peer == self);
+	stoa_space_close(space);
+}
+
+TEST(each_peer_stops_at_the_first_result_and_returns_it)
+{
+	struct stoa_space *space = open_space();
+	struct child child = start_child(report_self, space);
+	struct seen seen = { .stop_at = 1 };
+	stoa_peer self;
+
+	assert_ok(stoa_space_self(space, &self));
+	await_report(&child);
+	assert_result(stoa_space_each_peer(space, see, &seen), 42);
+	assert_int_equal(seen.count, 1);
+	kill_child(&child);
+	stoa_space_close(space);
+}
+
+TEST(a_peer_is_described)
+{
+	struct stoa_space *space = open_space();
+	struct seen seen = { 0 };
+	struct timespec now;
+
+	prctl(PR_SET_NAME, "peer-test");
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	assert_ok(stoa_space_self(space, &seen.look_for));
+	assert_result(stoa_space_each_peer(space, see, &seen), 1);
+	assert_int_equal(seen.found.pid, getpid());
+	assert_int_equal(seen.found.uid, getuid());
+	assert_string_equal(seen.found.command, "peer-test");
+	assert_true(seen.found.joined_ns >=
+	            (now.tv_sec - 1) * SECOND + now.tv_nsec);
+	clock_gettime(CLOCK_REALTIME, &now);
+	assert_true(seen.found.joined_ns <= now.tv_sec * SECOND + now.tv_nsec);
+	stoa_space_close(space);
+}
+
+static const struct CMUnitTest cases[] = {
+	CASE(a_process_is_one_peer),
+	CASE(nobody_is_not_alive),
+	CASE(a_child_is_another_peer_and_dies_with_its_process),
+	CASE(a_child_that_ends_in_peace_is_dead_too),
+	CASE(a_stopped_process_is_alive),
+	CASE(closing_the_space_leaves_it),
+	CASE(a_dead_parent_is_not_kept_alive_by_its_children),
+	CASE(a_dead_process_is_dead_while_its_own_child_lives),
+	CASE(a_peer_is_never_used_again),
+	CASE(each_peer_visits_the_living_and_only_them),
+	CASE(each_peer_stops_at_the_first_result_and_returns_it),
+	CASE(a_peer_is_described),
+};
+
+MAIN(cases)

@@ -1,0 +1,76 @@
+# tests.mk: check (all tests but the long ones), check-asan, check-ubsan,
+# check-tsan; crash, hostile, fuzz and model come from files of their own.
+# V=1 shows every case; STOA_TEST_SEED=N repeats a run.
+
+TEST_CFLAGS := $(ALL_CFLAGS) -Itests/support
+TEST_LIBS   := -lcmocka -pthread
+SUPPORT     := $(BUILD)/tests/libsupport.a
+SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
+
+TEST_SRC  := $(sort $(wildcard $(addprefix tests/,$(addsuffix /*.c,\
+               base space data process))))
+TEST_BIN  := $(TEST_SRC:%.c=$(BUILD)/%)
+FAULT_SRC := $(sort $(wildcard tests/fault/*.c))
+FAULT_BIN := $(filter-out %/inject,$(FAULT_SRC:%.c=$(BUILD)/%))
+FAULT_LIB := $(BUILD)/testing/libstoa.a
+FAULT_OBJ := $(LIB_SRC:%.c=$(BUILD)/testing/%.o)
+TOOL_TEST := $(sort $(wildcard tests/tool/*.sh))
+RUN       := BUILD=$(BUILD) tests/support/run
+
+$(BUILD)/tests/%.o: tests/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(TEST_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/testing/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DSTOA_TESTING -MMD -MP -c $< -o $@
+
+$(SUPPORT): $(SUPPORT_OBJ)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(FAULT_LIB): $(FAULT_OBJ)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(TEST_BIN): %: %.o $(SUPPORT) $(BUILD)/libstoa.a
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(TEST_LIBS)
+
+$(FAULT_BIN): %: %.o $(BUILD)/tests/fault/inject.o $(SUPPORT) $(FAULT_LIB)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(TEST_LIBS)
+
+# Each public header stands alone, in C and in C++.
+headers: $(wildcard include/stoa/*.h)
+	$(Q)for header in $^; do for as in c c++; do \
+	  $(CC) -Wall -Wextra -Werror -Wno-unused-const-variable \
+	  -Wno-pragma-once-outside-header -Iinclude -fsyntax-only -x $$as \
+	  $$header || exit 1; done; done
+
+tests: $(TEST_BIN) $(FAULT_BIN)
+
+check: headers layers all tests
+	$(Q)$(RUN) $(TEST_BIN) $(FAULT_BIN) $(TOOL_TEST)
+
+# The same tests with library and tests rebuilt.
+SANITIZED = $(MAKE) CC=clang BUILD=build-$(1) CFLAGS="-O1 -g \
+  -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=$(2)" $(3)
+
+check-asan:
+	$(Q)$(call SANITIZED,asan,address,run-tests)
+
+check-ubsan:
+	$(Q)$(call SANITIZED,ubsan,undefined,run-tests)
+
+check-tsan:
+	$(Q)$(call SANITIZED,tsan,thread,run-threads)
+
+run-tests: tests
+	$(Q)$(RUN) $(TEST_BIN) $(FAULT_BIN)
+
+THREAD_BIN := $(filter %threads,$(TEST_BIN))
+run-threads: $(THREAD_BIN)
+	$(Q)$(RUN) $(THREAD_BIN)
+
+.PHONY: tests headers layers check check-asan check-ubsan check-tsan \
+        run-tests run-threads crash hostile fuzz model
+
+-include $(wildcard $(BUILD)/tests/*/*.d) $(FAULT_OBJ:.o=.d)
+-include tests/crash/crash.mk tests/hostile/hostile.mk tests/model/model.mk

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: MIT */
+/* queue.c: stoa queue: picks its verb; create and purge. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+#define MODE_DEFAULT 0600
+#define MODE_MOST 0777
+
+static const struct tool_verb verbs[] = {
+	{ "create", tool_queue_create, "make a queue" },
+	{ "send", tool_queue_send, "send messages" },
+	{ "recv", tool_queue_recv, "receive messages, and print or run" },
+	{ "take", tool_queue_take, "hold a message until it is done with" },
+	{ "peek", tool_queue_peek, "print messages and leave them there" },
+	{ "purge", tool_queue_purge, "drop all messages" },
+	{ "stat", tool_queue_stat, "show the numbers of queues" },
+	{ "bench", tool_queue_bench, "measure queues on this machine" },
+	{ NULL, NULL, NULL }
+};
+
+int tool_queue(int argc, char **argv)
+{
+	static const struct option options[] = { TOOL_LONG, TOOL_LONG_END };
+	const struct tool_common common = TOOL_COMMON("queue", "");
+	const struct tool_verb *verb;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "+S:hV", options, NULL))
+	       != -1) {
+		switch (option) {
+		case 'S':
+			tool_space_path = optarg;
+			break;
+		case 'h':
+			puts("Usage: stoa queue VERB [OPTION]... "
+			     "[ARGUMENT]...\n\nVerbs:");
+			tool_print_verbs(verbs);
+			puts("\nMore: stoa queue VERB --help.");
+			return TOOL_DONE;
+		case 'V':
+			printf("stoa %s\n", stoa_version());
+			return TOOL_DONE;
+		default:
+			return tool_usage(&common, NULL);
+		}
+	}
+	if (optind == argc)
+		return tool_usage(&common, "a verb is missing");
+	verb = tool_find_verb(verbs, argv[optind]);
+	if (!verb)
+		return tool_usage(&common, "there is no verb 'queue %s'",
+		                  argv[optind]);
+	argc -= optind;
+	argv += optind;
+	argv[0] = "stoa";
+	optind = 0;
+	return verb->run(argc, argv);
+}
+
+/* ---- create -------------------------------------------------------------- */
+
+static const char create_help[] =
+	"Usage: stoa queue create [OPTION]... NAME...\n"
+	"\n"
+	"Makes queues, and the directory of the space if there is none. A\n"
+	"queue that is there already is left as it is; the answer is no if it\n"
+	"is smaller than asked, or of another order.\n"
+	"\n"
+	" -c, --capacity N     messages it has room for; default 1024\n"
+	" -m, --max-message N  bytes of the largest message; default 64K\n"
+	" -t, --total N        bytes of room for messages over 80 bytes\n"
+	" -O, --order ORDER    fifo (default), priority (highest first), or\n"
+	"                      type (receivers may choose by type)\n"
+	" -M, --mode OCTAL     permissions, set exactly; default 0600\n"
+	" -x, --exclusive      the answer is no if it is there already\n"
+	"N may carry K, M, G (or KiB, MiB: 1024; KB, MB: 1000).\n"
+	TOOL_HELP_COMMON;
+
+static const struct option create_options[] = {
+	TOOL_LONG,
+	{ "capacity", required_argument, NULL, 'c' },
+	{ "max-message", required_argument, NULL, 'm' },
+	{ "total", required_argument, NULL, 't' },
+	{ "order", required_argument, NULL, 'O' },
+	{ "mode", required_argument, NULL, 'M' },
+	{ "exclusive", no_argument, NULL, 'x' },
+	TOOL_LONG_END
+};
+
+struct create {
+	struct tool_common common;
+	struct stoa_queue_attributes attributes;
+	mode_t mode;
+	bool exclusive, order_given;
+};
+
+static int parse_size(const struct tool_common *common, const char *text,
+                      uint64_t *ret_size)
+{
+	if (tool_parse_size(text, ret_size) < 0 || !*ret_size)
+		return tool_usage(common, "'%s' is not a size", text);
+	return TOOL_GO_ON;
+}
+
+static int parse_mode(struct create *create, const char *text)
+{
+	char *end;
+	unsigned long mode = strtoul(text, &end, 8);
+
+	if (end == text || *end || mode > MODE_MOST || *text == '-')
+		return tool_usage(&create->common,
+		                  "'%s' is not an octal mode, 0 to 777", text);
+	create->mode = (mode_t)mode;
+	return TOOL_GO_ON;
+}
+
+static int create_option(struct create *create, int option)
+{
+	struct stoa_queue_attributes *attributes = &create->attributes;
+
+	switch (option) {
+	case 'c':
+		return parse_size(&create->common, optarg,
+		                  &attributes->capacity);
+	case 'm':
+		return parse_size(&create->common, optarg,
+		                  &attributes->max_message_bytes);
+	case 't':
+		return parse_size(&create->common, optarg,
+		                  &attributes->total_bytes);
+	case 'O':
+		create->order_given = true;
+		if (tool_parse_order(optarg, &attributes->order) < 0)
+			return tool_usage(&create->common, "'%s' is not an "
+			                  "order: fifo, priority or type",
+			                  optarg);
+		return TOOL_GO_ON;
+	case 'M':
+		return parse_mode(create, optarg);
+	case 'x':
+		create->exclusive = true;
+		return TOOL_GO_ON;
+	default:
+		return tool_common_option(&create->common, option);
+	}
+}
+
+/* The library may round up, so more than was asked is as asked. */
+static int check_found(const struct create *create, const char *name,
+                       const struct stoa_queue_stat *found)
+{
+	const struct stoa_queue_attributes *asked = &create->attributes;
+
+	if (create->order_given && asked->order != found->order)
+		tool_error("queue '%s' is there already, but its order is %s",
+		           name, tool_order(found->order));
+	else if (found->capacity < asked->capacity)
+		tool_error("queue '%s' is there already, but its capacity is "
+		           "%" PRIu64 " messages", name, found->capacity);
+	else if (found->max_message_bytes < asked->max_message_bytes)
+		tool_error("queue '%s' is there already, but its largest "
+		           "message is %" PRIu64 " bytes", name,
+		           found->max_message_bytes);
+	else if (found->total_bytes < asked->total_bytes)
+		tool_error("queue '%s' is there already, but has room for "
+		           "%" PRIu64 " bytes", name, found->total_bytes);
+	else
+		return TOOL_DONE;
+	return create->common.no_exit;
+}
+
+static int create_one(const struct create *create, struct stoa_space *space,
+                      const char *typed)
+{
+	unsigned flags = STOA_READ | STOA_WRITE | STOA_CREATE | STOA_EXCLUSIVE;
+	char buffer[STOA_NAME_MAX + 1];
+	const char *name = tool_queue_name(typed, buffer);
+	struct stoa_queue_stat found;
+	struct stoa_queue *queue;
+	int result = stoa_queue_open(space, name, flags, create->mode,
+	                             &create->attributes, &queue);
+
+	if (result >= 0) {
+		stoa_queue_close(queue);
+		return TOOL_DONE;
+	}
+	if (result != -EEXIST)
+		return tool_failure(result, typed);
+	if (create->exclusive) {
+		tool_failure(result, typed);
+		return create->common.no_exit;
+	}
+	result = tool_queue_numbers(space, name, &found);
+	if (result < 0)
+		return tool_failure(result, typed);
+	return check_found(create, name, &found);
+}
+
+int tool_queue_create(int argc, char **argv)
+{
+	struct create create = {
+		.common = TOOL_COMMON("queue create", create_help),
+		.attributes = { .size = sizeof create.attributes },
+		.mode = MODE_DEFAULT,
+	};
+	struct stoa_space *space;
+	int option, result, worst = TOOL_DONE;
+
+	while ((option = getopt_long(argc, argv, TOOL_SHORT "c:m:t:O:M:x",
+	                             create_options, NULL)) != -1) {
+		result = create_option(&create, option);
+		if (result != TOOL_GO_ON)
+			return result;
+	}
+	if (optind == argc)
+		return tool_usage(&create.common,
+		                  "the name of the queue is missing");
+	result = tool_open_space(&create.common, STOA_CREATE, &space);
+	if (result)
+		return result;
+	for (; optind < argc; optind++) {
+		result = create_one(&create, space, argv[optind]);
+		worst = result > worst ? result : worst;
+	}
+	stoa_space_close(space);
+	return worst;
+}
+
+/* ---- purge --------------------------------------------------------------- */
+
+static const char purge_help[] =
+	"Usage: stoa queue purge [OPTION]... NAME...\n"
+	"\n"
+	"Drops every message that is in the queue and not taken, and prints\n"
+	"how many. The answer is no if there was none.\n"
+	"\n"
+	" -q, --quiet          print nothing\n" TOOL_HELP_COMMON;
+
+static const struct option purge_options[] = {
+	TOOL_LONG, { "quiet", no_argument, NULL, 'q' }, TOOL_LONG_END
+};
+
+static int purge_one(struct stoa_space *space, const char *name, bool quiet,
+                     bool *dropped)
+{
+	struct stoa_queue *queue;
+	int result = tool_queue_open(space, name, STOA_READ, &queue);
+
+	if (result < 0)
+		return tool_failure(result, name);
+	result = stoa_queue_purge(queue);
+	stoa_queue_close(queue);
+	if (result < 0)
+		return tool_failure(result, name);
+	if (!quiet)
+		printf("%d\n", result);
+	*dropped |= result > 0;
+	return TOOL_DONE;
+}
+
+int tool_queue_purge(int argc, char **argv)
+{
+	struct tool_common common = TOOL_COMMON("queue purge", purge_help);
+	struct stoa_space *space;
+	bool quiet = false, dropped = false;
+	int option, result, code = TOOL_DONE;
+
+	while ((option = getopt_long(argc, argv, TOOL_SHORT "q", purge_options,
+	                             NULL)) != -1) {
+		if (option == 'q') {
+			quiet = true;
+			continue;
+		}
+		result = tool_common_option(&common, option);
+		if (result != TOOL_GO_ON)
+			return result;
+	}
+	if (optind == argc)
+		return tool_usage(&common, "the name of the queue is missing");
+	result = tool_open_space(&common, 0, &space);
+	if (result)
+		return result;
+	for (; optind < argc; optind++)
+		if (purge_one(space, argv[optind], quiet, &dropped))
+			code = TOOL_FAILED;
+	stoa_space_close(space);
+	return code || dropped ? code : common.no_exit;
+}
