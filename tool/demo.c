@@ -297,87 +297,152 @@ static int open_input(const struct options *options, struct input *input)
 	return TOOL_GO_ON;
 }
 
-/* ---- Rounds ------------------------------------------------------------- */
+/* ---- Rounds -------------------------------------------------------------- */
 
 static const struct {
 	const char *name;
 	const struct demo_operations *operations;
+	bool kill;
 } ways[] = {
-	{ "stoa queue", &demo_stoa },
-	{ "POSIX queue", &demo_mq },
-	{ "System V queue", &demo_sysv },
-	{ "pipe", &demo_pipe },
+	{ "stoa queue, a kill", &demo_stoa, true },
+	{ "stoa queue", &demo_stoa, false },
+	{ "POSIX queue", &demo_mq, false },
+	{ "System V queue", &demo_sysv, false },
+	{ "pipe", &demo_pipe, false },
 };
 
 #define WAYS (sizeof(ways) / sizeof(*ways))
 
-static void prepare(struct demo_round *round, size_t way, bool own_limits,
+/* Small inputs go through several times, for the median. */
+#define RUNS_MAX 9
+#define RUNS_BYTES (256u << 20)
+
+/* All rounds; of those that ran several times the first, with the median of
+ * the seconds. */
+struct rounds {
+	struct demo_round first[WAYS];
+	double seconds[WAYS][RUNS_MAX];
+	size_t count, runs;
+	bool own_limits;
+};
+
+static void prepare(struct demo_round *round, size_t way,
+                    const struct rounds *rounds,
                     const struct options *options, const struct input *input)
 {
-	int is_stoa = ways[way].operations == &demo_stoa;
+	bool is_stoa = ways[way].operations == &demo_stoa;
 
 	*round = (struct demo_round){
 		.carrier = { .name = ways[way].name,
 		             .operations = ways[way].operations,
 		             .hand = is_stoa ? DEMO_HAND : 1,
-		             .own_limits = own_limits },
+		             .own_limits = rounds->own_limits },
 		.seed = options->seed,
 		.input = input->descriptor,
 		.total = input->bytes,
 		.workers = options->workers,
-		.kill = is_stoa,
+		.kill = ways[way].kill,
 		.digest = input->digest,
 	};
 }
 
-static int status_of(const struct demo_round *rounds, size_t count,
-                     int no_exit)
+/* Keeps the first, or the first that failed. */
+static void keep(struct rounds *rounds, size_t way, size_t run,
+                 struct demo_round *round)
 {
-	for (size_t i = 0; i < count; i++)
-		if (rounds[i].result > 0)
-			return no_exit;
-	return TOOL_DONE;
+	struct demo_round *first = &rounds->first[way];
+
+	rounds->seconds[way][run] = round->seconds;
+	if (!run || round->result) {
+		demo_round_fini(first);
+		*first = *round;
+	} else {
+		demo_round_fini(round);
+	}
 }
 
-/* Runs them; returns TOOL_GO_ON, or an exit code. */
-static int run_rounds(struct demo_round *rounds, size_t count,
-                      const struct options *options,
+/* Returns TOOL_GO_ON, or an exit code. */
+static int run_way(struct rounds *rounds, size_t way, size_t run,
+                   const struct options *options, const struct input *input)
+{
+	struct demo_round round;
+	int stopped_by;
+
+	if (run && (ways[way].kill || rounds->first[way].result))
+		return TOOL_GO_ON;
+	prepare(&round, way, rounds, options, input);
+	stopped_by = demo_round_run(&round);
+	keep(rounds, way, run, &round);
+	if (stopped_by) {
+		signal(stopped_by, SIG_DFL);
+		raise(stopped_by);
+		return TOOL_SIGNAL_EXIT + stopped_by;
+	}
+	if (!way && round.result < 0)
+		return tool_error("%s", round.note);
+	return TOOL_GO_ON;
+}
+
+static int by_size(const void *left, const void *right)
+{
+	double a = *(const double *)left, b = *(const double *)right;
+
+	return (a > b) - (a < b);
+}
+
+static int run_rounds(struct rounds *rounds, const struct options *options,
                       const struct input *input)
 {
+	uint64_t runs = RUNS_BYTES / input->bytes;
+
 	/* Where it's allowed, the kernel's queues get a namespace of their
 	 * own: their limits can be raised there, and nothing is left in the
 	 * system's. */
-	bool own_limits = !unshare(CLONE_NEWIPC);
+	rounds->own_limits = !unshare(CLONE_NEWIPC);
+	rounds->count = options->compare ? WAYS : 1;
+	rounds->runs = runs > RUNS_MAX ? RUNS_MAX : runs ? runs : 1;
+	for (size_t run = 0; run < rounds->runs; run++)
+		for (size_t way = 0; way < rounds->count; way++) {
+			int status = run_way(rounds, way, run, options, input);
 
-	for (size_t i = 0; i < count; i++) {
-		int stopped_by;
-
-		prepare(&rounds[i], i, own_limits, options, input);
-		stopped_by = demo_round_run(&rounds[i]);
-		if (stopped_by) {
-			signal(stopped_by, SIG_DFL);
-			raise(stopped_by);
-			return TOOL_SIGNAL_EXIT + stopped_by;
+			if (status != TOOL_GO_ON)
+				return status;
 		}
-		if (!i && rounds[i].result < 0)
-			return tool_error("%s", rounds[i].note);
+	for (size_t way = 0; way < rounds->count; way++) {
+		if (ways[way].kill || rounds->first[way].result)
+			continue;
+		qsort(rounds->seconds[way], rounds->runs, sizeof(double),
+		      by_size);
+		rounds->first[way].seconds =
+			rounds->seconds[way][rounds->runs / 2];
 	}
 	return TOOL_GO_ON;
+}
+
+static int status_of(const struct rounds *rounds, int no_exit)
+{
+	for (size_t i = 0; i < rounds->count; i++)
+		if (rounds->first[i].result > 0)
+			return no_exit;
+	return TOOL_DONE;
 }
 
 static int run(const struct options *options, const struct input *input,
                struct tool_table *table, int no_exit)
 {
-	struct demo_round rounds[WAYS];
-	size_t count = options->compare ? WAYS : 1;
-	int status = run_rounds(rounds, count, options, input);
+	struct rounds rounds = { .count = 0 };
+	int status = run_rounds(&rounds, options, input);
 
-	if (status != TOOL_GO_ON)
-		return status;
-	status = demo_report_print(table, rounds, count, input->name);
-	status = tool_close_stdout(status);
-	return status == TOOL_DONE ? status_of(rounds, count, no_exit)
-				   : status;
+	if (status == TOOL_GO_ON) {
+		status = demo_report_print(table, rounds.first, rounds.count,
+		                           rounds.runs, input->name);
+		status = tool_close_stdout(status);
+		if (status == TOOL_DONE)
+			status = status_of(&rounds, no_exit);
+	}
+	for (size_t i = 0; i < rounds.count; i++)
+		demo_round_fini(&rounds.first[i]);
+	return status;
 }
 
 int stoa_tool_demo(int argc, char **argv)

@@ -143,6 +143,7 @@ int demo_collector(struct demo_round *round);
 
 /* Runs the round, fills its outcome. Returns 0, or the signal that ended it. */
 int demo_round_run(struct demo_round *round);
+void demo_round_fini(struct demo_round *round);
 
 int64_t demo_now_ns(void);
 /* The sentence for a failed call of the carrier's. */
@@ -152,10 +153,11 @@ const char *demo_reason(const struct demo_carrier *carrier, int result);
 int demo_table_init(struct tool_table *table,
                     const struct tool_common *common,
                     struct tool_table_options *options);
-/* Returns an exit code. rounds[0] is stoa's. */
+/* Returns an exit code. rounds[0] has the kill, rounds[1] is stoa without;
+ * each but the first ran `runs` times. */
 int demo_report_print(struct tool_table *table,
                       const struct demo_round *rounds, size_t count,
-                      const char *input);
+                      size_t runs, const char *input);
 void demo_progress(const struct demo_round *round);
 void demo_progress_clear(void);
 

@@ -24,7 +24,7 @@ void demo_progress(const struct demo_round *round)
 
 	if (!started || !isatty(STDERR_FILENO))
 		return;
-	fprintf(stderr, "\r%-14s [%-*.*s] %3d %% %6.0f MB/s%s",
+	fprintf(stderr, "\r%-18s [%-*.*s] %3d %% %6.0f MB/s%s",
 	        round->carrier.name, BAR_WIDTH, (int)(part * BAR_WIDTH), BAR,
 	        (int)(part * 100), (double)bytes / MEGA / seconds,
 	        round->killed_pid ? "  one killed" : "");
@@ -51,7 +51,7 @@ static const struct tool_column columns[COLUMNS] = {
 	[BYTES] = { "BYTES", TOOL_NUMBER, "of input" },
 	[SECONDS] = { "SECONDS", TOOL_NUMBER, "from first cut to last result" },
 	[RATE] = { "MB/S", TOOL_NUMBER, "millions of bytes a second" },
-	[RATIO] = { "RATIO", TOOL_NUMBER, "stoa's MB/s divided by this" },
+	[RATIO] = { "RATIO", TOOL_NUMBER, "stoa's MB/s without a kill, by this" },
 	[STREAM] = { "STREAM", TOOL_TEXT, "whole, NOT WHOLE or not run" },
 	[SEED] = { "SEED", TOOL_NUMBER, "for --seed" },
 	[WORKERS] = { "WORKERS", TOOL_NUMBER, "processes that hash" },
@@ -180,11 +180,15 @@ static void print_outcome(const struct demo_round *round)
 		       digest_text(round->board->digest));
 }
 
-static void print_notes(const struct demo_round *rounds, size_t count)
+static void print_notes(const struct demo_round *rounds, size_t count,
+                        size_t runs)
 {
 	if (count > 1)
-		printf("Larger pieces are cut to fit each room. RATIO: stoa's "
-		       "MB/s, kill included, by this MB/s.\n");
+		printf("Larger pieces are cut to fit each room. RATIO: MB/s of "
+		       "stoa without a kill, by this.\n");
+	if (count > 1 && runs > 1)
+		printf("SECONDS: median of %zu runs, but for the kill.\n",
+		       runs);
 	for (size_t i = 1; i < count; i++)
 		if (*rounds[i].note)
 			printf("%s: %s.\n", rounds[i].carrier.name,
@@ -193,13 +197,13 @@ static void print_notes(const struct demo_round *rounds, size_t count)
 
 int demo_report_print(struct tool_table *table,
                       const struct demo_round *rounds, size_t count,
-                      const char *input)
+                      size_t runs, const char *input)
 {
 	bool talk = !table->options->json && !table->options->raw;
 	int status;
 
 	for (size_t i = 0; i < count; i++)
-		add_round(table, &rounds[i], rate(rounds));
+		add_round(table, &rounds[i], rate(&rounds[count > 1]));
 	if (talk) {
 		printf("%s: %" PRIu64 " bytes, %u workers, seed %" PRIu32
 		       ".\n", input, rounds->total, rounds->workers,
@@ -210,6 +214,6 @@ int demo_report_print(struct tool_table *table,
 	}
 	status = tool_table_print(table);
 	if (talk)
-		print_notes(rounds, count);
+		print_notes(rounds, count, runs);
 	return status;
 }

@@ -379,6 +379,13 @@ static void not_run(struct demo_round *round, int result)
 	         demo_reason(&round->carrier, result));
 }
 
+void demo_round_fini(struct demo_round *round)
+{
+	if (round->board)
+		munmap(round->board, sizeof(*round->board));
+	round->board = NULL;
+}
+
 int demo_round_run(struct demo_round *round)
 {
 	struct watch watch = { .round = round };

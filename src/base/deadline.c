@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* base/deadline.c: absolute instants, and what is left until them. */
 #include <base/deadline.h>
+#include <base/error.h>
 #include <base/system.h>
 
 #include <errno.h>
@@ -23,9 +24,13 @@ int stoa_deadline_at(clockid_t clock, const struct timespec *time,
 	struct stoa_deadline deadline = { 0, clock, 0 };
 
 	if (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME)
-		return -EINVAL;
+		return stoa_fail(-EINVAL, "a deadline's clock is CLOCK_MONOTONIC "
+		                          "or CLOCK_REALTIME, not %d",
+		                 (int)clock);
 	if (time->tv_nsec < 0 || time->tv_nsec >= NS_PER_SECOND)
-		return -EINVAL;
+		return stoa_fail(-EINVAL, "a deadline's tv_nsec is 0 to "
+		                          "999,999,999, not %ld",
+		                 time->tv_nsec);
 	if (__builtin_mul_overflow((int64_t)time->tv_sec, NS_PER_SECOND,
 	                           &deadline.ns) ||
 	    __builtin_add_overflow(deadline.ns, (int64_t)time->tv_nsec,

@@ -17,7 +17,6 @@
 #define TOTAL_DEFAULT_MAX (UINT64_C(16) << 20)
 #define TOTAL_DEFAULT_MESSAGES 4
 #define BLOCKS_MAX ((UINT64_C(1) << 28) - 1)
-#define LOST_MAX (1 << 20) /* a message lost to others so often: look again */
 #define IDLE_CALLS 16      /* so often the clock is looked at */
 #define IDLE_PATROL_NS INT64_C(1000000)
 
@@ -221,7 +220,8 @@ int stoa_queue_open(struct stoa_space *space, const char *name, unsigned flags,
 	}
 	queue = aligned_alloc(STOA_CACHE_LINE, sizeof *queue);
 	if (!queue)
-		return -ENOMEM;
+		return stoa_fail(-ENOMEM, "no memory to open queue %s",
+		                 name ? name : "(none)");
 	memset(queue, 0, sizeof *queue);
 	result = stoa_object_open(&queue->object, space, name, flags,
 	                          &stoa_queue_kind, &plan);
@@ -304,7 +304,7 @@ struct stoa_object *stoa_queue_object(struct stoa_queue *queue)
 
 /* ---- What calls have in common ---------------------------------------------- */
 
-static int begin(struct stoa_queue *queue, unsigned direction)
+int queue_begin(struct stoa_queue *queue, unsigned direction)
 {
 	int result = stoa_object_enter(&queue->object);
 
@@ -319,7 +319,7 @@ static int begin(struct stoa_queue *queue, unsigned direction)
 
 /* A call with STOA_NOW found nothing. The dead must be met by somebody who
  * never sleeps, too. */
-static void idle(struct stoa_queue *queue, unsigned direction)
+void queue_idle(struct stoa_queue *queue, unsigned direction)
 {
 	uint32_t calls = atomic_fetch_add_explicit(&queue->idle_calls, 1,
 	                                           memory_order_relaxed);
@@ -337,6 +337,13 @@ static void idle(struct stoa_queue *queue, unsigned direction)
 	stoa_object_patrol(&queue->object);
 }
 
+int queue_bad_count(struct stoa_queue *queue)
+{
+	return stoa_fail(-EINVAL,
+	                 "a batch on queue %s has 1 to 2,147,483,647 messages",
+	                 queue->object.name);
+}
+
 /* relaxed: for people. Threads that share a handle share the seat. */
 static void count(_Atomic uint64_t *counter, uint64_t amount)
 {
@@ -351,7 +358,7 @@ static void count(_Atomic uint64_t *counter, uint64_t amount)
 		                          memory_order_relaxed);
 }
 
-static void account(struct stoa_queue *queue, unsigned direction,
+void queue_account(struct stoa_queue *queue, unsigned direction,
                     uint64_t bytes)
 {
 	struct stoa_seat *seat = atomic_load_explicit(&queue->object.seat,
@@ -371,7 +378,7 @@ static void account(struct stoa_queue *queue, unsigned direction,
 	}
 }
 
-static void tell_receivers(struct stoa_queue *queue, uint64_t position,
+void queue_tell_receivers(struct stoa_queue *queue, uint64_t position,
                            int messages)
 {
 	uint32_t asked = stoa_event_asked(&queue->object, STOA_READ);
@@ -387,7 +394,7 @@ static void tell_receivers(struct stoa_queue *queue, uint64_t position,
 }
 
 /* A small room may not be what the one who is woken waits for. */
-static void tell_senders(struct stoa_queue *queue, int cells)
+void queue_tell_senders(struct stoa_queue *queue, int cells)
 {
 	if (stoa_likely(stoa_event_asked(&queue->object, STOA_WRITE) == 0))
 		return;
@@ -395,274 +402,7 @@ static void tell_senders(struct stoa_queue *queue, int cells)
 	                 queue->blocks ? INT_MAX : cells);
 }
 
-/* ---- Payloads --------------------------------------------------------------- */
-
-/* Word by word and relaxed, as a reader that has lost the message to another
- * may still be loading. */
-static void put_inline(struct queue_cell *cell, const void *data, size_t bytes)
-{
-	uint64_t words[STOA_QUEUE_INLINE / 8];
-	uint64_t *to = (uint64_t *)cell->inline_payload;
-
-	memcpy(words, data, bytes);
-	for (size_t i = 0; i < (bytes + 7) / 8; i++)
-		__atomic_store_n(&to[i], words[i], __ATOMIC_RELAXED);
-}
-
-static void get_inline(struct queue_cell *cell, uint64_t *words, size_t bytes)
-{
-	uint64_t *from = (uint64_t *)cell->inline_payload;
-
-	for (size_t i = 0; i < (bytes + 7) / 8; i++)
-		words[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-}
-
-static char *payload_at(struct stoa_queue *queue, struct queue_cell *cell,
-                        uint32_t payload, size_t bytes)
-{
-	if (payload == 0)
-		return bytes <= STOA_QUEUE_INLINE ?
-		               (char *)cell->inline_payload :
-		               NULL;
-	return queue_arena_at(queue, payload, bytes);
-}
-
-/* ---- Sending ------------------------------------------------------------------ */
-
-/* Claims a cell and room for the payload. */
-static int claim_message(struct stoa_queue *queue, enum queue_phase phase,
-                         size_t bytes, struct queue_found *claim)
-{
-	uint32_t payload = 0;
-	int result = queue_claim(queue, phase, claim);
-
-	if (result < 0)
-		return result;
-	if (bytes > STOA_QUEUE_INLINE) {
-		result = queue_arena_allocate(
-		        queue, queue_index_of(claim->position),
-		        queue_lap_of(claim->position), bytes, &payload);
-		if (result < 0) {
-			queue_give_up(queue, claim->cell, claim->word);
-			return result;
-		}
-	}
-	cell_set(claim->cell, lap, queue_lap_of(claim->position));
-	cell_set(claim->cell, payload, payload);
-	return 0;
-}
-
-static void fill_cell(struct stoa_queue *queue, struct queue_cell *cell,
-                      const struct stoa_message *message)
-{
-	struct stoa_seat *seat = atomic_load_explicit(&queue->object.seat,
-	                                              memory_order_relaxed);
-
-	cell_set(cell, bytes, (uint32_t)message->bytes);
-	cell_set(cell, type, message->type);
-	cell_set(cell, priority, message->priority);
-	cell_set(cell, sender,
-	         atomic_load_explicit(&queue->object.peer,
-	                              memory_order_relaxed));
-	cell_set(cell, sender_pid,
-	         atomic_load_explicit(&seat->pid, memory_order_relaxed));
-	cell_set(cell, deliveries, 0);
-}
-
-static int commit_word(struct stoa_queue *queue, struct queue_cell *cell,
-                       uint64_t word)
-{
-	/* Before the commit, too: see bell.c. */
-	if (stoa_unlikely(stoa_event_asked(&queue->object, STOA_READ) &
-	                  EVENT_BELL))
-		stoa_bell_ring(&queue->object, STOA_READ);
-	if (queue_exchange(cell, word,
-	                   QUEUE_WORD(QUEUE_WORD_LAP(word), QUEUE_READY, 0)))
-		return 0;
-	return stoa_fail(-ESTALE,
-	                 "this process was taken for dead by others on queue "
-	                 "%s (were its descriptors closed?); send again",
-	                 queue->object.name);
-}
-
-static int try_send(struct stoa_queue *queue,
-                    const struct stoa_message *message, uint64_t *ret_position)
-{
-	struct queue_found claim;
-	int result = claim_message(queue, QUEUE_WRITING, message->bytes,
-	                           &claim);
-
-	if (stoa_unlikely(result < 0))
-		return result;
-	fill_cell(queue, claim.cell, message);
-	if (STOA_BUG(1)) {
-		commit_word(queue, claim.cell, claim.word);
-		claim.word = QUEUE_WORD(QUEUE_WORD_LAP(claim.word),
-		                        QUEUE_READY, 0);
-	}
-	if (stoa_likely(message->bytes <= STOA_QUEUE_INLINE))
-		put_inline(claim.cell, message->data, message->bytes);
-	else
-		memcpy(queue_arena_at(queue, cell_get(claim.cell, payload),
-		                      message->bytes) ?:
-		               queue->arena,
-		       message->data, message->bytes);
-	result = STOA_BUG(1) ? 0 : commit_word(queue, claim.cell, claim.word);
-	if (stoa_unlikely(result < 0))
-		return result;
-	account(queue, STOA_WRITE, message->bytes);
-	*ret_position = claim.position;
-	return 0;
-}
-
-static int check_message(struct stoa_queue *queue,
-                         const struct stoa_message *message)
-{
-	if (stoa_unlikely(message->bytes > queue->max_message))
-		return stoa_fail(-EMSGSIZE,
-		                 "a message of %zu bytes is too large for "
-		                 "queue %s, which takes up to %llu",
-		                 message->bytes, queue->object.name,
-		                 (unsigned long long)queue->max_message);
-	if (queue->order == STOA_PRIORITY &&
-	    message->priority >= STOA_QUEUE_PRIORITIES)
-		return stoa_fail(-EINVAL, "priority %u: it must be 0 to 32767",
-		                 message->priority);
-	if (queue->order == STOA_TYPE && message->type < 1)
-		return stoa_fail(-EINVAL, "type %lld: it must be 1 or more",
-		                 (long long)message->type);
-	return 0;
-}
-
-static int send_slowly(struct stoa_queue *queue,
-                       const struct stoa_message *message,
-                       struct stoa_deadline deadline, uint64_t *ret_position)
-{
-	struct stoa_waiter waiter;
-	int result = -EAGAIN, step = 0;
-
-	stoa_waiter_init(&waiter, &queue->object, STOA_WRITE, deadline);
-	while (step == 0 && result == -EAGAIN) {
-		step = stoa_waiter_step(&waiter);
-		if (step == 0)
-			result = try_send(queue, message, ret_position);
-	}
-	stoa_waiter_fini(&waiter);
-	if (step == -EAGAIN)
-		idle(queue, STOA_WRITE);
-	return step < 0 ? step : result;
-}
-
-int stoa_queue_send_many(struct stoa_queue *queue,
-                         const struct stoa_message *messages, size_t count,
-                         struct stoa_deadline deadline)
-{
-	uint64_t position = 0;
-	size_t sent = 0;
-	int result = begin(queue, STOA_WRITE);
-
-	if (count == 0 || count > INT_MAX)
-		return -EINVAL;
-	for (; result == 0 && sent < count; sent += result == 0) {
-		result = check_message(queue, &messages[sent]);
-		if (result == 0)
-			result = try_send(queue, &messages[sent], &position);
-		if (stoa_unlikely(result == -EAGAIN && sent == 0))
-			result = send_slowly(queue, messages, deadline,
-			                     &position);
-	}
-	if (sent == 0)
-		return result;
-	tell_receivers(queue, position, (int)sent);
-	result = stoa_object_health(&queue->object);
-	return result == -EIO ? result : (int)sent;
-}
-
-int stoa_queue_send_message(struct stoa_queue *queue,
-                            const struct stoa_message *message,
-                            struct stoa_deadline deadline)
-{
-	uint64_t position;
-	int result = begin(queue, STOA_WRITE);
-
-	if (result == 0)
-		result = check_message(queue, message);
-	if (result == 0)
-		result = try_send(queue, message, &position);
-	if (stoa_unlikely(result == -EAGAIN))
-		result = send_slowly(queue, message, deadline, &position);
-	if (stoa_unlikely(result < 0))
-		return result;
-	tell_receivers(queue, position, 1);
-	if (stoa_unlikely(atomic_load_explicit(&queue->object.poisoned,
-	                                       memory_order_relaxed)))
-		return stoa_object_health(&queue->object);
-	return 0;
-}
-
-int stoa_queue_send(struct stoa_queue *queue, const void *data, size_t bytes,
-                    struct stoa_deadline deadline)
-{
-	struct stoa_message message = { .data = (void *)data,
-		                        .bytes = bytes,
-		                        .type = 1 };
-
-	return stoa_queue_send_message(queue, &message, deadline);
-}
-
-/* ---- Reserving ------------------------------------------------------------------ */
-
-static int try_reserve(struct stoa_queue *queue, size_t bytes,
-                       struct stoa_message *ret_message)
-{
-	struct queue_found claim;
-	int result = claim_message(queue, QUEUE_RESERVED, bytes, &claim);
-
-	if (result < 0)
-		return result;
-	cell_set(claim.cell, bytes, (uint32_t)bytes);
-	*ret_message = (struct stoa_message){
-		.data = payload_at(queue, claim.cell,
-		                   cell_get(claim.cell, payload), bytes),
-		.bytes = bytes,
-		.buffer_bytes = bytes,
-		.type = 1,
-		.cell = queue_index_of(claim.position),
-		.word = claim.word,
-	};
-	if (!ret_message->data)
-		return stoa_object_damaged(&queue->object,
-		                           "a place in it was overwritten");
-	return 0;
-}
-
-int stoa_queue_reserve(struct stoa_queue *queue, size_t bytes,
-                       struct stoa_deadline deadline,
-                       struct stoa_message *ret_message)
-{
-	struct stoa_message message = { .bytes = bytes, .type = 1 };
-	struct stoa_waiter waiter;
-	int result = begin(queue, STOA_WRITE), step = 0;
-
-	if (result == 0)
-		result = check_message(queue, &message);
-	if (result < 0)
-		return result;
-	stoa_waiter_init(&waiter, &queue->object, STOA_WRITE, deadline);
-	while ((result = try_reserve(queue, bytes, &message)) == -EAGAIN &&
-	       (step = stoa_waiter_step(&waiter)) == 0)
-		;
-	stoa_waiter_fini(&waiter);
-	if (step == -EAGAIN)
-		idle(queue, STOA_WRITE);
-	if (step < 0 || result < 0)
-		return step < 0 ? step : result;
-	atomic_fetch_add_explicit(&queue->held, 1, memory_order_relaxed);
-	*ret_message = message;
-	return 0;
-}
-
-static int stale(struct stoa_queue *queue)
+int queue_stale(struct stoa_queue *queue)
 {
 	return stoa_fail(-ESTALE,
 	                 "this handle holds no such message of queue %s (any "
@@ -672,7 +412,7 @@ static int stale(struct stoa_queue *queue)
 
 /* The cell that a caller's message names, if the message is in `phase` and
  * this process's by the word that it was given. */
-static struct queue_cell *cell_of(struct stoa_queue *queue,
+struct queue_cell *queue_cell_of(struct stoa_queue *queue,
                                   const struct stoa_message *message,
                                   enum queue_phase phase)
 {
@@ -684,460 +424,19 @@ static struct queue_cell *cell_of(struct stoa_queue *queue,
 	return &queue->cells[message->cell];
 }
 
-static uint64_t with_phase(uint64_t word, enum queue_phase phase)
+uint64_t queue_with_phase(uint64_t word, enum queue_phase phase)
 {
 	return QUEUE_WORD(QUEUE_WORD_LAP(word), phase, QUEUE_WORD_TOKEN(word));
 }
 
-int stoa_queue_commit(struct stoa_queue *queue,
-                      const struct stoa_message *message)
+char *queue_payload_at(struct stoa_queue *queue, struct queue_cell *cell,
+                        uint32_t payload, size_t bytes)
 {
-	uint64_t writing = with_phase(message->word, QUEUE_WRITING);
-	struct queue_cell *cell = cell_of(queue, message, QUEUE_RESERVED);
-	int result = begin(queue, STOA_WRITE);
-
-	if (result < 0)
-		return result;
-	if (!cell)
-		return stale(queue);
-	if (message->bytes > message->buffer_bytes)
-		return stoa_fail(-EMSGSIZE,
-		                 "%zu bytes to commit, but %zu were reserved",
-		                 message->bytes, message->buffer_bytes);
-	result = check_message(queue, message);
-	if (result < 0)
-		return result;
-	if (!queue_exchange(cell, message->word, writing))
-		return stale(queue);
-	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
-	fill_cell(queue, cell, message);
-	uint64_t position = queue_position(cell_get(cell, lap), message->cell);
-	result = commit_word(queue, cell, writing);
-	if (result < 0)
-		return result;
-	account(queue, STOA_WRITE, message->bytes);
-	tell_receivers(queue, position, 1);
-	return stoa_object_health(&queue->object);
-}
-
-int stoa_queue_cancel(struct stoa_queue *queue,
-                      const struct stoa_message *message)
-{
-	struct queue_cell *cell = cell_of(queue, message, QUEUE_RESERVED);
-	int result = begin(queue, STOA_WRITE);
-
-	if (result < 0)
-		return result;
-	if (!cell || atomic_load_explicit(&cell->word, memory_order_relaxed) !=
-	                     message->word)
-		return stale(queue);
-	if (!STOA_BUG(14))
-		queue_give_up(queue, cell, message->word);
-	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
-	tell_senders(queue, 1);
-	return 0;
-}
-
-/* ---- Receiving --------------------------------------------------------------------- */
-
-struct request {
-	const struct stoa_selector *selector;
-	void *buffer;
-	size_t buffer_bytes;
-	int take;
-	struct stoa_message message; /* the answer */
-};
-
-enum { CONSUME_LOST = -EBUSY }; /* to another; look again */
-
-void queue_describe(struct stoa_queue *queue, const struct queue_found *found,
-                    struct stoa_message *message)
-{
-	struct queue_cell *cell = found->cell;
-	uint64_t laps = queue_lap_of(found->position) - 1;
-
-	message->bytes = cell_get(cell, bytes);
-	message->type = cell_get(cell, type);
-	message->priority = cell_get(cell, priority);
-	message->deliveries =
-	        QUEUE_WORD_PHASE(found->word) == QUEUE_RETURNED ?
-	                QUEUE_WORD_TOKEN(found->word) :
-	                0;
-	message->sequence = laps * queue->capacity +
-	                    queue_index_of(found->position);
-	message->sender = cell_get(cell, sender);
-	message->sender_pid = cell_get(cell, sender_pid);
-	message->cell = (uint32_t)(cell - queue->cells);
-}
-
-/* What was read may be nonsense because the message was lost meanwhile, or
- * because somebody scribbles. */
-static int lost_or_damaged(struct stoa_queue *queue,
-                           const struct queue_found *found)
-{
-	atomic_thread_fence(memory_order_acquire);
-	if (atomic_load_explicit(&found->cell->word, memory_order_relaxed) !=
-	    found->word)
-		return CONSUME_LOST;
-	return stoa_object_damaged(&queue->object,
-	                           "a message's size or place can't be true");
-}
-
-/* relaxed: for people. The depth is greatest just before a receive, so the
- * cell that lies the high-water mark ahead is looked at. */
-static void raise_high_water(struct stoa_queue *queue, uint64_t position)
-{
-	uint64_t high = atomic_load_explicit(&queue->control->high_water,
-	                                     memory_order_relaxed);
-	uint64_t before = high;
-
-	while (high < queue->capacity) {
-		uint64_t index = queue_index_of(position) + high;
-		uint32_t lap = queue_lap_of(position);
-
-		if (index >= queue->capacity) {
-			index -= queue->capacity;
-			lap++;
-		}
-		if (atomic_load_explicit(&queue->cells[index].word,
-		                         memory_order_relaxed) !=
-		    QUEUE_WORD(lap, QUEUE_READY, 0))
-			break;
-		high++;
-	}
-	if (high != before)
-		atomic_store_explicit(&queue->control->high_water, high,
-		                      memory_order_relaxed);
-}
-
-static void before_consuming(struct stoa_queue *queue,
-                             const struct queue_found *found)
-{
-	if (stoa_unlikely(found->out_of_order))
-		queue_raise(&queue->control->disorder, found->position);
-	if (queue->order == STOA_FIFO)
-		raise_high_water(queue, found->position);
-}
-
-static void after_consuming(struct stoa_queue *queue,
-                            const struct queue_found *found)
-{
-	if (queue->order == STOA_FIFO && !found->out_of_order &&
-	    QUEUE_WORD_PHASE(found->word) == QUEUE_READY)
-		queue_advance_head(queue, queue_next(queue, found->position));
-}
-
-/* An inline message: copied, then freed by one compare-and-swap, which is the
- * commit point. No state in between that a death could leave. */
-static int consume_inline(struct stoa_queue *queue,
-                          const struct queue_found *found,
-                          struct request *request)
-{
-	uint64_t words[STOA_QUEUE_INLINE / 8];
-	uint64_t freed = QUEUE_WORD(QUEUE_WORD_LAP(found->word) + 1, QUEUE_FREE,
-	                            0);
-
-	if (!STOA_BUG(2))
-		get_inline(found->cell, words, request->message.bytes);
-	before_consuming(queue, found);
-	if (stoa_unlikely(QUEUE_WORD_PHASE(found->word) == QUEUE_RETURNED))
-		freed = queue_freed(queue, found->word);
-	if (stoa_unlikely(!queue_exchange(found->cell, found->word, freed)))
-		return CONSUME_LOST;
-	if (STOA_BUG(2))
-		get_inline(found->cell, words, request->message.bytes);
-	memcpy(request->buffer, words, request->message.bytes);
-	request->message.word = 0;
-	after_consuming(queue, found);
-	return 0;
-}
-
-static int consume_take(struct stoa_queue *queue,
-                        const struct queue_found *found,
-                        struct request *request)
-{
-	uint64_t taken = QUEUE_WORD(QUEUE_WORD_LAP(found->word), QUEUE_TAKEN,
-	                            stoa_object_token(&queue->object));
-
-	before_consuming(queue, found);
-	if (stoa_unlikely(!queue_exchange(found->cell, found->word, taken)))
-		return CONSUME_LOST;
-	cell_set(found->cell, deliveries, request->message.deliveries);
-	request->message.word = taken;
-	after_consuming(queue, found);
-	return 0;
-}
-
-/* Makes the message found this call's. 0, CONSUME_LOST, -EMSGSIZE, -EUCLEAN. */
-static int consume(struct stoa_queue *queue, const struct queue_found *found,
-                   struct request *request)
-{
-	uint32_t payload = cell_get(found->cell, payload);
-
-	queue_describe(queue, found, &request->message);
-	request->message.data = payload_at(queue, found->cell, payload,
-	                                   request->message.bytes);
-	if (stoa_unlikely(!request->message.data))
-		return lost_or_damaged(queue, found);
-	if (stoa_unlikely(!request->take &&
-	                  request->message.bytes > request->buffer_bytes)) {
-		int result = lost_or_damaged(queue, found);
-
-		(void)result;
-		return result == CONSUME_LOST ? result : -EMSGSIZE;
-	}
-	if (payload == 0 && !request->take)
-		return consume_inline(queue, found, request);
-	return consume_take(queue, found, request);
-}
-
-static int try_fifo(struct stoa_queue *queue, struct request *request)
-{
-	struct queue_found found;
-	int soon;
-
-	for (int i = 0; i < LOST_MAX; i++) {
-		int result = queue_find(queue, &found, &soon);
-
-		if (result == 0)
-			result = consume(queue, &found, request);
-		if (stoa_likely(result != CONSUME_LOST))
-			return result;
-	}
-	return -EAGAIN;
-}
-
-static int try_ordered(struct stoa_queue *queue, struct request *request,
-                       struct stoa_deadline deadline)
-{
-	struct queue_found found;
-	int result = queue_selection_lock(queue, deadline);
-
-	if (result < 0)
-		return result;
-	for (int i = 0; i < LOST_MAX; i++) {
-		result = queue_select(queue, request->selector, &found);
-		if (result == 0)
-			result = consume(queue, &found, request);
-		if (result == 0)
-			queue_deselect(queue, &found);
-		if (result != CONSUME_LOST)
-			break;
-	}
-	queue_selection_unlock(queue);
-	return result == CONSUME_LOST ? -EAGAIN : result;
-}
-
-/* A message of the arena was made this call's: copies it out, and lets go. */
-static void finish_receive(struct stoa_queue *queue, struct request *request)
-{
-	struct queue_cell *cell = &queue->cells[request->message.cell];
-	uint64_t word = request->message.word;
-
-	if (STOA_BUG(3))
-		queue_exchange(cell, word, queue_freed(queue, word));
-	memcpy(request->buffer, request->message.data, request->message.bytes);
-	queue_exchange(cell, word, queue_freed(queue, word));
-}
-
-static int try_receive(struct stoa_queue *queue, struct request *request,
-                       struct stoa_deadline deadline)
-{
-	int result = queue->order == STOA_FIFO ?
-	                     try_fifo(queue, request) :
-	                     try_ordered(queue, request, deadline);
-
-	if (stoa_unlikely(result < 0))
-		return result;
-	if (!request->take) {
-		if (request->message.word != 0)
-			finish_receive(queue, request);
-		request->message.data = request->buffer;
-		account(queue, STOA_READ, request->message.bytes);
-	}
-	return 0;
-}
-
-static int receive_slowly(struct stoa_queue *queue, struct request *request,
-                          struct stoa_deadline deadline)
-{
-	struct stoa_waiter waiter;
-	int result = -EAGAIN, step = 0;
-
-	stoa_waiter_init(&waiter, &queue->object, STOA_READ, deadline);
-	while (step == 0 && result == -EAGAIN) {
-		step = stoa_waiter_step(&waiter);
-		if (step == 0)
-			result = try_receive(queue, request, deadline);
-	}
-	stoa_waiter_fini(&waiter);
-	if (step == -EAGAIN)
-		idle(queue, STOA_READ);
-	return step < 0 ? step : result;
-}
-
-int queue_matches(const struct stoa_selector *selector, int64_t type)
-{
-	switch (selector ? selector->selection : STOA_ANY) {
-	case STOA_EXACTLY:
-		return type == selector->type;
-	case STOA_EXCEPT:
-		return type != selector->type;
-	case STOA_LOWEST:
-		return type <= selector->type;
-	default:
-		return 1;
-	}
-}
-
-int queue_check_selector(const struct stoa_queue *queue,
-                         const struct stoa_selector *selector)
-{
-	if (!selector || selector->selection == STOA_ANY)
-		return 0;
-	if (queue->order != STOA_TYPE || selector->selection < STOA_ANY ||
-	    selector->selection > STOA_LOWEST || selector->type < 1)
-		return stoa_fail(-EINVAL,
-		                 "queue %s: only queues ordered by type are "
-		                 "received from by type, and types are 1 or "
-		                 "more",
-		                 queue->object.name);
-	return 0;
-}
-
-static int receive(struct stoa_queue *queue, struct request *request,
-                   struct stoa_deadline deadline)
-{
-	int result = try_receive(queue, request, deadline);
-
-	if (stoa_unlikely(result == -EAGAIN))
-		result = receive_slowly(queue, request, deadline);
-	if (result == 0 &&
-	    stoa_unlikely(atomic_load_explicit(&queue->object.poisoned,
-	                                       memory_order_relaxed)))
-		return stoa_object_health(&queue->object);
-	return result;
-}
-
-static int begin_receive(struct stoa_queue *queue,
-                         const struct stoa_selector *selector)
-{
-	int result = begin(queue, STOA_READ);
-
-	return result < 0 ? result : queue_check_selector(queue, selector);
-}
-
-ssize_t stoa_queue_receive(struct stoa_queue *queue,
-                           const struct stoa_selector *selector, void *buffer,
-                           size_t buffer_bytes, struct stoa_deadline deadline,
-                           struct stoa_message *ret_message)
-{
-	struct request request = { .selector = selector,
-		                   .buffer = buffer,
-		                   .buffer_bytes = buffer_bytes };
-	int result = begin_receive(queue, selector);
-
-	if (result == 0)
-		result = receive(queue, &request, deadline);
-	if (stoa_unlikely(result < 0)) {
-		if (result != -EMSGSIZE)
-			return result;
-		if (ret_message)
-			ret_message->bytes = request.message.bytes;
-		return stoa_fail(result,
-		                 "the next message of queue %s has %zu bytes, "
-		                 "the buffer %zu",
-		                 queue->object.name, request.message.bytes,
-		                 buffer_bytes);
-	}
-	tell_senders(queue, 1);
-	if (ret_message)
-		*ret_message = request.message;
-	return (ssize_t)request.message.bytes;
-}
-
-int stoa_queue_receive_many(struct stoa_queue *queue,
-                            const struct stoa_selector *selector,
-                            struct stoa_message *messages, size_t count,
-                            struct stoa_deadline deadline)
-{
-	size_t received = 0;
-	int result = begin_receive(queue, selector);
-
-	if (count == 0 || count > INT_MAX)
-		return -EINVAL;
-	while (result == 0 && received < count) {
-		struct stoa_message *message = &messages[received];
-		struct request request = { .selector = selector,
-			                   .buffer = message->data,
-			                   .buffer_bytes =
-			                           message->buffer_bytes };
-
-		result = received == 0 ?
-		                 receive(queue, &request, deadline) :
-		                 try_receive(queue, &request, STOA_NOW);
-		if (result < 0)
-			break;
-		request.message.buffer_bytes = message->buffer_bytes;
-		*message = request.message;
-		received++;
-	}
-	if (received == 0)
-		return result;
-	tell_senders(queue, (int)received);
-	return (int)received;
-}
-
-int stoa_queue_take(struct stoa_queue *queue,
-                    const struct stoa_selector *selector,
-                    struct stoa_deadline deadline,
-                    struct stoa_message *ret_message)
-{
-	struct request request = { .selector = selector, .take = 1 };
-	int result = begin_receive(queue, selector);
-
-	if (result == 0)
-		result = receive(queue, &request, deadline);
-	if (result < 0)
-		return result;
-	atomic_fetch_add_explicit(&queue->held, 1, memory_order_relaxed);
-	*ret_message = request.message;
-	return 0;
-}
-
-int stoa_queue_acknowledge(struct stoa_queue *queue,
-                           const struct stoa_message *message)
-{
-	struct queue_cell *cell = cell_of(queue, message, QUEUE_TAKEN);
-	int result = begin(queue, STOA_READ);
-
-	if (result < 0)
-		return result;
-	if (!cell || !queue_exchange(cell, message->word,
-	                             queue_freed(queue, message->word)))
-		return stale(queue);
-	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
-	account(queue, STOA_READ, message->bytes);
-	tell_senders(queue, 1);
-	return 0;
-}
-
-int stoa_queue_return(struct stoa_queue *queue,
-                      const struct stoa_message *message)
-{
-	uint64_t returning = with_phase(message->word, QUEUE_RETURNING);
-	struct queue_cell *cell = cell_of(queue, message, QUEUE_TAKEN);
-	int result = begin(queue, STOA_READ);
-
-	if (result < 0)
-		return result;
-	if (!cell || !queue_exchange(cell, message->word, returning))
-		return stale(queue);
-	queue_finish_return(queue, cell, returning);
-	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
-	tell_receivers(queue,
-	               queue_position(cell_get(cell, lap), message->cell), 1);
-	return 0;
+	if (payload == 0)
+		return bytes <= STOA_QUEUE_INLINE ?
+		               (char *)cell->inline_payload :
+		               NULL;
+	return queue_arena_at(queue, payload, bytes);
 }
 
 /* ---- Readiness ---------------------------------------------------------------------- */
@@ -1180,8 +479,11 @@ int stoa_queue_pollfd(struct stoa_queue *queue, unsigned direction)
 	int result = stoa_object_enter(&queue->object);
 
 	if (direction != STOA_READ && direction != STOA_WRITE)
-		return -EINVAL;
+		return stoa_fail(-EINVAL,
+		                 "poll descriptor of queue %s: the direction "
+		                 "is STOA_READ or STOA_WRITE",
+		                 queue->object.name);
 	if (result == 0)
-		result = begin(queue, direction);
+		result = queue_begin(queue, direction);
 	return result < 0 ? result : stoa_bell_open(&queue->object, direction);
 }

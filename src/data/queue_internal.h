@@ -201,7 +201,32 @@ int queue_index_remove(struct stoa_queue *queue, uint32_t cell);
 int queue_index_pick(struct stoa_queue *queue,
                      const struct stoa_selector *selector, uint32_t *ret_cell);
 
-/* ---- Messages (queue.c) -------------------------------------------------- */
+/* ---- What calls have in common (queue.c) -------------------------------- */
+
+/* Every call on a handle begins so. `direction`: opened for it? */
+int queue_begin(struct stoa_queue *queue, unsigned direction);
+/* A call with STOA_NOW found nothing. The dead must be met by somebody who
+ * never sleeps, too. */
+void queue_idle(struct stoa_queue *queue, unsigned direction);
+/* For people: one message went this way. */
+void queue_account(struct stoa_queue *queue, unsigned direction,
+                   uint64_t bytes);
+void queue_tell_receivers(struct stoa_queue *queue, uint64_t position,
+                          int messages);
+void queue_tell_senders(struct stoa_queue *queue, int cells);
+int queue_bad_count(struct stoa_queue *queue);
+int queue_stale(struct stoa_queue *queue);
+/* The cell that a caller's message names, if it is in `phase` and this
+ * handle's by the word that it was given; or NULL. */
+struct queue_cell *queue_cell_of(struct stoa_queue *queue,
+                                 const struct stoa_message *message,
+                                 enum queue_phase phase);
+uint64_t queue_with_phase(uint64_t word, enum queue_phase phase);
+/* Where a cell's payload is, or NULL when that can't be true. */
+char *queue_payload_at(struct stoa_queue *queue, struct queue_cell *cell,
+                       uint32_t payload, size_t bytes);
+
+/* ---- Messages ------------------------------------------------------------ */
 
 int queue_ready(struct stoa_object *object, unsigned direction);
 int queue_check_selector(const struct stoa_queue *queue,

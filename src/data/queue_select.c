@@ -360,15 +360,25 @@ static int pick_confirmed(struct stoa_queue *queue,
 	return -EUCLEAN;
 }
 
+/* For people. */
+static void raise_high_water(struct stoa_queue *queue, uint64_t messages)
+{
+	if (get(queue->control->high_water) < messages)
+		set(queue->control->high_water, messages);
+}
+
 int queue_select(struct stoa_queue *queue, const struct stoa_selector *selector,
                  struct queue_found *ret_found)
 {
 	int result;
 
-	if (select_only(queue, selector, ret_found))
+	if (select_only(queue, selector, ret_found)) {
+		raise_high_water(queue, 1);
 		return 0;
+	}
 	for (int tries = 0; tries < 2; tries++) {
 		result = bring_up_to_date(queue);
+		raise_high_water(queue, get(queue->control->listed));
 		if (result == 0)
 			result = pick_confirmed(queue, selector, ret_found);
 		if (result != -EUCLEAN)

@@ -144,9 +144,11 @@ void stoa_bell_rearm(struct stoa_object *object, unsigned direction)
 	fd = bell_fd(object, direction, 0);
 	if (fd < 0)
 		return;
-	/* seq_cst: EVENT_DEKKER */
-	atomic_fetch_or_explicit(stoa_event_word(object, direction), EVENT_BELL,
-	                         memory_order_seq_cst);
+	_Atomic uint32_t *word = stoa_event_word(object, direction);
+	/* Counted up first, so that a ringer who saw the bit of before can't
+	 * take this one away. seq_cst: EVENT_DEKKER */
+	atomic_fetch_add_explicit(word, EVENT_COUNT, memory_order_seq_cst);
+	atomic_fetch_or_explicit(word, EVENT_BELL, memory_order_seq_cst);
 	drain(fd);
 	if (object->kind->ready(object, direction) != 0)
 		stoa_bell_ring(object, direction);

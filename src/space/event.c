@@ -202,11 +202,15 @@ int stoa_event_raise(struct stoa_object *object, unsigned direction, int count)
 
 	if (event & (EVENT_SLEEPERS | EVENT_OBSERVERS))
 		woken = wake(word, event, count);
+	event = atomic_load_explicit(word, memory_order_relaxed);
 	if (event & EVENT_BELL) {
-		/* Rung before the bit goes: dying in between rings twice. */
+		/* Rung before the bit goes: dying in between rings twice. The
+		 * bit is taken from this very word only: a poller that was
+		 * rung, found nothing and asks again has counted it up. */
 		stoa_bell_ring(object, direction);
-		atomic_fetch_and_explicit(word, ~(uint32_t)EVENT_BELL,
-		                          memory_order_relaxed);
+		atomic_compare_exchange_strong_explicit(
+		        word, &event, event & ~(uint32_t)EVENT_BELL,
+		        memory_order_relaxed, memory_order_relaxed);
 	}
 	return woken;
 }

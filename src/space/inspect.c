@@ -16,14 +16,6 @@
 
 typedef int (*user_visit)(const struct stoa_user *user, void *context);
 
-static int known_kind(const char *kind)
-{
-	for (int i = 0; stoa_object_kinds[i]; i++)
-		if (strcmp(stoa_object_kinds[i]->name, kind) == 0)
-			return 1;
-	return 0;
-}
-
 static void describe_user(struct stoa_space *space, struct stoa_seat *seat,
                           struct stoa_user *ret_user)
 {
@@ -167,8 +159,7 @@ static int list_one(const char *file, void *context)
 	struct listing *listing = context;
 	struct stoa_object_info info;
 
-	if (file[0] == '.' || describe(listing->space, file, &info) < 0 ||
-	    !known_kind(info.kind))
+	if (file[0] == '.' || describe(listing->space, file, &info) < 0)
 		return 0;
 	listing->visited++;
 	return listing->visit(&info, listing->context);
@@ -184,44 +175,59 @@ int stoa_space_each(struct stoa_space *space,
 	return result != 0 ? result : listing.visited;
 }
 
+struct search {
+	const char *name;
+	char file[STOA_FILE_NAME_MAX + 1];
+	int exact; /* the name was the file's, with its kind */
+	int found;
+};
+
+static int match_file(const char *file, void *context)
+{
+	char stem[STOA_NAME_MAX + 1], kind[STOA_KIND_MAX + 1];
+	struct search *search = context;
+
+	if (!stoa_name_split(file, stem, kind))
+		return 0;
+	if (strcmp(file, search->name) == 0)
+		search->exact = 1;
+	else if (strcmp(stem, search->name) != 0 || search->exact)
+		return 0;
+	if (search->exact)
+		search->found = 0;
+	snprintf(search->file, sizeof search->file, "%s", file);
+	search->found++;
+	return search->exact;
+}
+
 /* Finds the file that a user's name means: with its kind, or of the one kind
  * that has it. */
 static int find_file(struct stoa_space *space, const char *name,
                      char file[STOA_FILE_NAME_MAX + 1])
 {
+	struct search search = { .name = name };
 	char stem[STOA_NAME_MAX + 1], kind[STOA_KIND_MAX + 1];
-	struct stat stat;
-	int found = 0;
 
 	if (name && name[0] == '/')
-		name++;
-	if (name && stoa_name_split(name, stem, kind) && known_kind(kind)) {
-		stoa_name_join(stem, kind, file);
-		if (stoa_sys_fstatat(space->directory, file, &stat,
-		                     AT_SYMLINK_NOFOLLOW) == 0)
-			return 0;
+		search.name = ++name;
+	/* A longest name with its kind is too long for a name. */
+	if (!name || !stoa_name_split(name, stem, kind)) {
+		int result = stoa_name_check(name, &name);
+		if (result < 0)
+			return result;
 	}
-	int result = stoa_name_check(name, &name);
+	int result = stoa_directory_each(space->directory, match_file, &search);
 	if (result < 0)
 		return result;
-	for (int i = 0; stoa_object_kinds[i]; i++) {
-		char candidate[STOA_FILE_NAME_MAX + 1];
-
-		stoa_name_join(name, stoa_object_kinds[i]->name, candidate);
-		if (stoa_sys_fstatat(space->directory, candidate, &stat,
-		                     AT_SYMLINK_NOFOLLOW) < 0)
-			continue;
-		memcpy(file, candidate, sizeof candidate);
-		found++;
-	}
-	if (found > 1)
+	if (search.found > 1)
 		return stoa_fail(-ENOTUNIQ,
 		                 "several kinds of object are named %s; give "
 		                 "the kind, too, as in %s.queue",
 		                 name, name);
-	if (found == 0)
+	if (search.found == 0)
 		return stoa_fail(-ENOENT, "there is no %s in the space %s",
 		                 name, space->path);
+	snprintf(file, STOA_FILE_NAME_MAX + 1, "%s", search.file);
 	return 0;
 }
 
@@ -300,6 +306,8 @@ int stoa_space_remove(struct stoa_space *space, const char *name, int wake)
 	if (result < 0)
 		return result;
 	result = stoa_sys_unlinkat(space->directory, file);
+	if (result == -EPERM) /* somebody else's, in a sticky directory */
+		result = -EACCES;
 	if (result < 0)
 		return stoa_fail(result, "can't remove %s from %s: %s", file,
 		                 space->path, strerror(-result));

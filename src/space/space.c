@@ -38,10 +38,8 @@ static int make_directory(const char *path, int shared)
 	if (result < 0)
 		return stoa_fail(result, "can't make the space %s: %s", path,
 		                 strerror(-result));
-	if (shared)
-		result = (int)stoa_system_call(SYS_fchmodat, AT_FDCWD,
-		                               (long)path, (long)mode, 0, 0, 0);
-	return result;
+	return (int)stoa_system_call(SYS_fchmodat, AT_FDCWD, (long)path,
+	                             (long)mode, 0, 0, 0);
 }
 
 static int check_directory(int fd, const char *path)
@@ -106,8 +104,8 @@ int stoa_space_open(const char *path, unsigned flags,
 	struct stoa_space *space;
 
 	if (flags & ~(STOA_CREATE | STOA_SHARED | STOA_READ | STOA_WRITE))
-		return stoa_fail(-EINVAL, "unknown flags for a space: 0x%x",
-		                 flags);
+		return stoa_fail(-EINVAL, "unknown flags for the space %s: 0x%x",
+		                 path ? path : "of this user", flags);
 	if (!path)
 		path = default_path(buffer, &flags);
 	if (path[0] != '/' || strlen(path) >= PATH_MAX - STOA_NAME_MAX)
@@ -115,6 +113,12 @@ int stoa_space_open(const char *path, unsigned flags,
 		                 "'%.80s' is no absolute path; a space is a "
 		                 "directory such as /dev/shm/stoa-0",
 		                 path);
+	/* "link/" would follow a symbolic link */
+	if (path != buffer)
+		snprintf(buffer, sizeof buffer, "%s", path);
+	path = buffer;
+	for (size_t end = strlen(buffer); end > 1 && buffer[end - 1] == '/';)
+		buffer[--end] = 0;
 	int result = flags & STOA_CREATE ?
 	                     make_directory(path, !!(flags & STOA_SHARED)) :
 	                     0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* space/wait.c: waiting for any of several conditions. */
 #include <base/deadline.h>
+#include <base/error.h>
 #include <base/futex.h>
 #include <space/event.h>
 #include <space/wait.h>
@@ -148,9 +149,14 @@ int stoa_wait_any(const struct stoa_condition *conditions, size_t count,
                   struct stoa_deadline deadline)
 {
 	if (count == 0 || count > STOA_WAIT_MAX)
-		return -EINVAL;
+		return stoa_fail(-EINVAL, "a wait is for 1 to %d conditions",
+		                 STOA_WAIT_MAX);
 	for (size_t i = 0; i < count; i++)
 		if (check(&conditions[i]) < 0)
-			return -EINVAL;
+			return stoa_fail(-EINVAL,
+			                 "condition %zu of a wait is of no "
+			                 "known kind, or lacks its object or "
+			                 "space",
+			                 i);
 	return stoa_wait_conditions(conditions, count, NULL, deadline);
 }

@@ -182,6 +182,23 @@ TEST(lowest_gives_the_oldest_of_the_lowest_type_up_to_the_limit)
 	stoa_space_close(space);
 }
 
+TEST(a_selection_without_a_type_is_refused)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", by_type);
+	struct stoa_selector selector = { STOA_EXACTLY, 0 };
+	char buffer[8];
+
+	for (int kind = STOA_EXACTLY; kind <= STOA_LOWEST; kind++) {
+		selector.selection = (enum stoa_selection)kind;
+		assert_result(stoa_queue_receive(queue, &selector, buffer, 8,
+		                                 STOA_NOW, NULL),
+		              -EINVAL);
+	}
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
 TEST(selections_need_a_queue_ordered_by_type)
 {
 	static const enum stoa_queue_order orders[] = { STOA_FIFO,
@@ -351,7 +368,8 @@ static void compare(enum stoa_queue_order order)
 		if (order == STOA_TYPE) {
 			selector.selection =
 			        (enum stoa_selection)random_below(&seed, 4);
-			selector.type = (int64_t)random_below(&seed, KINDS + 2);
+			selector.type =
+			        1 + (int64_t)random_below(&seed, KINDS + 1);
 		}
 		if (random_below(&seed, 100) < (step / 1000 % 2 ? 40U : 60U))
 			add(queue, &list, id++, &seed);
@@ -389,6 +407,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_selection_that_nothing_fits_is_eagain),
 	CASE(except_gives_the_oldest_of_any_other_type),
 	CASE(lowest_gives_the_oldest_of_the_lowest_type_up_to_the_limit),
+	CASE(a_selection_without_a_type_is_refused),
 	CASE(selections_need_a_queue_ordered_by_type),
 	CASE(any_sequence_gives_what_a_list_first_in_first_out_gives),
 	CASE(any_sequence_gives_what_a_list_by_priority_gives),

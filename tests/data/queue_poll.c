@@ -26,6 +26,29 @@ static void until_readable(int fd)
 	assert_int_equal(pollfd.revents, POLLIN);
 }
 
+/* Once too often is allowed: the first call may bury somebody. */
+static void assert_falls_back(struct stoa_queue *queue, int fd)
+{
+	assert_empty(queue);
+	if (is_readable(fd))
+		assert_empty(queue);
+	assert_false(is_readable(fd));
+}
+
+/* It may be readable once too often, as who sends rings before, too. */
+static void receive_by_poll(struct stoa_queue *queue, int fd)
+{
+	char buffer[64];
+	ssize_t result;
+
+	do {
+		until_readable(fd);
+		result = stoa_queue_receive(queue, NULL, buffer, sizeof(buffer),
+		                            STOA_NOW, NULL);
+	} while (result == -EAGAIN);
+	assert_good(result);
+}
+
 TEST(it_is_readable_while_the_queue_is)
 {
 	struct stoa_space *space = open_space();
@@ -270,8 +293,7 @@ TEST(a_message_given_back_wakes_a_poller)
 
 	send_text(queue, "x");
 	message = take_text(queue, "x");
-	assert_empty(other);
-	assert_false(is_readable(fd));
+	assert_falls_back(other, fd);
 	assert_ok(stoa_queue_return(queue, &message));
 	until_readable(fd);
 	assert_receives(other, "x");
@@ -291,8 +313,7 @@ TEST(a_message_of_the_dead_wakes_a_poller_when_they_are_buried)
 	child = start_child(take_and_wait, queue);
 	await_report(&child);
 	fd = (int)assert_good(stoa_queue_pollfd(queue, STOA_READ));
-	assert_empty(queue);
-	assert_false(is_readable(fd));
+	assert_falls_back(queue, fd);
 	kill_child(&child);
 	assert_good(stoa_space_clean(space, 0, NULL, NULL));
 	until_readable(fd);
@@ -308,8 +329,7 @@ static void poll_inherited(void *context)
 
 	assert_empty(queue);
 	report(0);
-	until_readable(fd);
-	assert_receives(queue, "for the child");
+	receive_by_poll(queue, fd);
 }
 
 TEST(a_forked_child_asks_for_its_own)
@@ -323,8 +343,7 @@ TEST(a_forked_child_asks_for_its_own)
 	until_blocked(child.pid);
 	send_text(queue, "for the child");
 	end_child(&child);
-	assert_empty(queue);
-	assert_false(is_readable(fd));
+	assert_falls_back(queue, fd);
 	send_text(queue, "for the parent");
 	until_readable(fd);
 	assert_receives(queue, "for the parent");

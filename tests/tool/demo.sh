@@ -114,10 +114,11 @@ truncate -s 4G "$work/large"
 ok 'a stream is proven whole' demo 0 --seed "$seed" "$work/stream"
 ok 'it says so' says 'Whole, nothing lost, nothing doubled'
 ok 'it says who was killed' says 'was killed, SIGKILL'
-ok 'JSON of all four ways' demo 0 --json --seed "$seed" "$work/stream"
-ok 'through a POSIX queue' is through POSIXqueue 2
-ok 'through a System V queue' is through SystemVqueue 3
-ok 'through a pipe' is through pipe 4
+ok 'JSON of all ways' demo 0 --json --seed "$seed" "$work/stream"
+ok 'stoa without a kill' is through stoaqueue 2
+ok 'through a POSIX queue' is through POSIXqueue 3
+ok 'through a System V queue' is through SystemVqueue 4
+ok 'through a pipe' is through pipe 5
 ok 'the bytes are those of the file' is bytes 8000000
 ok 'the hash is that of the file' digest_is_of "$work/stream"
 messages=$(value messages)

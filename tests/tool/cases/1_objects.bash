@@ -204,7 +204,6 @@ CASE
 it "stat shows an object, its numbers, and who waits since when" <<'CASE'
 exits 0 $q create orders
 exits 0 $q send orders one two
-$q recv --type 5 orders 2>/dev/null
 $q recv --count 3 orders >out &
 receiver=$!
 await RECEIVERS orders 1
@@ -218,6 +217,7 @@ is "$(json_check objects.0.users.0.pid <json)" "$receiver"
 is "$(json_check objects.0.users.0.waits <json)" "receive"
 is "$(json_check objects.0.users.0.state <json)" "alive"
 is "$(json_check objects.0.users.0.msgsout <json)" "2"
+is "$(json_check objects.0.users.0.msgsin <json)" "0"
 has "$(json_check objects.0.users.0.since <json)" "T"
 is "$(stoa ls -rno USERS,WAITING orders)" "1 1"
 exits 0 $q send orders three

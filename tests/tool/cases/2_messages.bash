@@ -90,8 +90,8 @@ CASE
 
 it "an endless line doesn't fill the memory" <<'CASE'
 exits 0 $q create orders
-(ulimit -v 1000000; $q send orders </dev/zero 2>err)
-is $? 3
+head -c 64M /dev/zero | $q send orders 2>err
+is "${PIPESTATUS[*]}" "141 3"
 has "$(cat err)" "larger"
 CASE
 
@@ -316,6 +316,18 @@ is "$(cat out)" "2"
 exits 0 $q create other
 is "$(echo $($q stat -rno NAME))" "orders other"
 is "$(echo $($q stat -rno NAME 'ot*'))" "other"
+CASE
+
+it "queue stat tells who sent and received last, also when they are gone" <<'CASE'
+exits 0 $q create orders
+stoa queue send orders one two &
+sender=$!
+wait $sender
+stoa queue recv orders >out &
+receiver=$!
+wait $receiver
+$q peek orders >out
+is "$(number LSPID,LRPID orders)" "$sender $receiver"
 CASE
 
 it "bench measures, in JSON too, and leaves nothing behind" <<'CASE'

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/* data/queue_receive.c: receiving, and taking, acknowledging, returning. */
+#include <base/error.h>
+#include <data/queue_internal.h>
+
+#include <limits.h>
+
+#define LOST_MAX (1 << 20) /* a message lost to others so often: look again */
+
+static void get_inline(struct queue_cell *cell, uint64_t *words, size_t bytes)
+{
+	uint64_t *from = (uint64_t *)cell->inline_payload;
+
+	for (size_t i = 0; i < (bytes + 7) / 8; i++)
+		words[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+}
+
+/* ---- Receiving --------------------------------------------------------------------- */
+
+struct request {
+	const struct stoa_selector *selector;
+	void *buffer;
+	size_t buffer_bytes;
+	int take;
+	struct stoa_message message; /* the answer */
+};
+
+enum { CONSUME_LOST = -EBUSY }; /* to another; look again */
+
+void queue_describe(struct stoa_queue *queue, const struct queue_found *found,
+                    struct stoa_message *message)
+{
+	struct queue_cell *cell = found->cell;
+	uint64_t laps = queue_lap_of(found->position) - 1;
+
+	message->bytes = cell_get(cell, bytes);
+	message->type = cell_get(cell, type);
+	message->priority = cell_get(cell, priority);
+	message->deliveries =
+	        QUEUE_WORD_PHASE(found->word) == QUEUE_RETURNED ?
+	                QUEUE_WORD_TOKEN(found->word) :
+	                0;
+	message->sequence = laps * queue->capacity +
+	                    queue_index_of(found->position);
+	message->sender = cell_get(cell, sender);
+	message->sender_pid = cell_get(cell, sender_pid);
+	message->cell = (uint32_t)(cell - queue->cells);
+}
+
+/* What was read may be nonsense because the message was lost meanwhile, or
+ * because somebody scribbles. */
+static int still_there(const struct queue_found *found)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&found->cell->word,
+	                            memory_order_relaxed) == found->word;
+}
+
+static int lost_or_damaged(struct stoa_queue *queue,
+                           const struct queue_found *found)
+{
+	if (!still_there(found))
+		return CONSUME_LOST;
+	return stoa_object_damaged(&queue->object,
+	                           "a message's size or place can't be true");
+}
+
+/* relaxed: for people. The depth is greatest just before a receive, so the
+ * cell that lies the high-water mark ahead is looked at. */
+static void raise_high_water(struct stoa_queue *queue, uint64_t position)
+{
+	uint64_t high = atomic_load_explicit(&queue->control->high_water,
+	                                     memory_order_relaxed);
+	uint64_t before = high;
+
+	while (high < queue->capacity) {
+		uint64_t index = queue_index_of(position) + high;
+		uint32_t lap = queue_lap_of(position);
+
+		if (index >= queue->capacity) {
+			index -= queue->capacity;
+			lap++;
+		}
+		if (atomic_load_explicit(&queue->cells[index].word,
+		                         memory_order_relaxed) !=
+		    QUEUE_WORD(lap, QUEUE_READY, 0))
+			break;
+		high++;
+	}
+	if (high != before)
+		atomic_store_explicit(&queue->control->high_water, high,
+		                      memory_order_relaxed);
+}
+
+static void before_consuming(struct stoa_queue *queue,
+                             const struct queue_found *found)
+{
+	if (stoa_unlikely(found->out_of_order))
+		queue_raise(&queue->control->disorder, found->position);
+	if (queue->order == STOA_FIFO)
+		raise_high_water(queue, found->position);
+}
+
+static void after_consuming(struct stoa_queue *queue,
+                            const struct queue_found *found)
+{
+	if (queue->order == STOA_FIFO && !found->out_of_order &&
+	    QUEUE_WORD_PHASE(found->word) == QUEUE_READY)
+		queue_advance_head(queue, queue_next(queue, found->position));
+}
+
+/* An inline message: copied, then freed by one compare-and-swap, which is the
+ * commit point. No state in between that a death could leave. */
+static int consume_inline(struct stoa_queue *queue,
+                          const struct queue_found *found,
+                          struct request *request)
+{
+	uint64_t words[STOA_QUEUE_INLINE / 8];
+	uint64_t freed = QUEUE_WORD(QUEUE_WORD_LAP(found->word) + 1, QUEUE_FREE,
+	                            0);
+
+	if (!STOA_BUG(2))
+		get_inline(found->cell, words, request->message.bytes);
+	before_consuming(queue, found);
+	if (stoa_unlikely(QUEUE_WORD_PHASE(found->word) == QUEUE_RETURNED))
+		freed = queue_freed(queue, found->word);
+	if (stoa_unlikely(!queue_exchange(found->cell, found->word, freed)))
+		return CONSUME_LOST;
+	if (STOA_BUG(2))
+		get_inline(found->cell, words, request->message.bytes);
+	memcpy(request->buffer, words, request->message.bytes);
+	request->message.word = 0;
+	after_consuming(queue, found);
+	return 0;
+}
+
+static int consume_take(struct stoa_queue *queue,
+                        const struct queue_found *found,
+                        struct request *request)
+{
+	uint64_t taken = QUEUE_WORD(QUEUE_WORD_LAP(found->word), QUEUE_TAKEN,
+	                            stoa_object_token(&queue->object));
+
+	before_consuming(queue, found);
+	if (stoa_unlikely(!queue_exchange(found->cell, found->word, taken)))
+		return CONSUME_LOST;
+	cell_set(found->cell, deliveries, request->message.deliveries);
+	request->message.word = taken;
+	after_consuming(queue, found);
+	return 0;
+}
+
+/* Makes the message found this call's. 0, CONSUME_LOST, -EMSGSIZE, -EUCLEAN. */
+static int consume(struct stoa_queue *queue, const struct queue_found *found,
+                   struct request *request)
+{
+	uint32_t payload = cell_get(found->cell, payload);
+
+	queue_describe(queue, found, &request->message);
+	request->message.data = queue_payload_at(queue, found->cell, payload,
+	                                   request->message.bytes);
+	if (stoa_unlikely(!request->message.data))
+		return lost_or_damaged(queue, found);
+	if (stoa_unlikely(!request->take &&
+	                  request->message.bytes > request->buffer_bytes))
+		return still_there(found) ? -EMSGSIZE : CONSUME_LOST;
+	if (payload == 0 && !request->take)
+		return consume_inline(queue, found, request);
+	return consume_take(queue, found, request);
+}
+
+static int try_fifo(struct stoa_queue *queue, struct request *request)
+{
+	struct queue_found found;
+	int soon;
+
+	for (int i = 0; i < LOST_MAX; i++) {
+		int result = queue_find(queue, &found, &soon);
+
+		if (result == 0)
+			result = consume(queue, &found, request);
+		if (stoa_likely(result != CONSUME_LOST))
+			return result;
+	}
+	return -EAGAIN;
+}
+
+static int try_ordered(struct stoa_queue *queue, struct request *request,
+                       struct stoa_deadline deadline)
+{
+	struct queue_found found;
+	int result = queue_selection_lock(queue, deadline);
+
+	if (result < 0)
+		return result;
+	for (int i = 0; i < LOST_MAX; i++) {
+		result = queue_select(queue, request->selector, &found);
+		if (result == 0)
+			result = consume(queue, &found, request);
+		if (result == 0)
+			queue_deselect(queue, &found);
+		if (result != CONSUME_LOST)
+			break;
+	}
+	queue_selection_unlock(queue);
+	return result == CONSUME_LOST ? -EAGAIN : result;
+}
+
+/* A message of the arena was made this call's: copies it out, and lets go. */
+static void finish_receive(struct stoa_queue *queue, struct request *request)
+{
+	struct queue_cell *cell = &queue->cells[request->message.cell];
+	uint64_t word = request->message.word;
+
+	if (STOA_BUG(3))
+		queue_exchange(cell, word, queue_freed(queue, word));
+	memcpy(request->buffer, request->message.data, request->message.bytes);
+	queue_exchange(cell, word, queue_freed(queue, word));
+}
+
+static int try_receive(struct stoa_queue *queue, struct request *request,
+                       struct stoa_deadline deadline)
+{
+	int result = queue->order == STOA_FIFO ?
+	                     try_fifo(queue, request) :
+	                     try_ordered(queue, request, deadline);
+
+	if (stoa_unlikely(result < 0))
+		return result;
+	if (!request->take) {
+		if (request->message.word != 0)
+			finish_receive(queue, request);
+		request->message.data = request->buffer;
+		queue_account(queue, STOA_READ, request->message.bytes);
+	}
+	return 0;
+}
+
+static int receive_slowly(struct stoa_queue *queue, struct request *request,
+                          struct stoa_deadline deadline)
+{
+	struct stoa_waiter waiter;
+	int result = -EAGAIN, step = 0;
+
+	stoa_waiter_init(&waiter, &queue->object, STOA_READ, deadline);
+	while (step == 0 && result == -EAGAIN) {
+		step = stoa_waiter_step(&waiter);
+		if (step == 0)
+			result = try_receive(queue, request, deadline);
+	}
+	stoa_waiter_fini(&waiter);
+	if (step == -EAGAIN)
+		queue_idle(queue, STOA_READ);
+	return step < 0 ? step : result;
+}
+
+int queue_matches(const struct stoa_selector *selector, int64_t type)
+{
+	switch (selector ? selector->selection : STOA_ANY) {
+	case STOA_EXACTLY:
+		return type == selector->type;
+	case STOA_EXCEPT:
+		return type != selector->type;
+	case STOA_LOWEST:
+		return type <= selector->type;
+	default:
+		return 1;
+	}
+}
+
+int queue_check_selector(const struct stoa_queue *queue,
+                         const struct stoa_selector *selector)
+{
+	if (!selector || selector->selection == STOA_ANY)
+		return 0;
+	if (queue->order != STOA_TYPE || selector->selection < STOA_ANY ||
+	    selector->selection > STOA_LOWEST || selector->type < 1)
+		return stoa_fail(-EINVAL,
+		                 "queue %s: only queues ordered by type are "
+		                 "received from by type, and types are 1 or "
+		                 "more",
+		                 queue->object.name);
+	return 0;
+}
+
+static int receive(struct stoa_queue *queue, struct request *request,
+                   struct stoa_deadline deadline)
+{
+	int result = try_receive(queue, request, deadline);
+
+	if (stoa_unlikely(result == -EAGAIN))
+		result = receive_slowly(queue, request, deadline);
+	if (result == 0 &&
+	    stoa_unlikely(atomic_load_explicit(&queue->object.poisoned,
+	                                       memory_order_relaxed)))
+		return stoa_object_health(&queue->object);
+	return result;
+}
+
+static int begin_receive(struct stoa_queue *queue,
+                         const struct stoa_selector *selector)
+{
+	int result = queue_begin(queue, STOA_READ);
+
+	return result < 0 ? result : queue_check_selector(queue, selector);
+}
+
+ssize_t stoa_queue_receive(struct stoa_queue *queue,
+                           const struct stoa_selector *selector, void *buffer,
+                           size_t buffer_bytes, struct stoa_deadline deadline,
+                           struct stoa_message *ret_message)
+{
+	struct request request = { .selector = selector,
+		                   .buffer = buffer,
+		                   .buffer_bytes = buffer_bytes };
+	int result = begin_receive(queue, selector);
+
+	if (result == 0)
+		result = receive(queue, &request, deadline);
+	if (stoa_unlikely(result < 0)) {
+		if (result != -EMSGSIZE)
+			return result;
+		if (ret_message)
+			ret_message->bytes = request.message.bytes;
+		return stoa_fail(result,
+		                 "the next message of queue %s has %zu bytes, "
+		                 "the buffer %zu",
+		                 queue->object.name, request.message.bytes,
+		                 buffer_bytes);
+	}
+	queue_tell_senders(queue, 1);
+	if (ret_message)
+		*ret_message = request.message;
+	return (ssize_t)request.message.bytes;
+}
+
+int stoa_queue_receive_many(struct stoa_queue *queue,
+                            const struct stoa_selector *selector,
+                            struct stoa_message *messages, size_t count,
+                            struct stoa_deadline deadline)
+{
+	size_t received = 0;
+	int result = begin_receive(queue, selector);
+
+	if (count == 0 || count > INT_MAX)
+		return queue_bad_count(queue);
+	while (result == 0 && received < count) {
+		struct stoa_message *message = &messages[received];
+		struct request request = { .selector = selector,
+			                   .buffer = message->data,
+			                   .buffer_bytes =
+			                           message->buffer_bytes };
+
+		result = received == 0 ?
+		                 receive(queue, &request, deadline) :
+		                 try_receive(queue, &request, STOA_NOW);
+		if (result < 0)
+			break;
+		request.message.buffer_bytes = message->buffer_bytes;
+		*message = request.message;
+		received++;
+	}
+	if (received == 0)
+		return result;
+	queue_tell_senders(queue, (int)received);
+	return (int)received;
+}
+
+int stoa_queue_take(struct stoa_queue *queue,
+                    const struct stoa_selector *selector,
+                    struct stoa_deadline deadline,
+                    struct stoa_message *ret_message)
+{
+	struct request request = { .selector = selector, .take = 1 };
+	int result = begin_receive(queue, selector);
+
+	if (result == 0)
+		result = receive(queue, &request, deadline);
+	if (result < 0)
+		return result;
+	atomic_fetch_add_explicit(&queue->held, 1, memory_order_relaxed);
+	*ret_message = request.message;
+	return 0;
+}
+
+int stoa_queue_acknowledge(struct stoa_queue *queue,
+                           const struct stoa_message *message)
+{
+	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_TAKEN);
+	int result = queue_begin(queue, STOA_READ);
+
+	if (result < 0)
+		return result;
+	if (!cell || !queue_exchange(cell, message->word,
+	                             queue_freed(queue, message->word)))
+		return queue_stale(queue);
+	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
+	queue_account(queue, STOA_READ, message->bytes);
+	queue_tell_senders(queue, 1);
+	return 0;
+}
+
+int stoa_queue_return(struct stoa_queue *queue,
+                      const struct stoa_message *message)
+{
+	uint64_t returning = queue_with_phase(message->word, QUEUE_RETURNING);
+	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_TAKEN);
+	int result = queue_begin(queue, STOA_READ);
+
+	if (result < 0)
+		return result;
+	if (!cell || !queue_exchange(cell, message->word, returning))
+		return queue_stale(queue);
+	queue_finish_return(queue, cell, returning);
+	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
+	queue_tell_receivers(queue,
+	               queue_position(cell_get(cell, lap), message->cell), 1);
+	return 0;
+}
+

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/* data/queue_send.c: sending, and reserving and committing. */
+#include <base/error.h>
+#include <data/queue_internal.h>
+
+#include <limits.h>
+
+/* Word by word and relaxed, as a reader that has lost the message to another
+ * may still be loading. */
+static void put_inline(struct queue_cell *cell, const void *data, size_t bytes)
+{
+	uint64_t words[STOA_QUEUE_INLINE / 8];
+	uint64_t *to = (uint64_t *)cell->inline_payload;
+
+	memcpy(words, data, bytes);
+	for (size_t i = 0; i < (bytes + 7) / 8; i++)
+		__atomic_store_n(&to[i], words[i], __ATOMIC_RELAXED);
+}
+
+/* ---- Sending ------------------------------------------------------------------ */
+
+/* Claims a cell and room for the payload. */
+static int claim_message(struct stoa_queue *queue, enum queue_phase phase,
+                         size_t bytes, struct queue_found *claim)
+{
+	uint32_t payload = 0;
+	int result = queue_claim(queue, phase, claim);
+
+	if (result < 0)
+		return result;
+	if (bytes > STOA_QUEUE_INLINE) {
+		result = queue_arena_allocate(
+		        queue, queue_index_of(claim->position),
+		        queue_lap_of(claim->position), bytes, &payload);
+		if (result < 0) {
+			queue_give_up(queue, claim->cell, claim->word);
+			return result;
+		}
+	}
+	cell_set(claim->cell, lap, queue_lap_of(claim->position));
+	cell_set(claim->cell, payload, payload);
+	return 0;
+}
+
+static void fill_cell(struct stoa_queue *queue, struct queue_cell *cell,
+                      const struct stoa_message *message)
+{
+	struct stoa_seat *seat = atomic_load_explicit(&queue->object.seat,
+	                                              memory_order_relaxed);
+
+	cell_set(cell, bytes, (uint32_t)message->bytes);
+	cell_set(cell, type, message->type);
+	cell_set(cell, priority, message->priority);
+	cell_set(cell, sender,
+	         atomic_load_explicit(&queue->object.peer,
+	                              memory_order_relaxed));
+	cell_set(cell, sender_pid,
+	         atomic_load_explicit(&seat->pid, memory_order_relaxed));
+	cell_set(cell, deliveries, 0);
+}
+
+static int commit_word(struct stoa_queue *queue, struct queue_cell *cell,
+                       uint64_t word)
+{
+	/* Before the commit, too: see bell.c. */
+	if (stoa_unlikely(stoa_event_asked(&queue->object, STOA_READ) &
+	                  EVENT_BELL))
+		stoa_bell_ring(&queue->object, STOA_READ);
+	if (queue_exchange(cell, word,
+	                   QUEUE_WORD(QUEUE_WORD_LAP(word), QUEUE_READY, 0)))
+		return 0;
+	return stoa_fail(-ESTALE,
+	                 "this process was taken for dead by others on queue "
+	                 "%s (were its descriptors closed?); send again",
+	                 queue->object.name);
+}
+
+static int try_send(struct stoa_queue *queue,
+                    const struct stoa_message *message, uint64_t *ret_position)
+{
+	struct queue_found claim;
+	int result = claim_message(queue, QUEUE_WRITING, message->bytes,
+	                           &claim);
+
+	if (stoa_unlikely(result < 0))
+		return result;
+	fill_cell(queue, claim.cell, message);
+	if (STOA_BUG(1)) {
+		commit_word(queue, claim.cell, claim.word);
+		claim.word = QUEUE_WORD(QUEUE_WORD_LAP(claim.word),
+		                        QUEUE_READY, 0);
+	}
+	if (stoa_likely(message->bytes <= STOA_QUEUE_INLINE))
+		put_inline(claim.cell, message->data, message->bytes);
+	else
+		memcpy(queue_arena_at(queue, cell_get(claim.cell, payload),
+		                      message->bytes) ?:
+		               queue->arena,
+		       message->data, message->bytes);
+	result = STOA_BUG(1) ? 0 : commit_word(queue, claim.cell, claim.word);
+	if (stoa_unlikely(result < 0))
+		return result;
+	queue_account(queue, STOA_WRITE, message->bytes);
+	*ret_position = claim.position;
+	return 0;
+}
+
+static int check_message(struct stoa_queue *queue,
+                         const struct stoa_message *message)
+{
+	if (stoa_unlikely(message->bytes > queue->max_message))
+		return stoa_fail(-EMSGSIZE,
+		                 "a message of %zu bytes is too large for "
+		                 "queue %s, which takes up to %llu",
+		                 message->bytes, queue->object.name,
+		                 (unsigned long long)queue->max_message);
+	if (queue->order == STOA_PRIORITY &&
+	    message->priority >= STOA_QUEUE_PRIORITIES)
+		return stoa_fail(-EINVAL, "priority %u: it must be 0 to 32767",
+		                 message->priority);
+	if (queue->order == STOA_TYPE && message->type < 1)
+		return stoa_fail(-EINVAL, "type %lld: it must be 1 or more",
+		                 (long long)message->type);
+	return 0;
+}
+
+static int send_slowly(struct stoa_queue *queue,
+                       const struct stoa_message *message,
+                       struct stoa_deadline deadline, uint64_t *ret_position)
+{
+	struct stoa_waiter waiter;
+	int result = -EAGAIN, step = 0;
+
+	stoa_waiter_init(&waiter, &queue->object, STOA_WRITE, deadline);
+	while (step == 0 && result == -EAGAIN) {
+		step = stoa_waiter_step(&waiter);
+		if (step == 0)
+			result = try_send(queue, message, ret_position);
+	}
+	stoa_waiter_fini(&waiter);
+	if (step == -EAGAIN)
+		queue_idle(queue, STOA_WRITE);
+	return step < 0 ? step : result;
+}
+
+int stoa_queue_send_many(struct stoa_queue *queue,
+                         const struct stoa_message *messages, size_t count,
+                         struct stoa_deadline deadline)
+{
+	uint64_t position = 0;
+	size_t sent = 0;
+	int result = queue_begin(queue, STOA_WRITE);
+
+	if (count == 0 || count > INT_MAX)
+		return queue_bad_count(queue);
+	for (; result == 0 && sent < count; sent += result == 0) {
+		result = check_message(queue, &messages[sent]);
+		if (result == 0)
+			result = try_send(queue, &messages[sent], &position);
+		if (stoa_unlikely(result == -EAGAIN && sent == 0))
+			result = send_slowly(queue, messages, deadline,
+			                     &position);
+	}
+	if (sent == 0)
+		return result;
+	queue_tell_receivers(queue, position, (int)sent);
+	result = stoa_object_health(&queue->object);
+	return result == -EIO ? result : (int)sent;
+}
+
+int stoa_queue_send_message(struct stoa_queue *queue,
+                            const struct stoa_message *message,
+                            struct stoa_deadline deadline)
+{
+	uint64_t position;
+	int result = queue_begin(queue, STOA_WRITE);
+
+	if (result == 0)
+		result = check_message(queue, message);
+	if (result == 0)
+		result = try_send(queue, message, &position);
+	if (stoa_unlikely(result == -EAGAIN))
+		result = send_slowly(queue, message, deadline, &position);
+	if (stoa_unlikely(result < 0))
+		return result;
+	queue_tell_receivers(queue, position, 1);
+	if (stoa_unlikely(atomic_load_explicit(&queue->object.poisoned,
+	                                       memory_order_relaxed)))
+		return stoa_object_health(&queue->object);
+	return 0;
+}
+
+int stoa_queue_send(struct stoa_queue *queue, const void *data, size_t bytes,
+                    struct stoa_deadline deadline)
+{
+	struct stoa_message message = { .data = (void *)data,
+		                        .bytes = bytes,
+		                        .type = 1 };
+
+	return stoa_queue_send_message(queue, &message, deadline);
+}
+
+/* ---- Reserving ------------------------------------------------------------------ */
+
+static int try_reserve(struct stoa_queue *queue, size_t bytes,
+                       struct stoa_message *ret_message)
+{
+	struct queue_found claim;
+	int result = claim_message(queue, QUEUE_RESERVED, bytes, &claim);
+
+	if (result < 0)
+		return result;
+	cell_set(claim.cell, bytes, (uint32_t)bytes);
+	*ret_message = (struct stoa_message){
+		.data = queue_payload_at(queue, claim.cell,
+		                   cell_get(claim.cell, payload), bytes),
+		.bytes = bytes,
+		.buffer_bytes = bytes,
+		.type = 1,
+		.cell = queue_index_of(claim.position),
+		.word = claim.word,
+	};
+	if (!ret_message->data)
+		return stoa_object_damaged(&queue->object,
+		                           "a place in it was overwritten");
+	return 0;
+}
+
+int stoa_queue_reserve(struct stoa_queue *queue, size_t bytes,
+                       struct stoa_deadline deadline,
+                       struct stoa_message *ret_message)
+{
+	struct stoa_message message = { .bytes = bytes, .type = 1 };
+	struct stoa_waiter waiter;
+	int result = queue_begin(queue, STOA_WRITE), step = 0;
+
+	if (result == 0)
+		result = check_message(queue, &message);
+	if (result < 0)
+		return result;
+	stoa_waiter_init(&waiter, &queue->object, STOA_WRITE, deadline);
+	while ((result = try_reserve(queue, bytes, &message)) == -EAGAIN &&
+	       (step = stoa_waiter_step(&waiter)) == 0)
+		;
+	stoa_waiter_fini(&waiter);
+	if (step == -EAGAIN)
+		queue_idle(queue, STOA_WRITE);
+	if (step < 0 || result < 0)
+		return step < 0 ? step : result;
+	atomic_fetch_add_explicit(&queue->held, 1, memory_order_relaxed);
+	*ret_message = message;
+	return 0;
+}
+
+int stoa_queue_commit(struct stoa_queue *queue,
+                      const struct stoa_message *message)
+{
+	uint64_t writing = queue_with_phase(message->word, QUEUE_WRITING);
+	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_RESERVED);
+	int result = queue_begin(queue, STOA_WRITE);
+
+	if (result < 0)
+		return result;
+	if (!cell)
+		return queue_stale(queue);
+	if (message->bytes > message->buffer_bytes)
+		return stoa_fail(-EMSGSIZE,
+		                 "%zu bytes to commit, but %zu were reserved",
+		                 message->bytes, message->buffer_bytes);
+	result = check_message(queue, message);
+	if (result < 0)
+		return result;
+	if (!queue_exchange(cell, message->word, writing))
+		return queue_stale(queue);
+	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
+	fill_cell(queue, cell, message);
+	uint64_t position = queue_position(cell_get(cell, lap), message->cell);
+	result = commit_word(queue, cell, writing);
+	if (result < 0)
+		return result;
+	queue_account(queue, STOA_WRITE, message->bytes);
+	queue_tell_receivers(queue, position, 1);
+	return stoa_object_health(&queue->object);
+}
+
+int stoa_queue_cancel(struct stoa_queue *queue,
+                      const struct stoa_message *message)
+{
+	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_RESERVED);
+	int result = queue_begin(queue, STOA_WRITE);
+
+	if (result < 0)
+		return result;
+	if (!cell || atomic_load_explicit(&cell->word, memory_order_relaxed) !=
+	                     message->word)
+		return queue_stale(queue);
+	if (!STOA_BUG(14))
+		queue_give_up(queue, cell, message->word);
+	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
+	queue_tell_senders(queue, 1);
+	return 0;
+}
+
