@@ -25,8 +25,8 @@
  *   any thread or process     -      -        -       -     -      X
  *   (- free; X the caller sees to it that nobody else uses that handle)
  *
- * Limits: capacity 1 .. 2^28 messages, message 0 .. 1 GiB, 65,535 handles at
- * once. Memory: 128 bytes for each message of capacity (320 if ordered by
+ * Limits: capacity 1 .. 2^28 messages, message 0 .. 1 GiB, 65,472 handles at
+ * once. Memory: 128 bytes for each message of capacity (216 if ordered by
  * priority or type), and total_bytes. Messages up to STOA_QUEUE_INLINE bytes
  * need nothing else. Fork: the child may use the handle, as itself; what the
  * parent has taken or reserved stays the parent's. Not async-signal-safe; no
@@ -62,9 +62,11 @@ struct stoa_queue_attributes {
 	uint32_t order; /* enum stoa_queue_order */
 	uint64_t capacity;          /* messages; default 1,024 */
 	uint64_t max_message_bytes; /* default 65,536 */
-	/* Room for payloads over STOA_QUEUE_INLINE bytes, in pieces of 256 bytes
-	 * or of 4 KiB (over 3 KiB). Default: enough for `capacity` of the largest
-	 * messages or 16 MiB, whichever is less, but for 4 of the largest. */
+	/* Room for payloads over STOA_QUEUE_INLINE bytes. A payload takes a run
+	 * of 256-byte pieces within one 4 KiB block, or, over 3 KiB, a run of
+	 * blocks. Default: twice `capacity` of the largest, so that any mixture
+	 * finds room whatever the gaps; but at most 16 MiB, or twice 4 of the
+	 * largest if that is more. */
 	uint64_t total_bytes;
 	uint64_t reserved[4]; /* zero */
 };
@@ -160,7 +162,7 @@ enum stoa_selection {
 };
 
 /* Which message. NULL wherever it is asked for: STOA_ANY. Others need a queue
- * ordered STOA_TYPE (else -EINVAL). */
+ * ordered STOA_TYPE and a type of 1 or more (else -EINVAL). */
 struct stoa_selector {
 	enum stoa_selection selection;
 	int64_t type;

@@ -287,14 +287,15 @@ int stoa_queue_remove(struct stoa_queue *queue)
 {
 	struct stoa_object *object = &queue->object;
 	char file[STOA_FILE_NAME_MAX + 1];
-	struct stoa_object_info info;
 
+	int result = stoa_object_enter(object);
+	if (result == 0)
+		result = stoa_object_health(object);
+	if (result == -EIDRM || result == -EIO)
+		return result;
 	stoa_object_mark(object, OBJECT_REMOVED);
 	stoa_name_join(object->name, stoa_queue_kind.name, file);
-	int result = stoa_space_find(object->space, file, &info);
-	if (result == 0 && info.generation == object->copy.generation)
-		result = stoa_sys_unlinkat(object->space->directory, file);
-	return result == -ENOENT ? 0 : result;
+	return stoa_space_unlink(object->space, file, object->copy.generation);
 }
 
 struct stoa_object *stoa_queue_object(struct stoa_queue *queue)
@@ -319,14 +320,8 @@ int queue_begin(struct stoa_queue *queue, unsigned direction)
 
 /* A call with STOA_NOW found nothing. The dead must be met by somebody who
  * never sleeps, too. */
-void queue_idle(struct stoa_queue *queue, unsigned direction)
+static void patrol_seldom(struct stoa_queue *queue)
 {
-	uint32_t calls = atomic_fetch_add_explicit(&queue->idle_calls, 1,
-	                                           memory_order_relaxed);
-
-	stoa_bell_rearm(&queue->object, direction);
-	if (calls % IDLE_CALLS != 0)
-		return;
 	int64_t now = stoa_sys_clock_ns(CLOCK_MONOTONIC);
 	int64_t last = atomic_load_explicit(&queue->idle_patrol_ns,
 	                                    memory_order_relaxed);
@@ -335,6 +330,16 @@ void queue_idle(struct stoa_queue *queue, unsigned direction)
 	atomic_store_explicit(&queue->idle_patrol_ns, now,
 	                      memory_order_relaxed);
 	stoa_object_patrol(&queue->object);
+}
+
+void queue_idle(struct stoa_queue *queue, unsigned direction)
+{
+	uint32_t calls = atomic_fetch_add_explicit(&queue->idle_calls, 1,
+	                                           memory_order_relaxed);
+
+	if (calls % IDLE_CALLS == 0)
+		patrol_seldom(queue);
+	stoa_bell_rearm(&queue->object, direction);
 }
 
 int queue_bad_count(struct stoa_queue *queue)
@@ -421,7 +426,12 @@ struct queue_cell *queue_cell_of(struct stoa_queue *queue,
 	    QUEUE_WORD_TOKEN(message->word) !=
 	            stoa_object_token(&queue->object))
 		return NULL;
-	return &queue->cells[message->cell];
+	struct queue_cell *cell = &queue->cells[message->cell];
+	/* Returned, and taken again by this handle: the word is the same. */
+	if (phase == QUEUE_TAKEN &&
+	    cell_get(cell, deliveries) != message->deliveries)
+		return NULL;
+	return cell;
 }
 
 uint64_t queue_with_phase(uint64_t word, enum queue_phase phase)

@@ -386,11 +386,11 @@ int stoa_queue_take(struct stoa_queue *queue,
 int stoa_queue_acknowledge(struct stoa_queue *queue,
                            const struct stoa_message *message)
 {
-	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_TAKEN);
 	int result = queue_begin(queue, STOA_READ);
 
 	if (result < 0)
 		return result;
+	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_TAKEN);
 	if (!cell || !queue_exchange(cell, message->word,
 	                             queue_freed(queue, message->word)))
 		return queue_stale(queue);
@@ -404,11 +404,11 @@ int stoa_queue_return(struct stoa_queue *queue,
                       const struct stoa_message *message)
 {
 	uint64_t returning = queue_with_phase(message->word, QUEUE_RETURNING);
-	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_TAKEN);
 	int result = queue_begin(queue, STOA_READ);
 
 	if (result < 0)
 		return result;
+	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_TAKEN);
 	if (!cell || !queue_exchange(cell, message->word, returning))
 		return queue_stale(queue);
 	queue_finish_return(queue, cell, returning);

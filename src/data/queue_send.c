@@ -256,11 +256,11 @@ int stoa_queue_commit(struct stoa_queue *queue,
                       const struct stoa_message *message)
 {
 	uint64_t writing = queue_with_phase(message->word, QUEUE_WRITING);
-	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_RESERVED);
 	int result = queue_begin(queue, STOA_WRITE);
 
 	if (result < 0)
 		return result;
+	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_RESERVED);
 	if (!cell)
 		return queue_stale(queue);
 	if (message->bytes > message->buffer_bytes)
@@ -286,11 +286,11 @@ int stoa_queue_commit(struct stoa_queue *queue,
 int stoa_queue_cancel(struct stoa_queue *queue,
                       const struct stoa_message *message)
 {
-	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_RESERVED);
 	int result = queue_begin(queue, STOA_WRITE);
 
 	if (result < 0)
 		return result;
+	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_RESERVED);
 	if (!cell || atomic_load_explicit(&cell->word, memory_order_relaxed) !=
 	                     message->word)
 		return queue_stale(queue);

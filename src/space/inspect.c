@@ -12,7 +12,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/file.h>
 
 typedef int (*user_visit)(const struct stoa_user *user, void *context);
 
@@ -290,6 +290,50 @@ static int wake_removed(struct stoa_space *space, const char *name,
 	return 0;
 }
 
+static int unlink_in_turn(struct stoa_space *space, const char *file,
+                          uint64_t generation)
+{
+	struct stoa_object_header header = { 0 };
+
+	if (generation != 0) {
+		int fd = open_for_look(space, file);
+
+		if (fd < 0)
+			return fd == -ENOENT ? 0 : fd;
+		ssize_t got = stoa_sys_pread(fd, &header, sizeof header, 0);
+		stoa_sys_close(fd);
+		if (got != sizeof header || header.generation != generation)
+			return 0;
+	}
+	return stoa_sys_unlinkat(space->directory, file);
+}
+
+int stoa_space_unlink(struct stoa_space *space, const char *file,
+                      uint64_t generation)
+{
+	int turn = stoa_sys_openat(space->directory, ".",
+	                           O_RDONLY | O_DIRECTORY, 0);
+
+	if (turn < 0)
+		return turn;
+	int result;
+	do
+		result = (int)stoa_system_call(SYS_flock, turn, LOCK_EX, 0, 0,
+		                               0, 0);
+	while (result == -EINTR);
+	if (result == 0)
+		result = unlink_in_turn(space, file, generation);
+	stoa_sys_close(turn);
+	if (result == -ENOENT)
+		return 0;
+	if (result == -EPERM) /* somebody else's, in a sticky directory */
+		result = -EACCES;
+	if (result < 0)
+		return stoa_fail(result, "can't remove %s from %s: %s", file,
+		                 space->path, strerror(-result));
+	return 0;
+}
+
 int stoa_space_remove(struct stoa_space *space, const char *name, int wake)
 {
 	char file[STOA_FILE_NAME_MAX + 1];
@@ -305,12 +349,9 @@ int stoa_space_remove(struct stoa_space *space, const char *name, int wake)
 		result = wake_removed(space, info.name, info.kind);
 	if (result < 0)
 		return result;
-	result = stoa_sys_unlinkat(space->directory, file);
-	if (result == -EPERM) /* somebody else's, in a sticky directory */
-		result = -EACCES;
+	result = stoa_space_unlink(space, file, info.generation);
 	if (result < 0)
-		return stoa_fail(result, "can't remove %s from %s: %s", file,
-		                 space->path, strerror(-result));
+		return result;
 	if (info.users == 0)
 		stoa_bell_remove(space->directory, info.generation);
 	return 0;

@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 
+#define OPEN_TRIES 100
 #define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
 
 static uint64_t fresh_generation(void)
@@ -233,7 +234,7 @@ static int find_or_make(struct stoa_object *object, const char *file,
 	unsigned flags = object->flags;
 	int fd;
 
-	for (int tries = 0; tries < 100; tries++) {
+	for (int tries = 0; tries < OPEN_TRIES; tries++) {
 		if (!(flags & STOA_EXCLUSIVE) || !(flags & STOA_CREATE)) {
 			fd = open_file(space, object->name, file, O_RDWR);
 			if (fd != -ENOENT || !(flags & STOA_CREATE))
@@ -246,7 +247,34 @@ static int find_or_make(struct stoa_object *object, const char *file,
 		if (fd != -EEXIST)
 			return fd;
 	}
-	return -EAGAIN; /* made and removed by others a hundred times */
+	return -EAGAIN; /* made and removed by others so often */
+}
+
+static int open_once(struct stoa_object *object, const char *file,
+                     const struct stoa_object_plan *plan)
+{
+	int result;
+
+	object->fd = find_or_make(object, file, plan);
+	if (object->fd < 0)
+		return object->fd;
+	result = check_file(object, object->kind->name);
+	if (result < 0)
+		goto close;
+	result = map_file(object);
+	if (result < 0)
+		goto close;
+	result = stoa_object_health(object);
+	if (result < 0)
+		goto unmap;
+	return 0;
+
+unmap:
+	stoa_guard_remove(object->base);
+	stoa_sys_munmap(object->base, object->bytes);
+close:
+	stoa_sys_close(object->fd);
+	return result;
 }
 
 int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
@@ -265,29 +293,22 @@ int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
 	object->flags = flags;
 	snprintf(object->name, sizeof object->name, "%s", checked);
 	stoa_name_join(checked, kind->name, file);
-	object->fd = find_or_make(object, file, plan);
-	if (object->fd < 0)
-		return object->fd;
-	result = check_file(object, kind->name);
+	for (int tries = 0; tries < OPEN_TRIES; tries++) {
+		result = open_once(object, file, plan);
+		if (result != -EIDRM)
+			break;
+		/* Marked removed, but a remover has not come to the name, or
+		 * died before it did. */
+		result = stoa_space_unlink(space, file,
+		                           object->copy.generation);
+		if (result < 0)
+			break;
+	}
 	if (result < 0)
-		goto close;
-	result = map_file(object);
-	if (result < 0)
-		goto close;
+		return result;
 	pthread_mutex_init(&object->seat_mutex, NULL);
 	stoa_event_init(object);
-	result = stoa_object_health(object);
-	if (result < 0)
-		goto unmap;
 	return 0;
-
-unmap:
-	stoa_guard_remove(object->base);
-	stoa_sys_munmap(object->base, object->bytes);
-	pthread_mutex_destroy(&object->seat_mutex);
-close:
-	stoa_sys_close(object->fd);
-	return result;
 }
 
 void stoa_object_close(struct stoa_object *object)

@@ -170,6 +170,7 @@ const char *stoa_space_path(const struct stoa_space *space)
 
 int stoa_space_self(struct stoa_space *space, stoa_peer *ret_peer)
 {
+	stoa_life_reprobe(&space->life);
 	return stoa_life_join(&space->life, ret_peer);
 }
 
