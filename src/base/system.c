@@ -54,6 +54,14 @@ int stoa_sys_close(int fd)
 	return (int)stoa_system_call(SYS_close, fd, 0, 0, 0, 0, 0);
 }
 
+void stoa_sys_close_inode(int fd, uint64_t inode)
+{
+	struct stat stat;
+
+	if (stoa_sys_fstat(fd, &stat) == 0 && stat.st_ino == inode)
+		stoa_sys_close(fd);
+}
+
 /* The kernel's struct stat is libc's on 64-bit machines, the only ones here. */
 int stoa_sys_fstat(int fd, struct stat *ret_stat)
 {
@@ -168,12 +176,4 @@ int stoa_sys_byte_locked(int fd, off_t offset)
 	                               0, 0, 0);
 
 	return result < 0 ? (int)result : lock.l_type != F_UNLCK;
-}
-
-int64_t stoa_sys_clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }

@@ -26,6 +26,8 @@ long stoa_system_call(long number, long a, long b, long c, long d, long e,
 
 int stoa_sys_openat(int directory, const char *path, int flags, mode_t mode);
 int stoa_sys_close(int fd);
+/* Closes `fd` unless it is another file than it was. */
+void stoa_sys_close_inode(int fd, uint64_t inode);
 int stoa_sys_fstat(int fd, struct stat *ret_stat);
 int stoa_sys_fstatat(int directory, const char *path, struct stat *ret_stat,
                      int flags);
@@ -51,6 +53,12 @@ int stoa_sys_lock_byte(int fd, off_t offset, int type);
 /* 1: somebody else's description holds a lock on the byte; 0: nobody. */
 int stoa_sys_byte_locked(int fd, off_t offset);
 
-int64_t stoa_sys_clock_ns(clockid_t clock);
+static inline int64_t stoa_sys_clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 #endif

@@ -10,7 +10,6 @@
 
 #include <limits.h>
 #include <stdlib.h>
-#include <sys/single_threaded.h>
 
 #define CAPACITY_DEFAULT 1024
 #define MESSAGE_DEFAULT 65536
@@ -247,6 +246,7 @@ int stoa_queue_open(struct stoa_space *space, const char *name, unsigned flags,
 
 close:
 	stoa_object_close(&queue->object);
+	stoa_object_abandon(&queue->object);
 free:
 	free(queue);
 	return result;
@@ -305,17 +305,11 @@ struct stoa_object *stoa_queue_object(struct stoa_queue *queue)
 
 /* ---- What calls have in common ---------------------------------------------- */
 
-int queue_begin(struct stoa_queue *queue, unsigned direction)
+int queue_refuse(struct stoa_queue *queue, unsigned direction)
 {
-	int result = stoa_object_enter(&queue->object);
-
-	if (stoa_unlikely(result < 0))
-		return result;
-	if (stoa_unlikely(!(queue->object.flags & direction)))
-		return stoa_fail(-EBADF, "queue %s was not opened to %s",
-		                 queue->object.name,
-		                 direction == STOA_READ ? "receive" : "send");
-	return stoa_object_health(&queue->object);
+	return stoa_fail(-EBADF, "queue %s was not opened to %s",
+	                 queue->object.name,
+	                 direction == STOA_READ ? "receive" : "send");
 }
 
 /* A call with STOA_NOW found nothing. The dead must be met by somebody who
@@ -349,47 +343,9 @@ int queue_bad_count(struct stoa_queue *queue)
 	                 queue->object.name);
 }
 
-/* relaxed: for people. Threads that share a handle share the seat. */
-static void count(_Atomic uint64_t *counter, uint64_t amount)
+void queue_wake_receivers(struct stoa_queue *queue, uint32_t asked,
+                          uint64_t position, int messages)
 {
-	if (__libc_single_threaded)
-		atomic_store_explicit(counter,
-		                      atomic_load_explicit(
-		                              counter, memory_order_relaxed) +
-		                              amount,
-		                      memory_order_relaxed);
-	else
-		atomic_fetch_add_explicit(counter, amount,
-		                          memory_order_relaxed);
-}
-
-void queue_account(struct stoa_queue *queue, unsigned direction,
-                    uint64_t bytes)
-{
-	struct stoa_seat *seat = atomic_load_explicit(&queue->object.seat,
-	                                              memory_order_relaxed);
-	int64_t now = stoa_sys_clock_ns(CLOCK_REALTIME_COARSE);
-
-	if (direction == STOA_WRITE) {
-		count(&seat->messages_in, 1);
-		count(&seat->bytes_in, bytes);
-		atomic_store_explicit(&seat->last_in_ns, now,
-		                      memory_order_relaxed);
-	} else {
-		count(&seat->messages_out, 1);
-		count(&seat->bytes_out, bytes);
-		atomic_store_explicit(&seat->last_out_ns, now,
-		                      memory_order_relaxed);
-	}
-}
-
-void queue_tell_receivers(struct stoa_queue *queue, uint64_t position,
-                           int messages)
-{
-	uint32_t asked = stoa_event_asked(&queue->object, STOA_READ);
-
-	if (stoa_likely(asked == 0))
-		return;
 	/* One who waits for another type would sleep on what is for others. */
 	int woken = stoa_event_raise(&queue->object, STOA_READ,
 	                             queue->order == STOA_TYPE ? INT_MAX :
@@ -399,10 +355,8 @@ void queue_tell_receivers(struct stoa_queue *queue, uint64_t position,
 }
 
 /* A small room may not be what the one who is woken waits for. */
-void queue_tell_senders(struct stoa_queue *queue, int cells)
+void queue_wake_senders(struct stoa_queue *queue, int cells)
 {
-	if (stoa_likely(stoa_event_asked(&queue->object, STOA_WRITE) == 0))
-		return;
 	stoa_event_raise(&queue->object, STOA_WRITE,
 	                 queue->blocks ? INT_MAX : cells);
 }

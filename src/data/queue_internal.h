@@ -5,12 +5,14 @@
 
 #include <base/bug.h>
 #include <base/cpu.h>
+#include <base/system.h>
 #include <data/queue_layout.h>
 #include <space/event.h>
 #include <space/object.h>
 
 #include <errno.h>
 #include <string.h>
+#include <sys/single_threaded.h>
 
 struct stoa_queue {
 	struct stoa_object object;
@@ -203,17 +205,81 @@ int queue_index_pick(struct stoa_queue *queue,
 
 /* ---- What calls have in common (queue.c) -------------------------------- */
 
+int queue_refuse(struct stoa_queue *queue, unsigned direction);
+
 /* Every call on a handle begins so. `direction`: opened for it? */
-int queue_begin(struct stoa_queue *queue, unsigned direction);
+static inline int queue_begin(struct stoa_queue *queue, unsigned direction)
+{
+	int result = stoa_object_enter(&queue->object);
+
+	if (stoa_unlikely(result < 0))
+		return result;
+	if (stoa_unlikely(!(queue->object.flags & direction)))
+		return queue_refuse(queue, direction);
+	return stoa_object_healthy(&queue->object) ?
+	               0 :
+	               stoa_object_health(&queue->object);
+}
+
 /* A call with STOA_NOW found nothing. The dead must be met by somebody who
  * never sleeps, too. */
 void queue_idle(struct stoa_queue *queue, unsigned direction);
-/* For people: one message went this way. */
-void queue_account(struct stoa_queue *queue, unsigned direction,
-                   uint64_t bytes);
-void queue_tell_receivers(struct stoa_queue *queue, uint64_t position,
-                          int messages);
-void queue_tell_senders(struct stoa_queue *queue, int cells);
+/* relaxed: for people. Threads that share a handle share the seat. */
+static inline void queue_count(_Atomic uint64_t *counter, uint64_t amount)
+{
+	if (__libc_single_threaded)
+		atomic_store_explicit(counter,
+		                      atomic_load_explicit(
+		                              counter, memory_order_relaxed) +
+		                              amount,
+		                      memory_order_relaxed);
+	else
+		atomic_fetch_add_explicit(counter, amount,
+		                          memory_order_relaxed);
+}
+
+/* For people: one message was sent (STOA_WRITE) or received. */
+static inline void queue_account(struct stoa_queue *queue, unsigned direction,
+                                 uint64_t bytes)
+{
+	struct stoa_seat *seat = atomic_load_explicit(&queue->object.seat,
+	                                              memory_order_relaxed);
+	int64_t now = stoa_sys_clock_ns(CLOCK_REALTIME_COARSE);
+
+	if (direction == STOA_WRITE) {
+		queue_count(&seat->messages_in, 1);
+		queue_count(&seat->bytes_in, bytes);
+		atomic_store_explicit(&seat->last_in_ns, now,
+		                      memory_order_relaxed);
+	} else {
+		queue_count(&seat->messages_out, 1);
+		queue_count(&seat->bytes_out, bytes);
+		atomic_store_explicit(&seat->last_out_ns, now,
+		                      memory_order_relaxed);
+	}
+}
+
+void queue_wake_receivers(struct stoa_queue *queue, uint32_t asked,
+                          uint64_t position, int messages);
+void queue_wake_senders(struct stoa_queue *queue, int cells);
+
+/* Messages were committed, the last of them at `position`. */
+static inline void queue_tell_receivers(struct stoa_queue *queue,
+                                        uint64_t position, int messages)
+{
+	uint32_t asked = stoa_event_asked(&queue->object, STOA_READ);
+
+	if (stoa_unlikely(asked != 0))
+		queue_wake_receivers(queue, asked, position, messages);
+}
+
+/* Cells became free. */
+static inline void queue_tell_senders(struct stoa_queue *queue, int cells)
+{
+	if (stoa_unlikely(stoa_event_asked(&queue->object, STOA_WRITE) != 0))
+		queue_wake_senders(queue, cells);
+}
+
 int queue_bad_count(struct stoa_queue *queue);
 int queue_stale(struct stoa_queue *queue);
 /* The cell that a caller's message names, if it is in `phase` and this

@@ -22,10 +22,32 @@ struct request {
 	void *buffer;
 	size_t buffer_bytes;
 	int take;
-	struct stoa_message message; /* the answer */
+	int describe;                /* the caller wants all of it */
+	struct stoa_message message; /* the answer; else data, bytes, cell and
+	                                word only */
 };
 
+/* Field by field: clearing the message each time would cost as much as
+ * receiving it. */
+static void ask(struct request *request, const struct stoa_selector *selector,
+                void *buffer, size_t buffer_bytes, int describe)
+{
+	request->selector = selector;
+	request->buffer = buffer;
+	request->buffer_bytes = buffer_bytes;
+	request->take = 0;
+	request->describe = describe;
+	request->message.buffer_bytes = buffer_bytes;
+}
+
 enum { CONSUME_LOST = -EBUSY }; /* to another; look again */
+
+static uint32_t deliveries_of(uint64_t word)
+{
+	return QUEUE_WORD_PHASE(word) == QUEUE_RETURNED ?
+	               QUEUE_WORD_TOKEN(word) :
+	               0;
+}
 
 void queue_describe(struct stoa_queue *queue, const struct queue_found *found,
                     struct stoa_message *message)
@@ -36,10 +58,7 @@ void queue_describe(struct stoa_queue *queue, const struct queue_found *found,
 	message->bytes = cell_get(cell, bytes);
 	message->type = cell_get(cell, type);
 	message->priority = cell_get(cell, priority);
-	message->deliveries =
-	        QUEUE_WORD_PHASE(found->word) == QUEUE_RETURNED ?
-	                QUEUE_WORD_TOKEN(found->word) :
-	                0;
+	message->deliveries = deliveries_of(found->word);
 	message->sequence = laps * queue->capacity +
 	                    queue_index_of(found->position);
 	message->sender = cell_get(cell, sender);
@@ -118,17 +137,22 @@ static int consume_inline(struct stoa_queue *queue,
 	uint64_t words[STOA_QUEUE_INLINE / 8];
 	uint64_t freed = QUEUE_WORD(QUEUE_WORD_LAP(found->word) + 1, QUEUE_FREE,
 	                            0);
+	size_t bytes = request->message.bytes;
 
+	if (stoa_unlikely(bytes > STOA_QUEUE_INLINE))
+		return lost_or_damaged(queue, found);
+	if (stoa_unlikely(bytes > request->buffer_bytes))
+		return still_there(found) ? -EMSGSIZE : CONSUME_LOST;
 	if (!STOA_BUG(2))
-		get_inline(found->cell, words, request->message.bytes);
+		get_inline(found->cell, words, bytes);
 	before_consuming(queue, found);
 	if (stoa_unlikely(QUEUE_WORD_PHASE(found->word) == QUEUE_RETURNED))
 		freed = queue_freed(queue, found->word);
 	if (stoa_unlikely(!queue_exchange(found->cell, found->word, freed)))
 		return CONSUME_LOST;
 	if (STOA_BUG(2))
-		get_inline(found->cell, words, request->message.bytes);
-	memcpy(request->buffer, words, request->message.bytes);
+		get_inline(found->cell, words, bytes);
+	memcpy(request->buffer, words, bytes);
 	request->message.word = 0;
 	after_consuming(queue, found);
 	return 0;
@@ -144,8 +168,9 @@ static int consume_take(struct stoa_queue *queue,
 	before_consuming(queue, found);
 	if (stoa_unlikely(!queue_exchange(found->cell, found->word, taken)))
 		return CONSUME_LOST;
-	cell_set(found->cell, deliveries, request->message.deliveries);
+	cell_set(found->cell, deliveries, deliveries_of(found->word));
 	request->message.word = taken;
+	request->message.cell = (uint32_t)(found->cell - queue->cells);
 	after_consuming(queue, found);
 	return 0;
 }
@@ -156,16 +181,19 @@ static int consume(struct stoa_queue *queue, const struct queue_found *found,
 {
 	uint32_t payload = cell_get(found->cell, payload);
 
-	queue_describe(queue, found, &request->message);
+	if (request->describe)
+		queue_describe(queue, found, &request->message);
+	else
+		request->message.bytes = cell_get(found->cell, bytes);
+	if (payload == 0 && stoa_likely(!request->take))
+		return consume_inline(queue, found, request);
 	request->message.data = queue_payload_at(queue, found->cell, payload,
-	                                   request->message.bytes);
+	                                         request->message.bytes);
 	if (stoa_unlikely(!request->message.data))
 		return lost_or_damaged(queue, found);
 	if (stoa_unlikely(!request->take &&
 	                  request->message.bytes > request->buffer_bytes))
 		return still_there(found) ? -EMSGSIZE : CONSUME_LOST;
-	if (payload == 0 && !request->take)
-		return consume_inline(queue, found, request);
 	return consume_take(queue, found, request);
 }
 
@@ -310,12 +338,11 @@ ssize_t stoa_queue_receive(struct stoa_queue *queue,
                            size_t buffer_bytes, struct stoa_deadline deadline,
                            struct stoa_message *ret_message)
 {
-	struct request request = { .selector = selector,
-		                   .buffer = buffer,
-		                   .buffer_bytes = buffer_bytes };
+	struct request request;
 	int result = begin_receive(queue, selector);
 
-	if (result == 0)
+	ask(&request, selector, buffer, buffer_bytes, ret_message != NULL);
+	if (stoa_likely(result == 0))
 		result = receive(queue, &request, deadline);
 	if (stoa_unlikely(result < 0)) {
 		if (result != -EMSGSIZE)
@@ -346,17 +373,15 @@ int stoa_queue_receive_many(struct stoa_queue *queue,
 		return queue_bad_count(queue);
 	while (result == 0 && received < count) {
 		struct stoa_message *message = &messages[received];
-		struct request request = { .selector = selector,
-			                   .buffer = message->data,
-			                   .buffer_bytes =
-			                           message->buffer_bytes };
+		struct request request;
 
+		ask(&request, selector, message->data, message->buffer_bytes,
+		    1);
 		result = received == 0 ?
 		                 receive(queue, &request, deadline) :
 		                 try_receive(queue, &request, STOA_NOW);
 		if (result < 0)
 			break;
-		request.message.buffer_bytes = message->buffer_bytes;
 		*message = request.message;
 		received++;
 	}
@@ -371,9 +396,11 @@ int stoa_queue_take(struct stoa_queue *queue,
                     struct stoa_deadline deadline,
                     struct stoa_message *ret_message)
 {
-	struct request request = { .selector = selector, .take = 1 };
+	struct request request;
 	int result = begin_receive(queue, selector);
 
+	ask(&request, selector, NULL, 0, 1);
+	request.take = 1;
 	if (result == 0)
 		result = receive(queue, &request, deadline);
 	if (result < 0)

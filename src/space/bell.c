@@ -53,7 +53,7 @@ int stoa_bell_name(const char *file, uint64_t *ret_generation)
 static int open_existing(struct stoa_object *object, const char *name)
 {
 	struct stat stat;
-	int fd = stoa_sys_openat(object->space->directory, name,
+	int fd = stoa_sys_openat(object->space->life.directory, name,
 	                         O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0);
 
 	if (fd < 0)
@@ -77,7 +77,7 @@ static int open_or_make(struct stoa_object *object, const char *name)
 	if (fd != -ENOENT)
 		return fd;
 	int result = (int)stoa_system_call(SYS_mknodat,
-	                                   object->space->directory,
+	                                   object->space->life.directory,
 	                                   (long)name, S_IFIFO | BELL_MODE, 0,
 	                                   0, 0);
 	if (result < 0 && result != -EEXIST)

@@ -104,7 +104,7 @@ static int state_health(uint32_t state)
 
 static int open_for_look(struct stoa_space *space, const char *file)
 {
-	int fd = stoa_sys_openat(space->directory, file,
+	int fd = stoa_sys_openat(space->life.directory, file,
 	                         O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 
 	return fd == -ELOOP || fd == -ENXIO ? -EPROTO : fd;
@@ -120,10 +120,11 @@ static int describe(struct stoa_space *space, const char *file,
 	memset(info, 0, sizeof *info);
 	if (!stoa_name_split(file, info->name, info->kind))
 		return -EINVAL;
-	int result = stoa_sys_fstatat(space->directory, file, &stat,
+	int result = stoa_sys_fstatat(space->life.directory, file, &stat,
 	                              AT_SYMLINK_NOFOLLOW);
+	info->health = result;
 	if (result < 0)
-		return result;
+		return result == -ENOENT ? result : 0;
 	info->mode = stat.st_mode & 07777;
 	info->uid = stat.st_uid;
 	info->gid = stat.st_gid;
@@ -170,7 +171,7 @@ int stoa_space_each(struct stoa_space *space,
                     void *context)
 {
 	struct listing listing = { space, visit, context, 0 };
-	int result = stoa_directory_each(space->directory, list_one, &listing);
+	int result = stoa_directory_each(space->life.directory, list_one, &listing);
 
 	return result != 0 ? result : listing.visited;
 }
@@ -216,7 +217,7 @@ static int find_file(struct stoa_space *space, const char *name,
 		if (result < 0)
 			return result;
 	}
-	int result = stoa_directory_each(space->directory, match_file, &search);
+	int result = stoa_directory_each(space->life.directory, match_file, &search);
 	if (result < 0)
 		return result;
 	if (search.found > 1)
@@ -281,8 +282,11 @@ static int wake_removed(struct stoa_space *space, const char *name,
 			continue;
 		result = stoa_object_kinds[i]->open(
 		        space, name, STOA_READ | STOA_WRITE, &object);
-		if (result < 0) /* nobody can wait on what can't be opened */
-			return result == -EACCES ? result : 0;
+		if (result == -EPROTO || result == -EUCLEAN ||
+		    result == -EIDRM || result == -ENOENT)
+			return 0; /* nobody can wait on what can't be opened */
+		if (result < 0)
+			return result;
 		stoa_object_mark(object, OBJECT_REMOVED);
 		stoa_object_kinds[i]->close(object);
 		return 0;
@@ -305,13 +309,13 @@ static int unlink_in_turn(struct stoa_space *space, const char *file,
 		if (got != sizeof header || header.generation != generation)
 			return 0;
 	}
-	return stoa_sys_unlinkat(space->directory, file);
+	return stoa_sys_unlinkat(space->life.directory, file);
 }
 
 int stoa_space_unlink(struct stoa_space *space, const char *file,
                       uint64_t generation)
 {
-	int turn = stoa_sys_openat(space->directory, ".",
+	int turn = stoa_sys_openat(space->life.directory, ".",
 	                           O_RDONLY | O_DIRECTORY, 0);
 
 	if (turn < 0)
@@ -353,7 +357,7 @@ int stoa_space_remove(struct stoa_space *space, const char *name, int wake)
 	if (result < 0)
 		return result;
 	if (info.users == 0)
-		stoa_bell_remove(space->directory, info.generation);
+		stoa_bell_remove(space->life.directory, info.generation);
 	return 0;
 }
 
@@ -448,7 +452,7 @@ static int clean_bell(const char *file, void *context)
 		return 0;
 	int result = clean->dry_run ?
 	                     0 :
-	                     stoa_sys_unlinkat(clean->space->directory, file);
+	                     stoa_sys_unlinkat(clean->space->life.directory, file);
 	tell(clean, file, "remove", 0, result);
 	return 0;
 }
@@ -464,7 +468,7 @@ int stoa_space_clean(struct stoa_space *space, int dry_run,
 	int result = stoa_space_each(space, clean_object, &clean);
 
 	if (result >= 0)
-		result = stoa_directory_each(space->directory, clean_bell,
+		result = stoa_directory_each(space->life.directory, clean_bell,
 		                             &clean);
 	return result < 0 ? result : clean.done;
 }

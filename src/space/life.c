@@ -38,7 +38,7 @@ static void after_fork_in_child(void)
 	for (struct stoa_life *life = fork_list; life;
 	     life = life->next_to_fork) {
 		if (life->lock_fd >= 0)
-			stoa_sys_close(life->lock_fd);
+			stoa_sys_close_inode(life->lock_fd, life->lock_inode);
 		life->lock_fd = -1;
 		atomic_store_explicit(&life->self->peer, 0,
 		                      memory_order_relaxed);
@@ -93,8 +93,15 @@ int stoa_life_init(struct stoa_life *life, int directory, const char *path,
 		stoa_sys_munmap(page, sizeof *life->self);
 		return result;
 	}
+	struct stat stat;
+	result = stoa_sys_fstat(directory, &stat);
+	if (result < 0) {
+		stoa_sys_munmap(page, sizeof *life->self);
+		return result;
+	}
 	memset(life, 0, sizeof *life);
 	life->directory = directory;
+	life->directory_inode = stat.st_ino;
 	life->path = path;
 	life->shared = shared;
 	life->self = page;
@@ -102,21 +109,6 @@ int stoa_life_init(struct stoa_life *life, int directory, const char *path,
 	pthread_mutex_init(&life->mutex, NULL);
 	enlist(life);
 	return 0;
-}
-
-void stoa_life_fini(struct stoa_life *life)
-{
-	delist(life);
-	if (life->lock_fd >= 0)
-		stoa_sys_close(life->lock_fd);
-	for (int i = 0; i < LIFE_SHARDS; i++) {
-		int fd = atomic_load_explicit(&life->shard_fd[i],
-		                              memory_order_relaxed);
-		if (fd)
-			stoa_sys_close(fd - 1);
-	}
-	stoa_sys_munmap(life->self, sizeof *life->self);
-	pthread_mutex_destroy(&life->mutex);
 }
 
 static void shard_name(int shard, char name[SHARD_NAME_MAX])
@@ -252,7 +244,7 @@ static int join_locked(struct stoa_life *life, stoa_peer *ret_peer)
 	int result = -EAGAIN;
 
 	if (life->lock_fd >= 0) { /* _Fork() or clone() skipped the handler */
-		stoa_sys_close(life->lock_fd);
+		stoa_sys_close_inode(life->lock_fd, life->lock_inode);
 		life->lock_fd = -1;
 	}
 	for (int shard = 0; shard < LIFE_SHARDS && result == -EAGAIN; shard++)
@@ -292,15 +284,65 @@ int stoa_life_join(struct stoa_life *life, stoa_peer *ret_peer)
 static int holds_lock(struct stoa_life *life, stoa_peer peer)
 {
 	struct stat stat;
+	int result = stoa_sys_fstat(life->lock_fd, &stat);
 
-	if (stoa_sys_fstat(life->lock_fd, &stat) < 0 ||
-	    stat.st_ino != life->lock_inode)
+	if (result < 0 && result != -EBADF)
+		return 1; /* can't tell now */
+	if (result < 0 || stat.st_ino != life->lock_inode)
 		return 0;
 	/* Our own description does not conflict with its own lock; another
 	 * one does, if the lock is there. */
 	int fd = asking_fd(life, (int)LIFE_SLOT(peer) / LIFE_SLOTS);
 	return fd < 0 || stoa_sys_byte_locked(fd, LIFE_LOCK_OFFSET +
 	                                      LIFE_SLOT(peer) % LIFE_SLOTS);
+}
+
+/* The program closed them; the numbers may be other files' now. */
+static void forget_descriptors(struct stoa_life *life)
+{
+	life->lock_fd = -1;
+	for (int i = 0; i < LIFE_SHARDS; i++)
+		atomic_store_explicit(&life->shard_fd[i], 0,
+		                      memory_order_relaxed);
+}
+
+void stoa_life_fini(struct stoa_life *life)
+{
+	stoa_peer peer = life->self->peer;
+
+	delist(life);
+	if (peer != 0 && life->lock_fd >= 0 && !holds_lock(life, peer))
+		forget_descriptors(life);
+	if (life->lock_fd >= 0)
+		stoa_sys_close(life->lock_fd);
+	for (int i = 0; i < LIFE_SHARDS; i++) {
+		int fd = atomic_load_explicit(&life->shard_fd[i],
+		                              memory_order_relaxed);
+		if (fd)
+			stoa_sys_close(fd - 1);
+	}
+	stoa_sys_close_inode(life->directory, life->directory_inode);
+	stoa_sys_munmap(life->self, sizeof *life->self);
+	pthread_mutex_destroy(&life->mutex);
+}
+
+static void reopen_directory(struct stoa_life *life)
+{
+	struct stat stat;
+	int fd;
+
+	if (stoa_sys_fstat(life->directory, &stat) == 0 &&
+	    stat.st_ino == life->directory_inode)
+		return;
+	fd = stoa_sys_openat(AT_FDCWD, life->path,
+	                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return;
+	if (stoa_sys_fstat(fd, &stat) == 0 &&
+	    stat.st_ino == life->directory_inode)
+		life->directory = fd;
+	else
+		stoa_sys_close(fd);
 }
 
 int stoa_life_reprobe(struct stoa_life *life)
@@ -313,11 +355,10 @@ int stoa_life_reprobe(struct stoa_life *life)
 		return 0;
 	pthread_mutex_lock(&life->mutex);
 	if (life->lock_fd >= 0 && !holds_lock(life, peer)) {
-		/* The number may be somebody else's file now: let it be. */
-		life->lock_fd = -1;
-		for (int i = 0; i < LIFE_SHARDS; i++)
-			atomic_store_explicit(&life->shard_fd[i], 0,
-			                      memory_order_relaxed);
+		forget_descriptors(life);
+		reopen_directory(life);
+		atomic_store_explicit(&life->self->peer, 0,
+		                      memory_order_release);
 		changed = join_locked(life, &peer) == 0;
 	}
 	pthread_mutex_unlock(&life->mutex);

@@ -15,7 +15,8 @@ struct stoa_life_self {
 };
 
 struct stoa_life {
-	int directory;
+	_Atomic int directory; /* opened anew if the program closed it */
+	uint64_t directory_inode;
 	const char *path; /* of the same directory */
 	int shared; /* the space is for all users */
 	struct stoa_life_self *self;

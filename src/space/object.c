@@ -66,10 +66,10 @@ static void fill_header(struct stoa_object_header *header,
 
 /* An unnamed file, complete, open at the returned descriptor. */
 static int make_file(struct stoa_space *space, const char *name,
-                     const struct stoa_object_plan *plan)
+                     const struct stoa_object_plan *plan,
+                     struct stoa_object_header *header)
 {
-	struct stoa_object_header header = { 0 };
-	int fd = stoa_sys_openat(space->directory, ".", O_TMPFILE | O_RDWR,
+	int fd = stoa_sys_openat(space->life.directory, ".", O_TMPFILE | O_RDWR,
 	                         0600);
 
 	if (fd < 0)
@@ -84,11 +84,12 @@ static int make_file(struct stoa_space *space, const char *name,
 		          space->path, strerror(-result));
 		goto close;
 	}
-	fill_header(&header, space, plan);
-	ssize_t put = STOA_BUG(13) ? (ssize_t)sizeof header :
-	                             stoa_sys_pwrite(fd, &header,
-	                                             sizeof header, 0);
-	result = put == sizeof header ? 0 : put < 0 ? (int)put : -EIO;
+	memset(header, 0, sizeof *header);
+	fill_header(header, space, plan);
+	ssize_t put = STOA_BUG(13) ? (ssize_t)sizeof *header :
+	                             stoa_sys_pwrite(fd, header,
+	                                             sizeof *header, 0);
+	result = put == sizeof *header ? 0 : put < 0 ? (int)put : -EIO;
 	if (result == 0)
 		result = stoa_sys_fchmod(fd, plan->mode & 0777);
 	if (result < 0)
@@ -101,23 +102,21 @@ close:
 }
 
 /* Makes and names the file. -EEXIST: lost the race. */
-static int create_file(struct stoa_space *space, const char *name,
-                       const char *file, const struct stoa_object_plan *plan)
+static int create_file(struct stoa_object *object, const char *file,
+                       const struct stoa_object_plan *plan)
 {
-	int fd = make_file(space, name, plan);
-	struct stoa_object_header header = { 0 };
+	struct stoa_space *space = object->space;
+	int fd = make_file(space, object->name, plan, &object->copy);
 
 	if (fd < 0)
 		return fd;
-	int result = stoa_sys_publish(fd, space->directory, file);
-	if (STOA_BUG(13)) {
-		fill_header(&header, space, plan);
-		stoa_sys_pwrite(fd, &header, sizeof header, 0);
-	}
+	int result = stoa_sys_publish(fd, space->life.directory, file);
 	if (result < 0) {
 		stoa_sys_close(fd);
 		return result;
 	}
+	if (STOA_BUG(13))
+		stoa_sys_pwrite(fd, &object->copy, sizeof object->copy, 0);
 	return fd;
 }
 
@@ -153,7 +152,7 @@ int stoa_object_check(const char *name, const struct stoa_object_header *header,
 static int open_file(struct stoa_space *space, const char *name,
                      const char *file, int flags)
 {
-	int fd = stoa_sys_openat(space->directory, file,
+	int fd = stoa_sys_openat(space->life.directory, file,
 	                         flags | O_NOFOLLOW | O_NONBLOCK, 0);
 
 	if (fd == -ENOENT)
@@ -180,6 +179,7 @@ static int check_file(struct stoa_object *object, const char *kind)
 
 	if (result < 0)
 		return result;
+	object->inode = stat.st_ino;
 	if (!S_ISREG(stat.st_mode))
 		return stoa_fail(-EPROTO, "%s is not a stoa object; remove it "
 		                          "or use another name",
@@ -240,7 +240,8 @@ static int find_or_make(struct stoa_object *object, const char *file,
 			if (fd != -ENOENT || !(flags & STOA_CREATE))
 				return fd;
 		}
-		fd = create_file(space, object->name, file, plan);
+		fd = create_file(object, file, plan);
+		object->created = fd >= 0;
 		if (fd == -EEXIST && (flags & STOA_EXCLUSIVE))
 			return stoa_fail(fd, "there is a %s in %s already",
 			                 file, space->path);
@@ -255,6 +256,7 @@ static int open_once(struct stoa_object *object, const char *file,
 {
 	int result;
 
+	object->created = 0;
 	object->fd = find_or_make(object, file, plan);
 	if (object->fd < 0)
 		return object->fd;
@@ -274,7 +276,18 @@ unmap:
 	stoa_sys_munmap(object->base, object->bytes);
 close:
 	stoa_sys_close(object->fd);
+	stoa_object_abandon(object);
 	return result;
+}
+
+void stoa_object_abandon(struct stoa_object *object)
+{
+	char file[STOA_FILE_NAME_MAX + 1];
+
+	if (!object->created)
+		return;
+	stoa_name_join(object->name, object->kind->name, file);
+	stoa_space_unlink(object->space, file, object->copy.generation);
 }
 
 int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
@@ -326,7 +339,7 @@ void stoa_object_close(struct stoa_object *object)
 	stoa_guard_remove(object->base);
 	stoa_sys_munmap(object->base, object->bytes);
 	stoa_event_fini(object);
-	stoa_sys_close(object->fd);
+	stoa_sys_close_inode(object->fd, object->inode);
 	pthread_mutex_destroy(&object->seat_mutex);
 }
 

@@ -42,6 +42,8 @@ struct stoa_object {
 	struct stoa_space *space;
 	unsigned flags;
 	int fd;
+	uint64_t inode; /* of fd; a program may close it under us */
+	int created;    /* by this open */
 	char *base;
 	size_t bytes; /* mapped at base: header.file_bytes */
 	struct stoa_object_header *header;
@@ -80,6 +82,9 @@ int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
                      const struct stoa_object_kind *kind,
                      const struct stoa_object_plan *plan);
 
+/* The opening failed after all: a name that it made is taken back. */
+void stoa_object_abandon(struct stoa_object *object);
+
 /* Gives up the seat, unmaps, closes. The kind has given back what it held. */
 void stoa_object_close(struct stoa_object *object);
 
@@ -95,6 +100,14 @@ int stoa_object_damaged(struct stoa_object *object, const char *what);
 
 /* 0, or why no call can go on: -EIDRM, -EUCLEAN, -EIO. */
 int stoa_object_health(struct stoa_object *object);
+
+static inline int stoa_object_healthy(struct stoa_object *object)
+{
+	return stoa_likely(!atomic_load_explicit(&object->poisoned,
+	                                         memory_order_relaxed) &&
+	                   !atomic_load_explicit(&object->header->state,
+	                                         memory_order_relaxed));
+}
 
 /* ---- Seats (seat.c) ----------------------------------------------------- */
 

@@ -37,8 +37,10 @@ static uint64_t file_size(struct stoa_object *object)
 {
 	struct stat stat;
 
-	return stoa_sys_fstat(object->fd, &stat) < 0 ? 0 :
-	                                               (uint64_t)stat.st_size;
+	if (stoa_sys_fstat(object->fd, &stat) < 0 ||
+	    stat.st_ino != object->inode)
+		return 0; /* closed by the program: can't tell */
+	return (uint64_t)stat.st_size;
 }
 
 static int map_chunk(struct stoa_object *object, uint32_t chunk)
@@ -242,12 +244,17 @@ void stoa_object_stand(struct stoa_object *object)
 	atomic_store_explicit(&object->peer, 0, memory_order_relaxed);
 }
 
+/* A seat that can't be looked at, as its file descriptor is gone, may well be
+ * a living one's. */
+#define OWNER_UNKNOWN UINT64_MAX
+
 static uint64_t owner_of(struct stoa_object *object, uint32_t index)
 {
 	struct stoa_seat *seat = stoa_object_seat(object, index);
 
-	return seat ? atomic_load_explicit(&seat->owner, memory_order_acquire) :
-	              0;
+	if (seat)
+		return atomic_load_explicit(&seat->owner, memory_order_acquire);
+	return file_size(object) == 0 ? OWNER_UNKNOWN : 0;
 }
 
 static int owner_alive(struct stoa_object *object, uint64_t owner)
@@ -259,6 +266,8 @@ int stoa_object_alive(struct stoa_object *object, uint32_t token)
 {
 	uint64_t owner = owner_of(object, SEAT_INDEX(token));
 
+	if (owner == OWNER_UNKNOWN)
+		return 1;
 	return OWNER_PEER(owner) != 0 &&
 	       OWNER_GENERATION(owner) == SEAT_GENERATION(token) &&
 	       owner_alive(object, owner);
@@ -268,7 +277,7 @@ int stoa_object_alive_or_bury(struct stoa_object *object, uint32_t token)
 {
 	uint64_t owner = owner_of(object, SEAT_INDEX(token));
 
-	if (STOA_CONSTANT_TOKEN)
+	if (STOA_CONSTANT_TOKEN || owner == OWNER_UNKNOWN)
 		return 1;
 	if (OWNER_PEER(owner) == 0 ||
 	    OWNER_GENERATION(owner) != SEAT_GENERATION(token)) {

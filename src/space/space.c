@@ -38,8 +38,12 @@ static int make_directory(const char *path, int shared)
 	if (result < 0)
 		return stoa_fail(result, "can't make the space %s: %s", path,
 		                 strerror(-result));
-	return (int)stoa_system_call(SYS_fchmodat, AT_FDCWD, (long)path,
-	                             (long)mode, 0, 0, 0);
+	result = (int)stoa_system_call(SYS_fchmodat, AT_FDCWD, (long)path,
+	                               (long)mode, 0, 0, 0);
+	if (result < 0)
+		stoa_system_call(SYS_unlinkat, AT_FDCWD, (long)path,
+		                 AT_REMOVEDIR, 0, 0, 0);
+	return result;
 }
 
 static int check_directory(int fd, const char *path)
@@ -138,7 +142,6 @@ int stoa_space_open(const char *path, unsigned flags,
 	space->path = strdup(path);
 	if (!space->path)
 		goto free;
-	space->directory = fd;
 	result = stoa_life_init(&space->life, fd, space->path, shared);
 	if (result < 0)
 		goto free;
@@ -158,7 +161,6 @@ void stoa_space_close(struct stoa_space *space)
 	if (!space)
 		return;
 	stoa_life_fini(&space->life);
-	stoa_sys_close(space->directory);
 	free(space->path);
 	free(space);
 }

@@ -10,7 +10,6 @@
 #define STOA_FILE_NAME_MAX (STOA_NAME_MAX + 1 + STOA_KIND_MAX)
 
 struct stoa_space {
-	int directory;
 	char *path;
 	struct stoa_life life;
 };
