@@ -39,8 +39,9 @@ $(BUILD)/$(SONAME): $(PIC_OBJ) src/libstoa.map
 
 $(BUILD)/stoa: $(TOOL_OBJ) $(BUILD)/libstoa.a
 	$(Q)$(CC) $(CFLAGS) -o $@ $(TOOL_OBJ) $(BUILD)/libstoa.a \
-	  -lsmartcols -lncursesw -ltinfo -pthread
+	  -lsmartcols -lncursesw -ltinfo -lcrypto -pthread
 
+include scripts/install.mk
 include tests/tests.mk
 include bench/bench.mk
 

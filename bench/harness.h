@@ -94,6 +94,7 @@ struct bench_spec {
 	size_t bytes;       /* of one message */
 	uint32_t depth;     /* messages that the channel holds */
 	uint32_t standing;  /* messages that lie in the queue throughout */
+	uint32_t room;      /* beyond these, a queue's capacity */
 	uint32_t hold_us;   /* wait before an answer, for the other to sleep */
 	uint32_t back_off;  /* pauses of a consumer that finds nothing */
 	bool sleeping;      /* who waits may sleep */

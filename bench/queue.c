@@ -19,7 +19,7 @@ static int open_handle(struct channel *channel, unsigned flags)
 	struct stoa_queue_attributes attributes = {
 		.size = sizeof(attributes),
 		.order = (uint32_t)spec->order,
-		.capacity = spec->depth + spec->standing,
+		.capacity = spec->depth + spec->standing + spec->room,
 		.max_message_bytes = spec->bytes > inline_bytes ?
 		                     spec->bytes : inline_bytes,
 		.total_bytes = spec->bytes > inline_bytes ?

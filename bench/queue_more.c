@@ -204,7 +204,9 @@ static int depth_batch(struct depth *depth, uint32_t *ticks)
 	for (uint64_t i = 0; i < DEPTH_BATCH; i++) {
 		selector[i].selection =
 			(enum stoa_selection)depth->spec->selection;
-		selector[i].type = (int64_t)((start + i) % depth->types) + 1;
+		selector[i].type = depth->spec->selection == STOA_LOWEST ?
+		                   (int64_t)depth->types :
+		                   (int64_t)((start + i) % depth->types) + 1;
 	}
 	first = bench_tick();
 	for (int i = 0; i < DEPTH_BATCH && result >= 0; i++)
@@ -233,6 +235,8 @@ static int depth_play(void *context, struct bench_part *part, int index)
 	depth.types = depth.spec->depth > TYPES_DEEP ? TYPES_DEEP :
 	                                               depth.spec->depth;
 	result = fill_depth(&depth);
+	if (!result) /* the first receive makes the index */
+		result = depth_batch(&depth, &bench_shared->sample[0]);
 	bench_ready();
 	end = bench_tick() + stage->duration;
 	do {
@@ -320,10 +324,11 @@ static int idle(const struct bench_row *row, struct bench_result *result)
 #define DEPTH_PAIR(name, what, ...) \
 	ROW("depth/" name "-10", what ", depth 10", NULL, BENCH_DEPTH, \
 	    BENCH_UNIT_NS, depth_measure, .bytes = 64, .alone = true, \
-	    .depth = DEPTH_SHALLOW, __VA_ARGS__), \
+	    .depth = DEPTH_SHALLOW, .room = DEPTH_SHALLOW, __VA_ARGS__), \
 	ROW("depth/" name "-100000", what ", depth 100,000", \
 	    "depth/" name "-10", BENCH_DEPTH, BENCH_UNIT_NS, depth_measure, \
-	    .bytes = 64, .alone = true, .depth = DEPTH_DEEP, __VA_ARGS__)
+	    .bytes = 64, .alone = true, .depth = DEPTH_DEEP, \
+	    .room = DEPTH_DEEP, __VA_ARGS__)
 
 static const struct bench_row queue_more[] = {
 	ROW("take/stoa-64", "take, 64 B", NULL, BENCH_TAKE, BENCH_UNIT_NS,
@@ -343,6 +348,10 @@ static const struct bench_row queue_more[] = {
 	           .selection = STOA_EXACTLY),
 	DEPTH_PAIR("lowest", "lowest type", .order = STOA_TYPE,
 	           .selection = STOA_LOWEST),
+	ROW("depth/priority-full", "by priority, depth 10,000, full",
+	    "depth/priority-10", BENCH_DEPTH, BENCH_UNIT_NS, depth_measure,
+	    .bytes = 64, .alone = true, .depth = 10000,
+	    .order = STOA_PRIORITY),
 	ROW("idle/stoa", "stoa", NULL, BENCH_IDLE, BENCH_UNIT_PERCENT, idle,
 	    .bytes = 64, .depth = 16, .sleeping = true, .alone = true,
 	    .once = true),

@@ -14,6 +14,9 @@ FAULT_SRC := $(sort $(wildcard tests/fault/*.c))
 FAULT_BIN := $(filter-out %/inject,$(FAULT_SRC:%.c=$(BUILD)/%))
 FAULT_LIB := $(BUILD)/testing/libstoa.a
 FAULT_OBJ := $(LIB_SRC:%.c=$(BUILD)/testing/%.o)
+FAULT_WRAP := $(foreach name,malloc calloc aligned_alloc strdup \
+                pthread_create,-Wl,--wrap=$(name))
+CHECKS    := $(sort $(wildcard scripts/check-*))
 TOOL_TEST := $(sort $(wildcard tests/tool/*.sh))
 RUN       := BUILD=$(BUILD) tests/support/run
 
@@ -35,32 +38,28 @@ $(TEST_BIN): %: %.o $(SUPPORT) $(BUILD)/libstoa.a
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(TEST_LIBS)
 
 $(FAULT_BIN): %: %.o $(BUILD)/tests/fault/inject.o $(SUPPORT) $(FAULT_LIB)
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(TEST_LIBS)
-
-# Each public header stands alone, in C and in C++.
-headers: $(wildcard include/stoa/*.h)
-	$(Q)for header in $^; do for as in c c++; do \
-	  $(CC) -Wall -Wextra -Werror -Wno-unused-const-variable \
-	  -Wno-pragma-once-outside-header -Iinclude -fsyntax-only -x $$as \
-	  $$header || exit 1; done; done
+	$(Q)$(CC) $(CFLAGS) $(FAULT_WRAP) -o $@ $^ $(TEST_LIBS)
 
 tests: $(TEST_BIN) $(FAULT_BIN)
 
-check: headers layers all tests
-	$(Q)$(RUN) $(TEST_BIN) $(FAULT_BIN) $(TOOL_TEST)
+check: all tests
+	$(Q)$(RUN) $(CHECKS) $(TEST_BIN) $(FAULT_BIN) $(TOOL_TEST)
+
+layers:
+	$(Q)scripts/check-layers
 
 # The same tests with library and tests rebuilt.
 SANITIZED = $(MAKE) CC=clang BUILD=build-$(1) CFLAGS="-O1 -g \
   -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=$(2)" $(3)
 
 check-asan:
-	$(Q)$(call SANITIZED,asan,address,run-tests)
+	+$(Q)$(call SANITIZED,asan,address,run-tests)
 
 check-ubsan:
-	$(Q)$(call SANITIZED,ubsan,undefined,run-tests)
+	+$(Q)$(call SANITIZED,ubsan,undefined,run-tests)
 
 check-tsan:
-	$(Q)$(call SANITIZED,tsan,thread,run-threads)
+	+$(Q)TSAN_OPTIONS=halt_on_error=1 $(call SANITIZED,tsan,thread,run-threads)
 
 run-tests: tests
 	$(Q)$(RUN) $(TEST_BIN) $(FAULT_BIN)
@@ -69,7 +68,7 @@ THREAD_BIN := $(filter %threads,$(TEST_BIN))
 run-threads: $(THREAD_BIN)
 	$(Q)$(RUN) $(THREAD_BIN)
 
-.PHONY: tests headers layers check check-asan check-ubsan check-tsan \
+.PHONY: tests layers check check-asan check-ubsan check-tsan \
         run-tests run-threads crash hostile fuzz model
 
 -include $(wildcard $(BUILD)/tests/*/*.d) $(FAULT_OBJ:.o=.d)

@@ -21,14 +21,13 @@ static const char help[] =
 	"Objects and messages stay. Prints what was done; nothing if there\n"
 	"was nothing to do.\n"
 	"\n"
-	" -d, --dry-run        only tell what would be done\n"
-	TOOL_HELP_TABLE TOOL_HELP_COMMON;
+	" -d, --dry-run        only tell what would be done\n" TOOL_HELP_TABLE
+		TOOL_HELP_COMMON;
 
-static const struct option options[] = {
-	TOOL_LONG, TOOL_LONG_TABLE,
-	{ "dry-run", no_argument, NULL, 'd' },
-	TOOL_LONG_END
-};
+static const struct option options[] = { TOOL_LONG,
+	                                 TOOL_LONG_TABLE,
+	                                 { "dry-run", no_argument, NULL, 'd' },
+	                                 TOOL_LONG_END };
 
 struct clean {
 	struct tool_table table;
@@ -71,14 +70,16 @@ int tool_clean(int argc, char **argv)
 	struct tool_common common = TOOL_COMMON("clean", help);
 	struct tool_table_options table_options = { 0 };
 	struct clean clean = { .table = { .name = "actions",
-		.columns = columns, .count = sizeof columns / sizeof *columns,
-		.options = &table_options } };
+		                          .columns = columns,
+		                          .count = sizeof columns /
+		                                   sizeof *columns,
+		                          .options = &table_options } };
 	struct stoa_space *space;
 	int option, result;
 
-	while ((option = getopt_long(argc, argv,
-	                             TOOL_SHORT TOOL_SHORT_TABLE "d", options,
-	                             NULL)) != -1) {
+	while ((option =
+	                getopt_long(argc, argv, TOOL_SHORT TOOL_SHORT_TABLE "d",
+	                            options, NULL)) != -1) {
 		if (tool_table_option(&table_options, option))
 			continue;
 		if (option == 'd') {

@@ -35,9 +35,10 @@ static void tell_about(const char *queue, const struct stoa_message *message)
 
 /* If stoa is killed its message goes to somebody else at once, so the command
  * is told to stop working on it. */
-__attribute__((noreturn)) static void
-become(const char *command, const char *queue,
-       const struct stoa_message *message, int input, pid_t parent)
+__attribute__((noreturn)) static void become(const char *command,
+                                             const char *queue,
+                                             const struct stoa_message *message,
+                                             int input, pid_t parent)
 {
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent || dup2(input, STDIN_FILENO) < 0)

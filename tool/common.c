@@ -82,21 +82,12 @@ static int parse_no_exit(struct tool_common *common)
 int tool_common_option(struct tool_common *common, int option)
 {
 	switch (option) {
-	case 'S':
-		common->space = optarg;
-		return TOOL_GO_ON;
-	case 'E':
-		return parse_no_exit(common);
-	case 'w':
-		return parse_wait(common);
-	case 'h':
-		fputs(common->help, stdout);
-		return TOOL_DONE;
-	case 'V':
-		printf("stoa %s\n", stoa_version());
-		return TOOL_DONE;
-	default:
-		return tool_usage(common, NULL);
+	case 'S': common->space = optarg; return TOOL_GO_ON;
+	case 'E': return parse_no_exit(common);
+	case 'w': return parse_wait(common);
+	case 'h': fputs(common->help, stdout); return TOOL_DONE;
+	case 'V': printf("stoa %s\n", stoa_version()); return TOOL_DONE;
+	default: return tool_usage(common, NULL);
 	}
 }
 

@@ -19,8 +19,8 @@ void tool_in_init(struct tool_in *in, int fd, enum tool_cut cut, uint64_t size,
 	in->limit = limit;
 }
 
-static int give(struct tool_in *in, size_t bytes, size_t skip,
-                char **ret_data, size_t *ret_bytes)
+static int give(struct tool_in *in, size_t bytes, size_t skip, char **ret_data,
+                size_t *ret_bytes)
 {
 	*ret_data = in->room + in->start;
 	*ret_bytes = bytes;
@@ -69,15 +69,12 @@ static int next_whole(struct tool_in *in, char **ret_data, size_t *ret_bytes)
 int tool_in_next(struct tool_in *in, char **ret_data, size_t *ret_bytes)
 {
 	switch (in->cut) {
-	case TOOL_CUT_SIZE:
-		return next_block(in, ret_data, ret_bytes);
-	case TOOL_CUT_NONE:
-		return next_whole(in, ret_data, ret_bytes);
+	case TOOL_CUT_SIZE: return next_block(in, ret_data, ret_bytes);
+	case TOOL_CUT_NONE: return next_whole(in, ret_data, ret_bytes);
 	case TOOL_CUT_NULLS:
 		return next_delimited(in, '\0', ret_data, ret_bytes);
 	case TOOL_CUT_LINES:
-	default:
-		return next_delimited(in, '\n', ret_data, ret_bytes);
+	default: return next_delimited(in, '\n', ret_data, ret_bytes);
 	}
 }
 

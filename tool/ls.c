@@ -7,8 +7,23 @@
 #include "tool.h"
 
 enum column {
-	NAME, KIND, PERMS, OWNER, GROUP, UID, GID, SIZE, USERS, WAITING, DEAD,
-	CREATED, CREATOR, GENERATION, HEALTH, MSGS, USEDBYTES
+	NAME,
+	KIND,
+	PERMS,
+	OWNER,
+	GROUP,
+	UID,
+	GID,
+	SIZE,
+	USERS,
+	WAITING,
+	DEAD,
+	CREATED,
+	CREATOR,
+	GENERATION,
+	HEALTH,
+	MSGS,
+	USEDBYTES
 };
 
 static const struct tool_column columns[] = {
@@ -40,16 +55,16 @@ static const char help[] =
 	"are fine). The answer is no if a NAME means none.\n"
 	"\n" TOOL_HELP_TABLE TOOL_HELP_COMMON;
 
-static const struct option options[] = {
-	TOOL_LONG, TOOL_LONG_TABLE, TOOL_LONG_END
-};
+static const struct option options[] = { TOOL_LONG, TOOL_LONG_TABLE,
+	                                 TOOL_LONG_END };
 
 void tool_object_table(struct tool_table *table,
                        const struct tool_table_options *table_options)
 {
-	*table = (struct tool_table){ .name = "objects", .columns = columns,
-		.count = sizeof columns / sizeof *columns,
-		.options = table_options };
+	*table = (struct tool_table){ .name = "objects",
+		                      .columns = columns,
+		                      .count = sizeof columns / sizeof *columns,
+		                      .options = table_options };
 }
 
 /* What is told by the object itself means nothing if it isn't sound. */
@@ -96,8 +111,8 @@ static void fill_queue(struct tool_table *table, struct stoa_space *space,
 {
 	struct stoa_queue_stat numbers;
 
-	if (strcmp(info->kind, "queue")
-	    || tool_queue_numbers(space, info->name, &numbers) < 0)
+	if (strcmp(info->kind, "queue") ||
+	    tool_queue_numbers(space, info->name, &numbers) < 0)
 		return;
 	tool_table_number(table, MSGS, numbers.messages);
 	tool_table_size(table, USEDBYTES, numbers.bytes);
@@ -121,8 +136,8 @@ static int list_objects(struct tool_table *table, struct stoa_space *space,
                         const struct tool_common *common, char **names,
                         size_t name_count)
 {
-	bool looks_inside = tool_table_shows(table, MSGS)
-	                    || tool_table_shows(table, USEDBYTES);
+	bool looks_inside = tool_table_shows(table, MSGS) ||
+	                    tool_table_shows(table, USEDBYTES);
 	struct tool_objects objects;
 	bool seen[name_count + 1];
 	int result = tool_objects_read(space, &objects), code;

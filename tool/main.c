@@ -82,8 +82,8 @@ static void fill_closed(void)
 {
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
-			open("/dev/null", fd == STDIN_FILENO ? O_WRONLY
-			                                     : O_RDONLY);
+			open("/dev/null",
+			     fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
 }
 
 int main(int argc, char **argv)
@@ -95,20 +95,15 @@ int main(int argc, char **argv)
 	fill_closed();
 	setlocale(LC_CTYPE, "");
 	argv[0] = "stoa";
-	while ((option = getopt_long(argc, argv, "+S:hV", options, NULL))
-	       != -1) {
+	while ((option = getopt_long(argc, argv, "+S:hV", options, NULL)) !=
+	       -1) {
 		switch (option) {
-		case 'S':
-			tool_space_path = optarg;
-			break;
-		case 'h':
-			print_help();
-			return tool_close_stdout(TOOL_DONE);
+		case 'S': tool_space_path = optarg; break;
+		case 'h': print_help(); return tool_close_stdout(TOOL_DONE);
 		case 'V':
 			printf("stoa %s\n", stoa_version());
 			return tool_close_stdout(TOOL_DONE);
-		default:
-			return tool_usage(&common, NULL);
+		default: return tool_usage(&common, NULL);
 		}
 	}
 	return tool_close_stdout(run_verb(argc - optind, argv + optind));

@@ -8,9 +8,30 @@
 #include "tool.h"
 
 enum column {
-	NAME, ORDER, MSGS, CAPACITY, USEDBYTES, TOTALBYTES, MAXMESSAGE, TAKEN,
-	RESERVED, HIGHWATER, MSGSIN, BYTESIN, MSGSOUT, BYTESOUT, RETURNED,
-	SENDERS, RECEIVERS, USERS, LSPID, LRPID, SEND, RECV, CREATED, CREATOR,
+	NAME,
+	ORDER,
+	MSGS,
+	CAPACITY,
+	USEDBYTES,
+	TOTALBYTES,
+	MAXMESSAGE,
+	TAKEN,
+	RESERVED,
+	HIGHWATER,
+	MSGSIN,
+	BYTESIN,
+	MSGSOUT,
+	BYTESOUT,
+	RETURNED,
+	SENDERS,
+	RECEIVERS,
+	USERS,
+	LSPID,
+	LRPID,
+	SEND,
+	RECV,
+	CREATED,
+	CREATOR,
 	GENERATION
 };
 
@@ -21,8 +42,7 @@ static const struct tool_column columns[] = {
 	[CAPACITY] = { "CAPACITY", TOOL_NUMBER, "messages there is room for" },
 	[USEDBYTES] = { "USEDBYTES", TOOL_SIZE, "bytes in these messages" },
 	[TOTALBYTES] = { "TOTALBYTES", TOOL_SIZE, "room for larger messages" },
-	[MAXMESSAGE] = { "MAXMESSAGE", TOOL_SIZE,
-	                 "largest size of a message" },
+	[MAXMESSAGE] = { "MAXMESSAGE", TOOL_SIZE, "largest size of a message" },
 	[TAKEN] = { "TAKEN", TOOL_NUMBER, "messages taken, not acknowledged" },
 	[RESERVED] = { "RESERVED", TOOL_NUMBER,
 	               "messages reserved, not committed" },
@@ -48,7 +68,7 @@ static const struct tool_column columns[] = {
 	                 "differs for each object ever made" },
 };
 
-#define NUMBERS_USUAL                                                    \
+#define NUMBERS_USUAL                                                       \
 	"NAME,ORDER,MSGS,CAPACITY,USEDBYTES,TAKEN,MSGSIN,MSGSOUT,RETURNED," \
 	"SENDERS,RECEIVERS,USERS"
 
@@ -59,16 +79,16 @@ static const char help[] =
 	"of all queues, one a line.\n"
 	"\n" TOOL_HELP_TABLE TOOL_HELP_COMMON;
 
-static const struct option options[] = {
-	TOOL_LONG, TOOL_LONG_TABLE, TOOL_LONG_END
-};
+static const struct option options[] = { TOOL_LONG, TOOL_LONG_TABLE,
+	                                 TOOL_LONG_END };
 
 void tool_numbers_table(struct tool_table *table,
                         const struct tool_table_options *table_options)
 {
-	*table = (struct tool_table){ .name = "queues", .columns = columns,
-		.count = sizeof columns / sizeof *columns,
-		.options = table_options };
+	*table = (struct tool_table){ .name = "queues",
+		                      .columns = columns,
+		                      .count = sizeof columns / sizeof *columns,
+		                      .options = table_options };
 }
 
 static void fill_times(struct tool_table *table,
@@ -140,8 +160,8 @@ static int add_queues(struct tool_table *table, struct stoa_space *space,
 		const struct stoa_object_info *object = &objects->list[i];
 		int result;
 
-		if (strcmp(object->kind, "queue")
-		    || (pattern && !tool_object_matches(object, pattern)))
+		if (strcmp(object->kind, "queue") ||
+		    (pattern && !tool_object_matches(object, pattern)))
 			continue;
 		++*found;
 		result = add_queue(table, space, object);

@@ -28,6 +28,8 @@ static void write_all(struct tool_out *out, const char *data, size_t bytes)
 		if (written >= 0) {
 			data += written;
 			bytes -= (size_t)written;
+			if (bytes && tool_stop_asked())
+				out->error = -EINTR;
 		} else if (errno != EINTR) {
 			out->error = -errno;
 		} else if (tool_stop_asked()) {
@@ -96,8 +98,8 @@ static size_t utf8_step(const unsigned char *data, size_t bytes,
 			return 0;
 		point = point << 6 | (data[i] & 0x3f);
 	}
-	if (point < least[length] || point > 0x10ffff
-	    || (point >= 0xd800 && point <= 0xdfff))
+	if (point < least[length] || point > 0x10ffff ||
+	    (point >= 0xd800 && point <= 0xdfff))
 		return 0;
 	*ret_point = point;
 	return length;
@@ -126,9 +128,9 @@ void tool_out_visible(struct tool_out *out, const void *data, size_t bytes)
 
 	while (bytes) {
 		size_t step = utf8_step(at, bytes, &point);
-		bool shown = step && (point == '\n' || point == '\t'
-		                      || (point >= ' ' && point < DELETE)
-		                      || point >= C1_END);
+		bool shown = step && (point == '\n' || point == '\t' ||
+		                      (point >= ' ' && point < DELETE) ||
+		                      point >= C1_END);
 
 		if (shown)
 			tool_out_put(out, at, step);
@@ -179,7 +181,7 @@ void tool_out_json(struct tool_out *out, const void *data, size_t bytes)
 void tool_out_base64(struct tool_out *out, const void *data, size_t bytes)
 {
 	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-		"abcdefghijklmnopqrstuvwxyz0123456789+/";
+				     "abcdefghijklmnopqrstuvwxyz0123456789+/";
 	const unsigned char *at = data;
 
 	tool_out_text(out, "\"");

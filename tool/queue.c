@@ -30,23 +30,18 @@ int tool_queue(int argc, char **argv)
 	const struct tool_verb *verb;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "+S:hV", options, NULL))
-	       != -1) {
+	while ((option = getopt_long(argc, argv, "+S:hV", options, NULL)) !=
+	       -1) {
 		switch (option) {
-		case 'S':
-			tool_space_path = optarg;
-			break;
+		case 'S': tool_space_path = optarg; break;
 		case 'h':
 			puts("Usage: stoa queue VERB [OPTION]... "
 			     "[ARGUMENT]...\n\nVerbs:");
 			tool_print_verbs(verbs);
 			puts("\nMore: stoa queue VERB --help.");
 			return TOOL_DONE;
-		case 'V':
-			printf("stoa %s\n", stoa_version());
-			return TOOL_DONE;
-		default:
-			return tool_usage(&common, NULL);
+		case 'V': printf("stoa %s\n", stoa_version()); return TOOL_DONE;
+		default: return tool_usage(&common, NULL);
 		}
 	}
 	if (optind == argc)
@@ -78,8 +73,8 @@ static const char create_help[] =
 	"                      type (receivers may choose by type)\n"
 	" -M, --mode OCTAL     permissions, set exactly; default 0600\n"
 	" -x, --exclusive      the answer is no if it is there already\n"
-	"N may carry K, M, G (or KiB, MiB: 1024; KB, MB: 1000).\n"
-	TOOL_HELP_COMMON;
+	"N may carry K, M, G (or KiB, MiB: 1024; KB, MB: "
+        "1000).\n" TOOL_HELP_COMMON;
 
 static const struct option create_options[] = {
 	TOOL_LONG,
@@ -136,17 +131,14 @@ static int create_option(struct create *create, int option)
 	case 'O':
 		create->order_given = true;
 		if (tool_parse_order(optarg, &attributes->order) < 0)
-			return tool_usage(&create->common, "'%s' is not an "
+			return tool_usage(&create->common,
+			                  "'%s' is not an "
 			                  "order: fifo, priority or type",
 			                  optarg);
 		return TOOL_GO_ON;
-	case 'M':
-		return parse_mode(create, optarg);
-	case 'x':
-		create->exclusive = true;
-		return TOOL_GO_ON;
-	default:
-		return tool_common_option(&create->common, option);
+	case 'M': return parse_mode(create, optarg);
+	case 'x': create->exclusive = true; return TOOL_GO_ON;
+	default: return tool_common_option(&create->common, option);
 	}
 }
 
@@ -161,14 +153,16 @@ static int check_found(const struct create *create, const char *name,
 		           name, tool_order(found->order));
 	else if (found->capacity < asked->capacity)
 		tool_error("queue '%s' is there already, but its capacity is "
-		           "%" PRIu64 " messages", name, found->capacity);
+		           "%" PRIu64 " messages",
+		           name, found->capacity);
 	else if (found->max_message_bytes < asked->max_message_bytes)
 		tool_error("queue '%s' is there already, but its largest "
-		           "message is %" PRIu64 " bytes", name,
-		           found->max_message_bytes);
+		           "message is %" PRIu64 " bytes",
+		           name, found->max_message_bytes);
 	else if (found->total_bytes < asked->total_bytes)
 		tool_error("queue '%s' is there already, but has room for "
-		           "%" PRIu64 " bytes", name, found->total_bytes);
+		           "%" PRIu64 " bytes",
+		           name, found->total_bytes);
 	else
 		return TOOL_DONE;
 	return create->common.no_exit;

@@ -45,11 +45,12 @@ static const char help[] =
 	"on two processors.\n"
 	"\n"
 	" -s, --size N         bytes of each message; default 64\n"
-	" -c, --count N        messages in each round; default 200000\n"
-	TOOL_HELP_TABLE TOOL_HELP_COMMON;
+	" -c, --count N        messages in each round; default "
+        "200000\n" TOOL_HELP_TABLE TOOL_HELP_COMMON;
 
 static const struct option options[] = {
-	TOOL_LONG, TOOL_LONG_TABLE,
+	TOOL_LONG,
+	TOOL_LONG_TABLE,
 	{ "size", required_argument, NULL, 's' },
 	{ "count", required_argument, NULL, 'c' },
 	TOOL_LONG_END
@@ -99,9 +100,9 @@ static void pin(const struct bench *bench, int n)
 
 static int send_one(struct bench *bench, struct stoa_queue *queue)
 {
-	return stoa_queue_send(queue, bench->buffer, bench->size,
-	                       stoa_deadline_in(HANG_SECONDS
-	                                        * (int64_t)NS_PER_SECOND));
+	return stoa_queue_send(
+		queue, bench->buffer, bench->size,
+		stoa_deadline_in(HANG_SECONDS * (int64_t)NS_PER_SECOND));
 }
 
 static int receive_one(struct bench *bench, struct stoa_queue *queue)
@@ -250,9 +251,9 @@ static int run_test(struct bench *bench, const struct test *test)
 	tool_table_real(&bench->table, NS, 1, median);
 	tool_table_number(&bench->table, RATE,
 	                  (uint64_t)(NS_PER_SECOND / median));
-	tool_table_size(&bench->table, BANDWIDTH,
-	                (uint64_t)(NS_PER_SECOND / median
-	                           * (double)bench->size));
+	tool_table_size(
+		&bench->table, BANDWIDTH,
+		(uint64_t)(NS_PER_SECOND / median * (double)bench->size));
 	return 0;
 }
 
@@ -271,12 +272,13 @@ static int make_queue(struct bench *bench, const char *which,
 
 	if (bench->size * CAPACITY > TOTAL_ROOM)
 		attributes.total_bytes = TOTAL_ROOM > 4 * bench->size
-		                                 ? TOTAL_ROOM : 4 * bench->size;
+		                                 ? TOTAL_ROOM
+		                                 : 4 * bench->size;
 	snprintf(name, sizeof name, "bench-%ld-%s", (long)getpid(), which);
 	result = stoa_queue_open(bench->space, name,
-	                         STOA_READ | STOA_WRITE | STOA_CREATE
-	                         | STOA_EXCLUSIVE, S_IRUSR | S_IWUSR,
-	                         &attributes, ret_queue);
+	                         STOA_READ | STOA_WRITE | STOA_CREATE |
+	                                 STOA_EXCLUSIVE,
+	                         S_IRUSR | S_IWUSR, &attributes, ret_queue);
 	if (result >= 0)
 		stoa_queue_unlink(bench->space, name);
 	return result;
@@ -309,8 +311,8 @@ static int bench_option(struct bench *bench, int option)
 		return TOOL_GO_ON;
 	}
 	if (option == 'c') {
-		if (tool_parse_number(optarg, COUNT_MAX, &bench->count) < 0
-		    || !bench->count)
+		if (tool_parse_number(optarg, COUNT_MAX, &bench->count) < 0 ||
+		    !bench->count)
 			return tool_usage(&bench->common,
 			                  "'%s' is not a number of messages",
 			                  optarg);
@@ -345,9 +347,9 @@ int tool_queue_bench(int argc, char **argv)
 	};
 	int option, result;
 
-	while ((option = getopt_long(argc, argv,
-	                             TOOL_SHORT TOOL_SHORT_TABLE "s:c:",
-	                             options, NULL)) != -1) {
+	while ((option = getopt_long(
+			argc, argv, TOOL_SHORT TOOL_SHORT_TABLE "s:c:", options,
+			NULL)) != -1) {
 		result = bench_option(&bench, option);
 		if (result != TOOL_GO_ON)
 			return result;
@@ -356,9 +358,11 @@ int tool_queue_bench(int argc, char **argv)
 		return tool_usage(&bench.common,
 		                  "'%s' is one argument too many",
 		                  argv[optind]);
-	bench.table = (struct tool_table){ .name = "tests",
-		.columns = columns, .count = sizeof columns / sizeof *columns,
-		.options = &bench.options };
+	bench.table =
+		(struct tool_table){ .name = "tests",
+		                     .columns = columns,
+		                     .count = sizeof columns / sizeof *columns,
+		                     .options = &bench.options };
 	result = tool_table_init(&bench.table, &bench.common,
 	                         "TEST,SIZE,NS,RATE,BANDWIDTH");
 	if (result != TOOL_GO_ON)

@@ -17,15 +17,18 @@ static const char recv_help[] =
 	"\n"
 	" -c, --count N        receive N messages\n"
 	" -f, --follow         go on, until a timeout or a signal\n"
-	" -a, --all            receive all there are now, without waiting\n"
-	RECEIVE_HELP_SELECT TOOL_HELP_STYLE
+	" -a, --all            receive all there are now, without "
+        "waiting\n" RECEIVE_HELP_SELECT TOOL_HELP_STYLE
 	" -x, --exec CMD       give each message to the shell command CMD on\n"
 	"                      its standard input; if CMD fails, the message\n"
-	"                      goes back and CMD's exit code is passed on\n"
-	TOOL_HELP_WAIT TOOL_HELP_COMMON;
+	"                      goes back and CMD's exit code is passed "
+        "on\n" TOOL_HELP_WAIT TOOL_HELP_COMMON;
 
 static const struct option recv_options[] = {
-	TOOL_LONG, TOOL_LONG_WAIT, TOOL_LONG_STYLE, RECEIVE_LONG,
+	TOOL_LONG,
+	TOOL_LONG_WAIT,
+	TOOL_LONG_STYLE,
+	RECEIVE_LONG,
 	{ "count", required_argument, NULL, 'c' },
 	{ "follow", no_argument, NULL, 'f' },
 	{ "all", no_argument, NULL, 'a' },
@@ -36,16 +39,10 @@ static const struct option recv_options[] = {
 static int recv_option(struct tool_receive *receive, int option)
 {
 	switch (option) {
-	case 'c':
-		return receive_count(receive, &receive->count);
-	case 'f':
-		receive->follow = true;
-		return TOOL_GO_ON;
-	case 'a':
-		receive->follow = receive->all = true;
-		return TOOL_GO_ON;
-	default:
-		return receive_option(receive, option);
+	case 'c': return receive_count(receive, &receive->count);
+	case 'f': receive->follow = true; return TOOL_GO_ON;
+	case 'a': receive->follow = receive->all = true; return TOOL_GO_ON;
+	default: return receive_option(receive, option);
 	}
 }
 
@@ -76,8 +73,8 @@ static int recv_messages(struct tool_receive *receive)
 			break;
 		done++;
 	}
-	if ((result == -EAGAIN || result == -ETIMEDOUT) && receive->follow
-	    && done)
+	if ((result == -EAGAIN || result == -ETIMEDOUT) && receive->follow &&
+	    done)
 		return 0;
 	return result;
 }
@@ -92,7 +89,7 @@ int tool_queue_recv(int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv,
 	                             TOOL_SHORT TOOL_SHORT_WAIT TOOL_SHORT_STYLE
-	                             RECEIVE_SHORT "c:fax:",
+	                                     RECEIVE_SHORT "c:fax:",
 	                             recv_options, NULL)) != -1) {
 		result = recv_option(&receive, option);
 		if (result != TOOL_GO_ON)
@@ -118,11 +115,13 @@ static const char peek_help[] =
 	"\n"
 	" -c, --count N        print the first N\n"
 	" -a, --all            print all\n"
-	" -i, --index N        begin with the N-th; the first is 0\n"
-	RECEIVE_HELP_SELECT TOOL_HELP_STYLE TOOL_HELP_COMMON;
+	" -i, --index N        begin with the N-th; the first is "
+        "0\n" RECEIVE_HELP_SELECT TOOL_HELP_STYLE TOOL_HELP_COMMON;
 
 static const struct option peek_options[] = {
-	TOOL_LONG, TOOL_LONG_STYLE, RECEIVE_LONG,
+	TOOL_LONG,
+	TOOL_LONG_STYLE,
+	RECEIVE_LONG,
 	{ "count", required_argument, NULL, 'c' },
 	{ "all", no_argument, NULL, 'a' },
 	{ "index", required_argument, NULL, 'i' },
@@ -142,12 +141,12 @@ static int peek_one(struct tool_receive *receive, uint64_t n,
 {
 	const struct stoa_selector *selector =
 		receive->selector.selection == STOA_ANY ? NULL
-		                                        : &receive->selector;
+							: &receive->selector;
 
 	for (;;) {
-		ssize_t size = stoa_queue_peek(receive->queue, selector, n,
-		                               buffer->data, buffer->bytes,
-		                               message);
+		ssize_t size =
+			stoa_queue_peek(receive->queue, selector, n,
+		                        buffer->data, buffer->bytes, message);
 		char *data;
 
 		if (size < 0)
@@ -191,15 +190,10 @@ static int peek_messages(struct tool_receive *receive)
 static int peek_option(struct tool_receive *receive, int option)
 {
 	switch (option) {
-	case 'c':
-		return receive_count(receive, &receive->count);
-	case 'a':
-		receive->all = true;
-		return TOOL_GO_ON;
-	case 'i':
-		return receive_count(receive, &receive->index);
-	default:
-		return receive_option(receive, option);
+	case 'c': return receive_count(receive, &receive->count);
+	case 'a': receive->all = true; return TOOL_GO_ON;
+	case 'i': return receive_count(receive, &receive->index);
+	default: return receive_option(receive, option);
 	}
 }
 
@@ -213,7 +207,8 @@ int tool_queue_peek(int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv,
 	                             TOOL_SHORT TOOL_SHORT_STYLE RECEIVE_SHORT
-	                             "c:ai:", peek_options, NULL)) != -1) {
+	                             "c:ai:",
+	                             peek_options, NULL)) != -1) {
 		result = peek_option(&receive, option);
 		if (result != TOOL_GO_ON)
 			return result;

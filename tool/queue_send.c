@@ -20,11 +20,12 @@ static const char help[] =
 	" -0, --null           messages end with NUL, not newline\n"
 	" -s, --size N         each N bytes are a message; K, M, G are fine\n"
 	" -p, --priority N     0 to 32767, highest first; default 0\n"
-	" -t, --type N         1 or more; default 1\n"
-	TOOL_HELP_WAIT TOOL_HELP_COMMON;
+	" -t, --type N         1 or more; default 1\n" TOOL_HELP_WAIT
+		TOOL_HELP_COMMON;
 
 static const struct option options[] = {
-	TOOL_LONG, TOOL_LONG_WAIT,
+	TOOL_LONG,
+	TOOL_LONG_WAIT,
 	{ "whole", no_argument, NULL, 'a' },
 	{ "null", no_argument, NULL, '0' },
 	{ "size", required_argument, NULL, 's' },
@@ -50,7 +51,7 @@ static int choose_cut(struct send *send, enum tool_cut cut)
 {
 	if (send->cut != TOOL_CUT_LINES && send->cut != cut)
 		return tool_usage(&send->common, "--whole, --null and --size "
-		                  "exclude each other");
+		                                 "exclude each other");
 	send->cut = cut;
 	return TOOL_GO_ON;
 }
@@ -58,10 +59,11 @@ static int choose_cut(struct send *send, enum tool_cut cut)
 static int parse_number(struct send *send, const char *what, uint64_t least,
                         uint64_t most, uint64_t *ret_number)
 {
-	if (tool_parse_number(optarg, most, ret_number) < 0
-	    || *ret_number < least)
-		return tool_usage(&send->common, "'%s' is not a %s, %" PRIu64
-		                  " to %" PRIu64, optarg, what, least, most);
+	if (tool_parse_number(optarg, most, ret_number) < 0 ||
+	    *ret_number < least)
+		return tool_usage(&send->common,
+		                  "'%s' is not a %s, %" PRIu64 " to %" PRIu64,
+		                  optarg, what, least, most);
 	return TOOL_GO_ON;
 }
 
@@ -71,14 +73,12 @@ static int send_option(struct send *send, int option)
 	int result;
 
 	switch (option) {
-	case 'a':
-		return choose_cut(send, TOOL_CUT_NONE);
-	case '0':
-		return choose_cut(send, TOOL_CUT_NULLS);
+	case 'a': return choose_cut(send, TOOL_CUT_NONE);
+	case '0': return choose_cut(send, TOOL_CUT_NULLS);
 	case 's':
 		if (tool_parse_size(optarg, &send->size) < 0 || !send->size)
-			return tool_usage(&send->common,
-			                  "'%s' is not a size", optarg);
+			return tool_usage(&send->common, "'%s' is not a size",
+			                  optarg);
 		return choose_cut(send, TOOL_CUT_SIZE);
 	case 'p':
 		result = parse_number(send, "priority", 0,
@@ -89,8 +89,7 @@ static int send_option(struct send *send, int option)
 		result = parse_number(send, "type", 1, INT64_MAX, &number);
 		send->type = (int64_t)number;
 		return result;
-	default:
-		return tool_common_option(&send->common, option);
+	default: return tool_common_option(&send->common, option);
 	}
 }
 
@@ -106,7 +105,8 @@ static int stopped(const struct send *send, int result)
 	}
 	if (send->sent)
 		tool_error("%" PRIu64 " messages were sent, then the queue "
-		           "'%s' stayed full", send->sent, send->name);
+		           "'%s' stayed full",
+		           send->sent, send->name);
 	return send->common.no_exit;
 }
 
@@ -115,9 +115,10 @@ static int send_held(struct send *send)
 	size_t done = 0;
 
 	while (done < send->held) {
-		int result = stoa_queue_send_many(
-			send->queue, send->batch + done, send->held - done,
-			tool_deadline(&send->common));
+		int result =
+			stoa_queue_send_many(send->queue, send->batch + done,
+		                             send->held - done,
+		                             tool_deadline(&send->common));
 
 		if (result < 0)
 			return stopped(send, result);
@@ -131,8 +132,10 @@ static int send_held(struct send *send)
 static int hold(struct send *send, char *data, size_t bytes)
 {
 	send->batch[send->held++] = (struct stoa_message){
-		.data = data, .bytes = bytes,
-		.type = send->type, .priority = send->priority,
+		.data = data,
+		.bytes = bytes,
+		.type = send->type,
+		.priority = send->priority,
 	};
 	return send->held == BATCH ? send_held(send) : TOOL_DONE;
 }
@@ -230,7 +233,8 @@ int tool_queue_send(int argc, char **argv)
 		                  "the name of the queue is missing");
 	send.name = argv[optind++];
 	if (optind < argc && send.cut != TOOL_CUT_LINES)
-		return tool_usage(&send.common, "--whole, --null and --size "
+		return tool_usage(&send.common,
+		                  "--whole, --null and --size "
 		                  "are for standard input, not for arguments");
 	return open_and_send(&send, argv + optind);
 }

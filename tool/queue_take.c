@@ -21,16 +21,18 @@ static const char help[] =
 	"line 'return', the end of input, a signal or death give it back to\n"
 	"its old place, and then the answer is no.\n"
 	"\n"
-	" -A, --acknowledge    the end of input acknowledges too\n"
-	RECEIVE_HELP_SELECT TOOL_HELP_STYLE
+	" -A, --acknowledge    the end of input acknowledges "
+        "too\n" RECEIVE_HELP_SELECT TOOL_HELP_STYLE
 	" -x, --exec CMD       don't print: give it to the shell command CMD\n"
 	"                      on its standard input; acknowledge if CMD\n"
 	"                      succeeds, else give it back and pass on CMD's\n"
-	"                      exit code\n"
-	TOOL_HELP_WAIT TOOL_HELP_COMMON;
+	"                      exit code\n" TOOL_HELP_WAIT TOOL_HELP_COMMON;
 
 static const struct option options[] = {
-	TOOL_LONG, TOOL_LONG_WAIT, TOOL_LONG_STYLE, RECEIVE_LONG,
+	TOOL_LONG,
+	TOOL_LONG_WAIT,
+	TOOL_LONG_STYLE,
+	RECEIVE_LONG,
 	{ "exec", required_argument, NULL, 'x' },
 	{ "acknowledge", no_argument, NULL, 'A' },
 	TOOL_LONG_END
@@ -85,7 +87,8 @@ static int hold(struct tool_receive *receive)
 {
 	if (isatty(STDIN_FILENO))
 		fputs("stoa: holding it; 'ack' acknowledges it, "
-		      "'return' or the end of input gives it back\n", stderr);
+		      "'return' or the end of input gives it back\n",
+		      stderr);
 	if (await_order(receive) == ORDER_ACKNOWLEDGE)
 		return 0;
 	return -EAGAIN;
@@ -125,8 +128,8 @@ int tool_queue_take(int argc, char **argv)
 
 	while ((option = getopt_long(argc, argv,
 	                             TOOL_SHORT TOOL_SHORT_WAIT TOOL_SHORT_STYLE
-	                             RECEIVE_SHORT "x:A", options, NULL))
-	       != -1) {
+	                                     RECEIVE_SHORT "x:A",
+	                             options, NULL)) != -1) {
 		result = take_option(&receive, option);
 		if (result != TOOL_GO_ON)
 			return result;

@@ -13,7 +13,8 @@ static int select_type(struct tool_receive *receive,
 	uint64_t type;
 
 	if (receive->selector.selection != STOA_ANY)
-		return tool_usage(&receive->common, "--type, --except and "
+		return tool_usage(&receive->common,
+		                  "--type, --except and "
 		                  "--lowest exclude each other");
 	if (tool_parse_number(optarg, INT64_MAX, &type) < 0 || !type)
 		return tool_usage(&receive->common,
@@ -28,17 +29,11 @@ int receive_option(struct tool_receive *receive, int option)
 	if (tool_style_option(&receive->style, option))
 		return TOOL_GO_ON;
 	switch (option) {
-	case 't':
-		return select_type(receive, STOA_EXACTLY);
-	case RECEIVE_EXCEPT:
-		return select_type(receive, STOA_EXCEPT);
-	case RECEIVE_LOWEST:
-		return select_type(receive, STOA_LOWEST);
-	case 'x':
-		receive->command = optarg;
-		return TOOL_GO_ON;
-	default:
-		return tool_common_option(&receive->common, option);
+	case 't': return select_type(receive, STOA_EXACTLY);
+	case RECEIVE_EXCEPT: return select_type(receive, STOA_EXCEPT);
+	case RECEIVE_LOWEST: return select_type(receive, STOA_LOWEST);
+	case 'x': receive->command = optarg; return TOOL_GO_ON;
+	default: return tool_common_option(&receive->common, option);
 	}
 }
 
@@ -80,7 +75,7 @@ int receive_take(struct tool_receive *receive, struct stoa_message *message)
 {
 	const struct stoa_selector *selector =
 		receive->selector.selection == STOA_ANY ? NULL
-		                                        : &receive->selector;
+							: &receive->selector;
 	struct stoa_deadline deadline = tool_deadline(&receive->common);
 	int result;
 

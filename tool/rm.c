@@ -11,15 +11,13 @@ static const char help[] =
 	"gone for them too. NAME may carry the kind: orders.queue.\n"
 	"\n"
 	" -w, --wake           who waits on it, or uses it later, gets EIDRM\n"
-	" -f, --force          say nothing of objects that aren't there\n"
-	TOOL_HELP_COMMON;
+	" -f, --force          say nothing of objects that aren't "
+        "there\n" TOOL_HELP_COMMON;
 
-static const struct option options[] = {
-	TOOL_LONG,
-	{ "wake", no_argument, NULL, 'w' },
-	{ "force", no_argument, NULL, 'f' },
-	TOOL_LONG_END
-};
+static const struct option options[] = { TOOL_LONG,
+	                                 { "wake", no_argument, NULL, 'w' },
+	                                 { "force", no_argument, NULL, 'f' },
+	                                 TOOL_LONG_END };
 
 static int remove_all(struct stoa_space *space, char **names, bool wake,
                       bool force)
@@ -57,8 +55,7 @@ int tool_rm(int argc, char **argv)
 			return result;
 	}
 	if (optind == argc && !force)
-		return tool_usage(&common,
-		                  "the name of an object is missing");
+		return tool_usage(&common, "the name of an object is missing");
 	result = tool_open_space(&common, 0, &space);
 	if (result)
 		return result;

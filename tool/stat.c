@@ -7,8 +7,18 @@
 #include "tool.h"
 
 enum column {
-	PID, OWNER, MODE, STATE, WAITS, SINCE, OPENED, MSGSIN, BYTESIN, MSGSOUT,
-	BYTESOUT, UID
+	PID,
+	OWNER,
+	MODE,
+	STATE,
+	WAITS,
+	SINCE,
+	OPENED,
+	MSGSIN,
+	BYTESIN,
+	MSGSOUT,
+	BYTESOUT,
+	UID
 };
 
 static const struct tool_column columns[] = {
@@ -26,8 +36,7 @@ static const struct tool_column columns[] = {
 	[UID] = { "UID", TOOL_NUMBER, "user id of the process" },
 };
 
-#define USERS_USUAL \
-	"PID,OWNER,MODE,STATE,WAITS,SINCE,OPENED,MSGSIN,MSGSOUT"
+#define USERS_USUAL "PID,OWNER,MODE,STATE,WAITS,SINCE,OPENED,MSGSIN,MSGSOUT"
 #define USERS_FULL USERS_USUAL ",BYTESIN,BYTESOUT,UID"
 #define FULL_NAME_MAX (STOA_NAME_MAX + 32)
 
@@ -39,9 +48,8 @@ static const char help[] =
 	"orders.queue. The options for columns concern the table of users.\n"
 	"\n" TOOL_HELP_TABLE TOOL_HELP_COMMON;
 
-static const struct option options[] = {
-	TOOL_LONG, TOOL_LONG_TABLE, TOOL_LONG_END
-};
+static const struct option options[] = { TOOL_LONG, TOOL_LONG_TABLE,
+	                                 TOOL_LONG_END };
 
 struct stat {
 	struct tool_common common;
@@ -69,8 +77,8 @@ static int add_user(const struct stoa_user *user, void *context)
 	if (!user->alive)
 		tool_table_alert(table, STATE);
 	if (user->waiting) {
-		tool_table_text(table, WAITS, user->waiting & STOA_READ
-		                                      ? "receive" : "send");
+		tool_table_text(table, WAITS,
+		                user->waiting & STOA_READ ? "receive" : "send");
 		tool_table_time(table, SINCE, user->waiting_since_ns);
 	}
 	tool_table_time(table, OPENED, user->opened_ns);
@@ -109,8 +117,8 @@ static void print_object(struct stat *stat, const struct stoa_object_info *info)
 	part.output = NULL;
 	part.all = false;
 	tool_object_table(&table, &part);
-	if (tool_table_init(&table, &stat->common, TOOL_OBJECT_FULL)
-	    != TOOL_GO_ON)
+	if (tool_table_init(&table, &stat->common, TOOL_OBJECT_FULL) !=
+	    TOOL_GO_ON)
 		return;
 	tool_object_fill(&table, info);
 	print_part(stat, &table);
@@ -126,8 +134,8 @@ static void print_numbers(struct stat *stat,
 	part.output = NULL;
 	part.all = false;
 	tool_numbers_table(&table, &part);
-	if (tool_table_init(&table, &stat->common, TOOL_NUMBERS_FULL)
-	    != TOOL_GO_ON)
+	if (tool_table_init(&table, &stat->common, TOOL_NUMBERS_FULL) !=
+	    TOOL_GO_ON)
 		return;
 	tool_table_line(&table);
 	tool_numbers_fill(&table, numbers);
@@ -141,9 +149,11 @@ static void print_numbers(struct stat *stat,
 
 static int start_users(struct stat *stat)
 {
-	stat->users = (struct tool_table){ .name = "users",
-		.columns = columns, .count = sizeof columns / sizeof *columns,
-		.options = &stat->options };
+	stat->users =
+		(struct tool_table){ .name = "users",
+		                     .columns = columns,
+		                     .count = sizeof columns / sizeof *columns,
+		                     .options = &stat->options };
 	return tool_table_init(&stat->users, &stat->common,
 	                       stat->options.json ? USERS_FULL : USERS_USUAL);
 }
@@ -248,7 +258,7 @@ int tool_stat(int argc, char **argv)
 	tool_table_fini(&stat.users);
 	if (optind == argc)
 		return tool_usage(&stat.common, "the name of an object is "
-		                  "missing");
+		                                "missing");
 	result = tool_open_space(&stat.common, 0, &stat.space);
 	if (result)
 		return result;

@@ -33,16 +33,16 @@ static bool color_wanted(void)
 {
 	const char *none = getenv("NO_COLOR"), *term = getenv("TERM");
 
-	return isatty(STDOUT_FILENO) && !(none && *none)
-	       && term && strcmp(term, "dumb");
+	return isatty(STDOUT_FILENO) && !(none && *none) && term &&
+	       strcmp(term, "dumb");
 }
 
 static int find_column(const struct tool_table *table, const char *name,
                        size_t bytes)
 {
 	for (size_t i = 0; i < table->count; i++)
-		if (strlen(table->columns[i].name) == bytes
-		    && !strncasecmp(table->columns[i].name, name, bytes))
+		if (strlen(table->columns[i].name) == bytes &&
+		    !strncasecmp(table->columns[i].name, name, bytes))
 			return (int)i;
 	return -ENOENT;
 }
@@ -84,8 +84,8 @@ static int choose_columns(struct tool_table *table,
 	if (!wanted || *wanted == '+')
 		result = add_columns(table, usual, &unknown);
 	if (!result && wanted)
-		result = add_columns(table, wanted + (*wanted == '+'),
-		                     &unknown);
+		result =
+			add_columns(table, wanted + (*wanted == '+'), &unknown);
 	if (result < 0)
 		return tool_usage(common,
 		                  "there is no column '%.*s'; -H lists them",
@@ -118,8 +118,8 @@ static int start_table(struct tool_table *table)
 	for (size_t i = 0; i < table->shown_count; i++) {
 		const struct tool_column *column =
 			&table->columns[table->shown[i]];
-		int right = column->type == TOOL_NUMBER
-		            || column->type == TOOL_SIZE;
+		int right = column->type == TOOL_NUMBER ||
+		            column->type == TOOL_SIZE;
 		struct libscols_column *added = scols_table_new_column(
 			scols, column->name, 0, right ? SCOLS_FL_RIGHT : 0);
 
@@ -142,9 +142,10 @@ static int list_columns(const struct tool_table *table,
 		{ "DESCRIPTION", TOOL_TEXT, "what it shows" },
 	};
 	struct tool_table_options options = *table->options;
-	struct tool_table list = { .name = "columns", .columns = columns,
-		.count = sizeof columns / sizeof *columns,
-		.options = &options };
+	struct tool_table list = { .name = "columns",
+		                   .columns = columns,
+		                   .count = sizeof columns / sizeof *columns,
+		                   .options = &options };
 	int result;
 
 	options.list = options.all = false;
@@ -159,7 +160,8 @@ static int list_columns(const struct tool_table *table,
 		tool_table_text(&list, 0, table->columns[i].name);
 		tool_table_text(&list, 1,
 		                json_type(type, true) == SCOLS_JSON_NUMBER
-		                        ? "number" : "string");
+		                        ? "number"
+		                        : "string");
 		tool_table_text(&list, 2, table->columns[i].help);
 	}
 	result = tool_table_print(&list);
@@ -255,9 +257,9 @@ void tool_table_alert(struct tool_table *table, unsigned column)
 	int at = place(table, column);
 
 	if (at >= 0 && table->line)
-		scols_cell_set_color(
-			scols_line_get_cell(table->line, (size_t)at),
-			ALERT_COLOR);
+		scols_cell_set_color(scols_line_get_cell(table->line,
+		                                         (size_t)at),
+		                     ALERT_COLOR);
 }
 
 int tool_table_print(struct tool_table *table)
@@ -295,8 +297,7 @@ void tool_table_print_members(struct tool_table *table, struct tool_out *out)
 
 		tool_out_text(out, i ? ",\"" : "\"");
 		for (const char *at = column->name; *at; at++)
-			tool_out_format(out, "%c",
-			                tolower((unsigned char)*at));
+			tool_out_format(out, "%c", tolower((unsigned char)*at));
 		tool_out_text(out, "\":");
 		if (!text)
 			tool_out_text(out, "null");

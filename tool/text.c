@@ -82,8 +82,8 @@ int tool_parse_size(const char *text, uint64_t *ret_size)
 	double fraction = 0;
 	char *point;
 
-	if (!is_decimal(text, digits)
-	    || parse_suffix(text + digits, &factor) < 0)
+	if (!is_decimal(text, digits) ||
+	    parse_suffix(text + digits, &factor) < 0)
 		return -EINVAL;
 	errno = 0;
 	if (*text != '.')
@@ -93,9 +93,9 @@ int tool_parse_size(const char *text, uint64_t *ret_size)
 	point = memchr(text, '.', digits);
 	if (point)
 		fraction = strtod(point, NULL);
-	if (__builtin_mul_overflow(whole, factor, &size)
-	    || __builtin_add_overflow(
-	           size, (uint64_t)(fraction * (double)factor), &size))
+	if (__builtin_mul_overflow(whole, factor, &size) ||
+	    __builtin_add_overflow(size, (uint64_t)(fraction * (double)factor),
+	                           &size))
 		return -ERANGE;
 	*ret_size = size;
 	return 0;
@@ -163,10 +163,9 @@ const char *tool_short_time(int64_t ns, char *text)
 {
 	int64_t age = (int64_t)time(NULL) - ns / NS_PER_SECOND;
 
-	return format_time(ns,
-	                   age >= 0 && age < SECONDS_A_DAY ? "%H:%M:%S"
-	                                                   : "%Y-%m-%d",
-	                   text);
+	return format_time(
+		ns, age >= 0 && age < SECONDS_A_DAY ? "%H:%M:%S" : "%Y-%m-%d",
+		text);
 }
 
 const char *tool_permissions(mode_t mode, char *text)

@@ -170,7 +170,7 @@ struct stoa_selector {
 
 /*
  * Receives one message into `buffer`; returns its size. Blocks while there is
- * none. `ret_message` (may be NULL) gets type, priority, sequence, sender,
+ * none. On failure the buffer's bytes are undefined. `ret_message` (may be NULL) gets type, priority, sequence, sender,
  * with data = buffer. -EMSGSIZE: the message is larger than the buffer; it
  * stays in the queue, and ret_message->bytes says how large it is (the one
  * output written on failure).
@@ -264,8 +264,9 @@ struct stoa_notification {
 /* Asks for one signal to this process when a message next arrives at the empty
  * queue while no receiver waits. One registration a queue; it is used up when
  * it fires, and dropped at close or death. NULL drops this handle's own.
- * -EBUSY: another living handle is registered. (For callbacks see
- * stoa_watch_once.) */
+ * -EBUSY: another living handle is registered. -EINVAL: size; no signal, or
+ * SIGKILL or SIGSTOP. -EPERM: other users may write the queue, and could forge
+ * whom to signal. (For callbacks see stoa_watch_once.) */
 STOA_API int stoa_queue_notify(struct stoa_queue *queue,
                                const struct stoa_notification *notification);
 

@@ -4,7 +4,7 @@
  * known way, and tests/crash must notice. Zero, the default, is stoa.
  *
  *  1  send commits before the payload is copied
- *  2  receive frees the message before it is copied out
+ *  2  receive frees an inline message before it is copied out
  *  3  take by a plain receive of a large message frees it at once
  *  4  a dead sender's claim is never repaired
  *  5  a dead taker's message is dropped instead of given back

@@ -25,11 +25,20 @@ static inline void stoa_cpu_pause(void)
 }
 #endif
 
-/* Fetches a cache line with the intent to write it. */
+/* Fetches a cache line with the intent to write it. gcc's builtin means
+ * prefetchw only where it is told that the processor has it; all 64-bit ones
+ * do, or take it for no operation. */
+#if defined(__x86_64__)
+static inline void stoa_cpu_prefetch_write(const void *address)
+{
+	__asm__ volatile("prefetchw %0" ::"m"(*(const char *)address));
+}
+#else
 static inline void stoa_cpu_prefetch_write(const void *address)
 {
 	__builtin_prefetch(address, 1, 3);
 }
+#endif
 
 static inline void stoa_cpu_prefetch(const void *address)
 {

@@ -58,8 +58,11 @@ void stoa_sys_close_inode(int fd, uint64_t inode)
 {
 	struct stat stat;
 
-	if (stoa_sys_fstat(fd, &stat) == 0 && stat.st_ino == inode)
-		stoa_sys_close(fd);
+	int result = stoa_sys_fstat(fd, &stat);
+
+	if (result == -EBADF || (result == 0 && stat.st_ino != inode))
+		return;
+	stoa_sys_close(fd);
 }
 
 /* The kernel's struct stat is libc's on 64-bit machines, the only ones here. */

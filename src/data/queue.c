@@ -16,7 +16,7 @@
 #define TOTAL_DEFAULT_MAX (UINT64_C(16) << 20)
 #define TOTAL_DEFAULT_MESSAGES 4
 #define BLOCKS_MAX ((UINT64_C(1) << 28) - 1)
-#define IDLE_CALLS 16      /* so often the clock is looked at */
+#define OPEN_BURIES 64 /* of the dead at most, by who opens */
 #define IDLE_PATROL_NS INT64_C(1000000)
 
 /* ---- Making and opening ---------------------------------------------------- */
@@ -145,6 +145,11 @@ static int read_attributes(const char *name,
 	return 0;
 }
 
+static uint32_t index_bits(uint32_t capacity)
+{
+	return capacity == 1 ? 0 : 32 - (uint32_t)__builtin_clz(capacity - 1);
+}
+
 static void set_places(struct stoa_queue *queue)
 {
 	const uint64_t *geometry = queue->object.copy.geometry;
@@ -162,9 +167,14 @@ static void set_places(struct stoa_queue *queue)
 	queue->block_words = (void *)(base + at.block_words);
 	queue->piece_words = (void *)(base + at.piece_words);
 	queue->arena = base + at.arena;
-	atomic_store_explicit(&queue->head, QUEUE_FIRST_POSITION,
+	queue->index_bits = index_bits(queue->capacity);
+	queue->index_mask = (UINT64_C(1) << queue->index_bits) - 1;
+	queue->era_mask = (QUEUE_ERA_LAPS << queue->index_bits) - 1;
+	atomic_store_explicit(&queue->head,
+	                      queue_position(queue, QUEUE_FIRST_LAP, 0),
 	                      memory_order_relaxed);
-	atomic_store_explicit(&queue->tail, QUEUE_FIRST_POSITION,
+	atomic_store_explicit(&queue->tail,
+	                      queue_position(queue, QUEUE_FIRST_LAP, 0),
 	                      memory_order_relaxed);
 }
 
@@ -238,7 +248,7 @@ int stoa_queue_open(struct stoa_space *space, const char *name, unsigned flags,
 	set_places(queue);
 	result = stoa_object_sit(&queue->object);
 	if (result >= 0)
-		result = stoa_object_bury_all(&queue->object);
+		result = stoa_object_bury(&queue->object, OPEN_BURIES);
 	if (result < 0)
 		goto close;
 	*ret_queue = queue;
@@ -312,28 +322,14 @@ int queue_refuse(struct stoa_queue *queue, unsigned direction)
 	                 direction == STOA_READ ? "receive" : "send");
 }
 
-/* A call with STOA_NOW found nothing. The dead must be met by somebody who
- * never sleeps, too. */
-static void patrol_seldom(struct stoa_queue *queue)
+/* So that those who never sleep meet the dead, too. */
+void queue_patrol_seldom(struct stoa_queue *queue)
 {
 	int64_t now = stoa_sys_clock_ns(CLOCK_MONOTONIC);
-	int64_t last = atomic_load_explicit(&queue->idle_patrol_ns,
+	int64_t last = atomic_load_explicit(&queue->object.patrol_ns,
 	                                    memory_order_relaxed);
-	if (now - last < IDLE_PATROL_NS)
-		return;
-	atomic_store_explicit(&queue->idle_patrol_ns, now,
-	                      memory_order_relaxed);
-	stoa_object_patrol(&queue->object);
-}
-
-void queue_idle(struct stoa_queue *queue, unsigned direction)
-{
-	uint32_t calls = atomic_fetch_add_explicit(&queue->idle_calls, 1,
-	                                           memory_order_relaxed);
-
-	if (calls % IDLE_CALLS == 0)
-		patrol_seldom(queue);
-	stoa_bell_rearm(&queue->object, direction);
+	if (now - last >= IDLE_PATROL_NS)
+		stoa_object_patrol(&queue->object);
 }
 
 int queue_bad_count(struct stoa_queue *queue)
@@ -413,9 +409,7 @@ static int ordered_ready(struct stoa_queue *queue)
 	if (result < 0)
 		return result == -EAGAIN ? STOA_READY_SOON : result;
 	result = queue_select(queue, NULL, &found);
-	if (result == -EAGAIN &&
-	    atomic_load_explicit(&queue->control->pending,
-	                         memory_order_relaxed) != 0)
+	if (result == -EAGAIN && queue_select_soon(queue))
 		result = STOA_READY_SOON;
 	else
 		result = result == 0 ? 1 : result == -EAGAIN ? 0 : result;

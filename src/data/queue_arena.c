@@ -37,8 +37,9 @@ static int is_free(struct stoa_queue *queue, uint64_t word)
 		return 0;
 	if (cell >= queue->capacity)
 		return 1; /* scribble */
+	/* seq_cst: EVENT_DEKKER, for who waits for room */
 	uint64_t state = atomic_load_explicit(&queue->cells[cell].word,
-	                                      memory_order_acquire);
+	                                      memory_order_seq_cst);
 	enum queue_phase phase = QUEUE_WORD_PHASE(state);
 
 	if (STOA_BUG(10) && phase == QUEUE_WRITING)
@@ -146,6 +147,63 @@ static int allocate_pieces(struct stoa_queue *queue, uint32_t count,
 	return -EAGAIN;
 }
 
+/* ---- Looking only --------------------------------------------------------- */
+
+/* Whether a block has `count` free pieces in a row. */
+static int pieces_free(struct stoa_queue *queue, uint32_t block, uint32_t count)
+{
+	_Atomic uint64_t *pieces =
+	        &queue->piece_words[(size_t)block * QUEUE_BLOCK_PIECES];
+	uint32_t run = 0;
+
+	for (uint32_t i = 0; i < QUEUE_BLOCK_PIECES && run < count; i++)
+		run = is_free(queue, load(&pieces[i])) ? run + 1 : 0;
+	return run == count;
+}
+
+static int block_has(struct stoa_queue *queue, uint32_t block, uint32_t count)
+{
+	uint64_t word = load(&queue->block_words[block]);
+
+	return word & ARENA_SPLIT ? pieces_free(queue, block, count) :
+	                            is_free(queue, word);
+}
+
+int queue_arena_has_room(struct stoa_queue *queue, size_t bytes)
+{
+	uint32_t pieces = QUEUE_BLOCK_PIECES, blocks = 1, run = 0;
+
+	if (bytes <= QUEUE_PIECES_MAX_BYTES)
+		pieces = (uint32_t)((bytes + QUEUE_PIECE_BYTES - 1) /
+		                    QUEUE_PIECE_BYTES);
+	else
+		blocks = (uint32_t)((bytes + QUEUE_BLOCK_BYTES - 1) /
+		                    QUEUE_BLOCK_BYTES);
+	_Atomic uint32_t *cursor = blocks == 1 ? &queue->piece_cursor :
+	                                         &queue->block_cursor;
+	uint32_t start = atomic_load_explicit(cursor, memory_order_relaxed);
+	if (bytes <= QUEUE_PIECES_MAX_BYTES)
+		start /= QUEUE_BLOCK_PIECES;
+	if (start + blocks > queue->blocks)
+		start = 0;
+	/* From the cursor to the end, then from the beginning; runs don't go
+	 * round. */
+	for (uint64_t i = 0; i < (uint64_t)queue->blocks + start + blocks;
+	     i++) {
+		uint64_t block = start + i;
+
+		block %= queue->blocks;
+		if (block == 0)
+			run = 0;
+		run = block_has(queue, (uint32_t)block, pieces) ? run + 1 : 0;
+		if (run >= blocks)
+			return 1;
+		if (block + 1 == queue->blocks && start == 0)
+			return 0;
+	}
+	return 0;
+}
+
 /* ---- Whole blocks ---------------------------------------------------------- */
 
 static int claim_split_block(struct stoa_queue *queue, uint32_t block,
@@ -155,6 +213,9 @@ static int claim_split_block(struct stoa_queue *queue, uint32_t block,
 	        &queue->piece_words[(size_t)block * QUEUE_BLOCK_PIECES];
 	uint32_t claimed = 0;
 
+	/* Claiming in vain would hide free pieces from others meanwhile. */
+	if (!pieces_free(queue, block, QUEUE_BLOCK_PIECES))
+		return 0;
 	while (claimed < QUEUE_BLOCK_PIECES &&
 	       claim_word(queue, &pieces[claimed], claimant))
 		claimed++;

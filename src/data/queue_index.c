@@ -118,15 +118,15 @@ static int mend(struct stoa_queue *queue, const struct way *way)
 			return -EUCLEAN;
 		if (node->bit >= QUEUE_LEAF) {
 			struct queue_entry *entry =
-			        entry_at(queue, node->first - 1);
+			        entry_at(queue, once(node->first) - 1);
 
 			if (!entry)
 				return -EUCLEAN;
 			node->oldest = entry->position;
 			continue;
 		}
-		uint64_t left = oldest_of(queue, node->child[0]);
-		uint64_t right = oldest_of(queue, node->child[1]);
+		uint64_t left = oldest_of(queue, once(node->child[0]));
+		uint64_t right = oldest_of(queue, once(node->child[1]));
 		node->oldest = left < right ? left : right;
 	}
 	return 0;
@@ -139,7 +139,7 @@ static int insert_in_leaf(struct stoa_queue *queue, struct queue_node *leaf,
                           uint32_t cell)
 {
 	struct queue_entry *entry = entry_at(queue, cell);
-	struct queue_entry *last = entry_at(queue, leaf->last - 1);
+	struct queue_entry *last = entry_at(queue, once(leaf->last) - 1);
 	uint32_t *link = &leaf->first;
 
 	if (!last)
@@ -151,7 +151,7 @@ static int insert_in_leaf(struct stoa_queue *queue, struct queue_node *leaf,
 		return 0;
 	}
 	for (uint32_t i = 0; i <= queue->capacity; i++) {
-		struct queue_entry *here = entry_at(queue, *link - 1);
+		struct queue_entry *here = entry_at(queue, once(*link) - 1);
 
 		if (!here)
 			return -EUCLEAN;
@@ -263,7 +263,7 @@ static int unlink_cell(struct stoa_queue *queue, struct queue_node *leaf,
 	uint32_t before = 0;
 
 	for (uint32_t i = 0; i <= queue->capacity; i++) {
-		struct queue_entry *here = entry_at(queue, *link - 1);
+		struct queue_entry *here = entry_at(queue, once(*link) - 1);
 
 		if (!here)
 			return -EUCLEAN;
@@ -358,12 +358,15 @@ static int oldest_leaf(struct stoa_queue *queue, uint32_t number,
 
 		if (!node)
 			return -EUCLEAN;
-		if (node->bit >= QUEUE_LEAF) {
+		if (once(node->bit) >= QUEUE_LEAF) {
 			*ret_leaf = number;
 			return 0;
 		}
-		number = node->child[oldest_of(queue, node->child[1]) <
-		                     oldest_of(queue, node->child[0])];
+		uint32_t left = once(node->child[0]);
+		uint32_t right = once(node->child[1]);
+		number = oldest_of(queue, right) < oldest_of(queue, left) ?
+		                 right :
+		                 left;
 	}
 	return -EUCLEAN;
 }

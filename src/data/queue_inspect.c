@@ -8,7 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define PEEK_TRIES 1000
+#define PEEK_TRIES 100
 
 /* ---- Statistics --------------------------------------------------------------- */
 
@@ -146,8 +146,11 @@ static uint64_t collect(struct stoa_queue *queue,
 			continue;
 		peeked[count++] = (struct peeked){
 			sort_key(queue, selector, cell),
-			{ queue_position(cell_get(cell, lap), i), word, cell,
-			  0 }
+			{ queue_position(queue,
+			                 queue_near(queue,
+			                            cell_get(cell, lap)),
+			                 i),
+			  word, cell, 0 }
 		};
 	}
 	qsort(peeked, count, sizeof *peeked, by_order);
@@ -166,7 +169,7 @@ static int copy_out(struct stoa_queue *queue, const struct queue_found *found,
 	char *data = payload ? queue_arena_at(queue, payload, message->bytes) :
 	                       (char *)cell->inline_payload;
 	int sound = data && (payload || message->bytes <= STOA_QUEUE_INLINE);
-	if (sound)
+	if (sound && buffer_bytes != 0)
 		memcpy(buffer, data,
 		       message->bytes < buffer_bytes ? message->bytes :
 		                                       buffer_bytes);
@@ -233,18 +236,16 @@ int stoa_queue_purge(struct stoa_queue *queue)
 	if (!(queue->object.flags & STOA_READ))
 		return stoa_fail(-EBADF, "queue %s was not opened to receive",
 		                 queue->object.name);
-	/* Whatever is sent meanwhile counts as sent after; places in between
-	 * become free out of order. */
-	queue_raise(&queue->control->disorder,
-	            queue_tail(queue) + (UINT64_C(2) << 32));
 	for (uint32_t i = 0; i < queue->capacity; i++) {
 		struct queue_cell *cell = &queue->cells[i];
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_acquire);
 		enum queue_phase phase = QUEUE_WORD_PHASE(word);
 
-		if ((phase == QUEUE_READY || phase == QUEUE_RETURNED) &&
-		    queue_exchange(cell, word, queue_freed(queue, word)) &&
+		if (phase != QUEUE_READY && phase != QUEUE_RETURNED)
+			continue;
+		queue_note_disorder(queue, cell, word);
+		if (queue_exchange(cell, word, queue_freed(queue, word)) &&
 		    purged < INT_MAX)
 			purged++;
 	}
@@ -288,6 +289,20 @@ static int claim_registration(struct stoa_queue *queue, uint32_t own)
 	                 queue->object.name);
 }
 
+/*
+ * Whom to signal is said by shared memory, and done with this process's right.
+ * So it's believed only where nobody of another user can have written it.
+ */
+static int only_own_user_writes(struct stoa_queue *queue)
+{
+	struct stat stat;
+
+	return stoa_sys_fstat(queue->object.fd, &stat) == 0 &&
+	       stat.st_ino == queue->object.inode &&
+	       stat.st_uid == (uid_t)stoa_sys_getuid() &&
+	       !(stat.st_mode & (S_IWGRP | S_IWOTH));
+}
+
 int stoa_queue_notify(struct stoa_queue *queue,
                       const struct stoa_notification *notification)
 {
@@ -304,12 +319,20 @@ int stoa_queue_notify(struct stoa_queue *queue,
 	}
 	if (notification->size != sizeof *notification ||
 	    notification->signal_number < 0 ||
-	    notification->signal_number > SIGRTMAX)
+	    notification->signal_number > SIGRTMAX ||
+	    notification->signal_number == SIGKILL ||
+	    notification->signal_number == SIGSTOP)
 		return stoa_fail(-EINVAL,
 		                 "notification on queue %s: size or signal "
 		                 "number is wrong",
 		                 queue->object.name);
 	result = stoa_object_health(&queue->object);
+	if (result == 0 && !only_own_user_writes(queue))
+		return stoa_fail(-EPERM,
+		                 "queue %s may be written by other users, who "
+		                 "could forge whom to signal; make it of mode "
+		                 "0600, or use a watch",
+		                 queue->object.name);
 	if (result == 0)
 		result = claim_registration(queue, own);
 	if (result < 0)
@@ -334,7 +357,9 @@ static void signal_peer(struct stoa_queue *queue, stoa_peer peer, pid_t pid,
 	siginfo_t info = { 0 };
 	int fd;
 
-	if (number <= 0 || number > SIGRTMAX)
+	if (pid <= 0 || number <= 0 || number > SIGRTMAX ||
+	    number == SIGKILL || number == SIGSTOP ||
+	    !only_own_user_writes(queue))
 		return;
 	fd = (int)stoa_system_call(SYS_pidfd_open, pid, 0, 0, 0, 0, 0);
 	if (fd < 0)
@@ -359,7 +384,7 @@ static int was_empty(struct stoa_queue *queue, uint64_t position)
 		        &queue->cells[i].word, memory_order_acquire));
 
 		if ((phase == QUEUE_READY || phase == QUEUE_RETURNED) &&
-		    i != queue_index_of(position))
+		    i != queue_index_of(queue, position))
 			return 0;
 	}
 	return 1;

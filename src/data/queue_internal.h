@@ -20,6 +20,9 @@ struct stoa_queue {
 	/* Checked at open, constant since; never read from the file again. */
 	enum stoa_queue_order order;
 	uint32_t capacity;
+	uint32_t index_bits; /* of a position: the rest is the lap */
+	uint64_t index_mask;
+	uint64_t era_mask;
 	uint64_t max_message;
 	uint32_t blocks;
 	struct queue_control *control;
@@ -37,50 +40,63 @@ struct stoa_queue {
 	_Alignas(STOA_CACHE_LINE) _Atomic uint64_t head;
 	_Alignas(STOA_CACHE_LINE) _Atomic uint32_t held; /* taken, reserved */
 	_Atomic uint32_t idle_calls;
-	_Atomic int64_t idle_patrol_ns;
 };
 
 /* ---- Positions ---------------------------------------------------------- */
 
-static inline uint32_t queue_index_of(uint64_t position)
+static inline uint32_t queue_index_of(const struct stoa_queue *queue,
+                                      uint64_t position)
 {
-	return (uint32_t)position;
+	return (uint32_t)(position & queue->index_mask);
 }
 
-static inline uint32_t queue_lap_of(uint64_t position)
+static inline uint64_t queue_lap_of(const struct stoa_queue *queue,
+                                    uint64_t position)
 {
-	return (uint32_t)(position >> 32);
+	return position >> queue->index_bits;
 }
 
-static inline uint64_t queue_position(uint32_t lap, uint32_t index)
+static inline uint64_t queue_position(const struct stoa_queue *queue,
+                                      uint64_t lap, uint32_t index)
 {
-	return (uint64_t)lap << 32 | index;
+	return lap << queue->index_bits | index;
 }
 
 static inline uint64_t queue_next(const struct stoa_queue *queue,
                                   uint64_t position)
 {
-	if (stoa_likely(queue_index_of(position) + 1 < queue->capacity))
+	if (stoa_likely(queue_index_of(queue, position) + 1 < queue->capacity))
 		return position + 1;
-	return queue_position(queue_lap_of(position) + 1, 0);
+	return queue_position(queue, queue_lap_of(queue, position) + 1, 0);
 }
 
 /* A foreign position made safe: its index is in range. */
 static inline uint64_t queue_sane(const struct stoa_queue *queue,
                                   uint64_t position)
 {
-	if (stoa_likely(queue_index_of(position) < queue->capacity &&
-	                position >= QUEUE_FIRST_POSITION))
+	uint64_t first = queue_position(queue, QUEUE_FIRST_LAP, 0);
+
+	if (stoa_likely(queue_index_of(queue, position) < queue->capacity &&
+	                position >= first))
 		return position;
-	return QUEUE_FIRST_POSITION;
+	return first;
 }
 
 /* How many laps the word is ahead of the position (28 bits, signed). */
-static inline int32_t queue_ahead(uint64_t word, uint64_t position)
+static inline int32_t queue_ahead(const struct stoa_queue *queue, uint64_t word,
+                                  uint64_t position)
 {
-	uint32_t difference = QUEUE_WORD_LAP(word) - queue_lap_of(position);
+	uint32_t difference = QUEUE_WORD_LAP(word) -
+	                      (uint32_t)queue_lap_of(queue, position);
 
 	return (int32_t)(difference << 4) >> 4;
+}
+
+/* Whether a claim of this position begins an era: see ERAS. */
+static inline int queue_begins_era(const struct stoa_queue *queue,
+                                   uint64_t position)
+{
+	return (position & queue->era_mask) == 0;
 }
 
 /* Raises a mark that only rises. seq_cst: see QUEUE_VOID. */
@@ -114,6 +130,9 @@ static inline int queue_exchange(struct queue_cell *cell, uint64_t expected,
 #define cell_set(cell, field, value) \
 	__atomic_store_n(&(cell)->field, value, __ATOMIC_RELAXED)
 
+/* Patrols, if none was in the last millisecond. */
+void queue_patrol_seldom(struct stoa_queue *queue);
+
 /* ---- The ring (queue_ring.c) -------------------------------------------- */
 
 struct queue_found {
@@ -123,22 +142,142 @@ struct queue_found {
 	int out_of_order; /* something older is being written */
 };
 
-/* Claims the next place for this handle. `phase` is QUEUE_WRITING or
- * QUEUE_RESERVED. 0, or -EAGAIN: full. */
-int queue_claim(struct stoa_queue *queue, enum queue_phase phase,
-                struct queue_found *ret_claim);
-
-/* Whether a claim would succeed. */
-int queue_has_room(struct stoa_queue *queue);
-
 /* Gives a claim up: the place stays empty. */
 void queue_give_up(struct stoa_queue *queue, struct queue_cell *cell,
                    uint64_t word);
 
+/* The cell will be consumed or freed out of order: see FULL. */
+void queue_note_disorder(struct stoa_queue *queue, struct queue_cell *cell,
+                         uint64_t word);
+
+/* A position such that everything before it is claimed or void. */
+static inline uint64_t queue_tail(struct stoa_queue *queue)
+{
+	uint64_t tail = queue_sane(
+	        queue, atomic_load_explicit(&queue->control->tail,
+	                                    memory_order_relaxed));
+	uint64_t own = atomic_load_explicit(&queue->tail, memory_order_relaxed);
+	uint64_t mark = queue_sane(
+	        queue, atomic_load_explicit(&queue->control->void_mark,
+	                                    memory_order_relaxed));
+
+	if (tail < own)
+		tail = own;
+	return tail < mark ? mark : tail;
+}
+
+static inline void queue_advance_tail(struct stoa_queue *queue, uint64_t position)
+{
+	atomic_store_explicit(&queue->tail, position, memory_order_relaxed);
+	if (atomic_load_explicit(&queue->control->tail, memory_order_relaxed) <
+	    position)
+		atomic_store_explicit(&queue->control->tail, position,
+		                      memory_order_relaxed);
+}
+
+/* The lap of which a cell keeps the low 32 bits; it is near the tail's. */
+static inline uint64_t queue_near(struct stoa_queue *queue, uint32_t low)
+{
+	uint64_t now = queue_lap_of(queue, queue_tail(queue));
+
+	return now + (uint64_t)(int64_t)(int32_t)(low - (uint32_t)now);
+}
+
+int queue_claim_slowly(struct stoa_queue *queue, enum queue_phase phase,
+                       struct queue_found *ret_claim);
+
+/* Claims the next place for this handle. `phase` is QUEUE_WRITING or
+ * QUEUE_RESERVED. 0, or -EAGAIN: full. */
+static inline int queue_claim(struct stoa_queue *queue, enum queue_phase phase,
+                              struct queue_found *ret_claim)
+{
+	uint64_t position = queue_tail(queue);
+	struct queue_cell *cell = &queue->cells[queue_index_of(queue, position)];
+	uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
+	uint64_t claim = QUEUE_WORD(queue_lap_of(queue, position), phase,
+	                            stoa_object_token(&queue->object));
+
+	/* Both lines of the cell cross at once. */
+	stoa_cpu_prefetch_write(&cell->inline_payload[16]);
+	/* The mark is looked at after the word, too: see ERAS. */
+	if (stoa_unlikely(queue_begins_era(queue, position) ||
+	                  atomic_load_explicit(&queue->control->void_mark,
+	                                       memory_order_seq_cst) >
+	                          position ||
+	                  QUEUE_WORD_PHASE(word) != QUEUE_FREE ||
+	                  queue_ahead(queue, word, position) > 0 ||
+	                  !queue_exchange(cell, word, claim)))
+		return queue_claim_slowly(queue, phase, ret_claim);
+	/* seq_cst: QUEUE_VOID */
+	if (stoa_unlikely(atomic_load_explicit(&queue->control->void_mark,
+	                                       memory_order_seq_cst) >
+	                  position)) {
+		queue_give_up(queue, cell, claim);
+		return queue_claim_slowly(queue, phase, ret_claim);
+	}
+	queue_advance_tail(queue, queue_next(queue, position));
+	*ret_claim = (struct queue_found){ position, claim, cell, 0 };
+	return 0;
+}
+
+/* Whether a claim would succeed. */
+int queue_has_room(struct stoa_queue *queue);
+
+/* Where a walk in the order of sending begins. */
+static inline uint64_t queue_head(struct stoa_queue *queue)
+{
+	uint64_t head = queue_sane(
+	        queue, atomic_load_explicit(&queue->control->head,
+	                                    memory_order_relaxed));
+	uint64_t own = atomic_load_explicit(&queue->head, memory_order_relaxed);
+
+	return head < own ? own : head;
+}
+
+/* Everything before `position` is consumed. */
+static inline void queue_advance_head(struct stoa_queue *queue, uint64_t position)
+{
+	if (atomic_load_explicit(&queue->head, memory_order_relaxed) < position)
+		atomic_store_explicit(&queue->head, position,
+		                      memory_order_relaxed);
+	if (atomic_load_explicit(&queue->control->head, memory_order_relaxed) <
+	    position)
+		atomic_store_explicit(&queue->control->head, position,
+		                      memory_order_relaxed);
+}
+
+/* Whether a message may have come back: a scan of all cells is due. */
+static inline int queue_scan_asked(struct stoa_queue *queue)
+{
+	return (atomic_load_explicit(&queue->control->returned,
+	                             memory_order_seq_cst) &
+	        QUEUE_SCAN_ASKED) != 0;
+}
+void queue_ask_scan(struct stoa_queue *queue);
+/* A scan found nothing; `seen` was the hint before it. */
+void queue_scan_done(struct stoa_queue *queue, uint64_t seen);
+
+int queue_find_slowly(struct stoa_queue *queue, struct queue_found *ret_found,
+                      int *ret_soon);
+
 /* The oldest message of a FIFO queue. 0; -EAGAIN: none (*ret_soon: but one is
  * being written). */
-int queue_find(struct stoa_queue *queue, struct queue_found *ret_found,
-               int *ret_soon);
+static inline int queue_find(struct stoa_queue *queue,
+                             struct queue_found *ret_found, int *ret_soon)
+{
+	uint64_t position = queue_head(queue);
+	struct queue_cell *cell = &queue->cells[queue_index_of(queue, position)];
+	uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
+
+	if (stoa_likely(word == QUEUE_WORD(queue_lap_of(queue, position), QUEUE_READY,
+	                                   0)) &&
+	    stoa_likely(!queue_scan_asked(queue))) {
+		*ret_found = (struct queue_found){ position, word, cell, 0 };
+		*ret_soon = 0;
+		return 0;
+	}
+	return queue_find_slowly(queue, ret_found, ret_soon);
+}
 
 /* The end of the queue reached from `position`, or a message at it, or none
  * but go on. For walks over all positions. */
@@ -149,14 +288,6 @@ enum queue_place queue_look(struct stoa_queue *queue, uint64_t position,
 /* The oldest that came back. 1 found, 0 none. */
 int queue_find_returned(struct stoa_queue *queue,
                         struct queue_found *ret_found);
-
-/* A position such that everything before it is claimed or void. */
-uint64_t queue_tail(struct stoa_queue *queue);
-
-/* Where a walk in the order of sending begins. */
-uint64_t queue_head(struct stoa_queue *queue);
-/* Everything before `position` is consumed. */
-void queue_advance_head(struct stoa_queue *queue, uint64_t position);
 
 /* The FREE word that follows `word`. */
 uint64_t queue_freed(struct stoa_queue *queue, uint64_t word);
@@ -175,6 +306,9 @@ int queue_bury(struct stoa_object *object, uint32_t token);
 int queue_arena_allocate(struct stoa_queue *queue, uint32_t cell, uint32_t lap,
                          size_t bytes, uint32_t *ret_payload);
 
+/* Whether there is room now, without claiming it. */
+int queue_arena_has_room(struct stoa_queue *queue, size_t bytes);
+
 /* Where a payload begins, or NULL when payload and bytes can't be true. */
 char *queue_arena_at(struct stoa_queue *queue, uint32_t payload, size_t bytes);
 
@@ -188,6 +322,8 @@ void queue_selection_unlock(struct stoa_queue *queue);
  * selector means. 0, -EAGAIN, -EUCLEAN, -ENOMEM. */
 int queue_select(struct stoa_queue *queue, const struct stoa_selector *selector,
                  struct queue_found *ret_found);
+/* Under the lock, when nothing was found: whether something soon will be. */
+int queue_select_soon(struct stoa_queue *queue);
 /* Under the lock: the message found was taken. */
 void queue_deselect(struct stoa_queue *queue, const struct queue_found *found);
 
@@ -221,9 +357,23 @@ static inline int queue_begin(struct stoa_queue *queue, unsigned direction)
 	               stoa_object_health(&queue->object);
 }
 
+#define QUEUE_IDLE_CALLS 16 /* so often the clock is looked at */
+
 /* A call with STOA_NOW found nothing. The dead must be met by somebody who
  * never sleeps, too. */
-void queue_idle(struct stoa_queue *queue, unsigned direction);
+static inline void queue_idle(struct stoa_queue *queue, unsigned direction)
+{
+	uint32_t calls = atomic_load_explicit(&queue->idle_calls,
+	                                      memory_order_relaxed);
+
+	atomic_store_explicit(&queue->idle_calls, calls + 1,
+	                      memory_order_relaxed);
+	if (stoa_unlikely(calls % QUEUE_IDLE_CALLS == 0))
+		queue_patrol_seldom(queue);
+	if (stoa_unlikely(atomic_load_explicit(&queue->object.polled,
+	                                       memory_order_relaxed)))
+		stoa_bell_rearm(&queue->object, direction);
+}
 /* relaxed: for people. Threads that share a handle share the seat. */
 static inline void queue_count(_Atomic uint64_t *counter, uint64_t amount)
 {

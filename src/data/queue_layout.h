@@ -10,9 +10,9 @@
  *   piece words  8 bytes for each 256 bytes of the arena
  *   arena        payloads over 80 bytes
  *
- * A *position* counts places in the order of sending: lap (32 bits) above
- * cell index (32 bits), beginning at lap 1. Cell i serves the positions
- * (1,i), (2,i), (3,i) ..., one at a time.
+ * A *position* counts places in the order of sending: the lap above the cell's
+ * index (as many bits as indexes need), beginning at lap 1. Cell i serves the
+ * positions (1,i), (2,i), (3,i) ..., one at a time.
  *
  * TRUTH: the words of the cells, nothing else. A word is
  *
@@ -68,6 +68,13 @@
  *   head. A receiver that finds an unclaimed position not below void_mark has
  *   reached the end of the queue.
  *
+ * ERAS. Words keep 28 bits of the lap, so whoever slept for 2^27 laps would
+ * take ahead for behind. Whoever claims the first place of a lap divisible by
+ * 2^20 therefore raises void_mark to it first, as one who skips does; and a
+ * claim looks at void_mark after it has loaded the word. So no walk goes on
+ * that is more than 2^20 laps behind. FREE of a cell held for longer is given
+ * a lap near the tail's.
+ *
  * LOOKING AHEAD. A receiver that meets WRITING or RESERVED at p goes on to the
  * next READY at q, then looks at all positions from p to q once more: if none
  * is READY, then q was the oldest message committed at that moment. So a
@@ -111,7 +118,9 @@
 #define QUEUE_BLOCK_BYTES 4096
 #define QUEUE_BLOCK_PIECES (QUEUE_BLOCK_BYTES / QUEUE_PIECE_BYTES)
 #define QUEUE_PIECES_MAX_BYTES 3072 /* larger payloads get whole blocks */
-#define QUEUE_FIRST_POSITION (UINT64_C(1) << 32)
+#define QUEUE_FIRST_LAP 1
+#define QUEUE_ERA_LAPS (UINT64_C(1) << 20)
+#define QUEUE_SCAN_ASKED 1 /* low bit of returned; above it, a count */
 
 /* Words of the object's geometry. */
 enum {
@@ -148,8 +157,10 @@ struct queue_control {
 
 	/* Mostly read. */
 	_Alignas(128) _Atomic uint64_t void_mark; /* only rises */
-	_Atomic uint64_t returned; /* counts up when a message comes back, 0
-	                              when a scan found none: hint */
+	_Atomic uint64_t returned; /* hint: counts what comes back, above a bit
+	                              that asks for a scan of the cells. The
+	                              count is never given back, or a slow
+	                              scanner could end a later scan */
 
 	_Alignas(128) _Atomic uint64_t disorder; /* only rises */
 	_Atomic uint64_t returned_total;         /* for people */
@@ -175,7 +186,7 @@ struct queue_control {
 
 struct queue_cell {
 	_Alignas(128) _Atomic uint64_t word;
-	uint32_t lap; /* in full: the position's upper half */
+	uint32_t lap; /* low 32 bits of it */
 	uint32_t bytes;
 	int64_t type;
 	uint32_t priority;

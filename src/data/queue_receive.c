@@ -1,18 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /* data/queue_receive.c: receiving, and taking, acknowledging, returning. */
 #include <base/error.h>
+#include <base/deadline.h>
 #include <data/queue_internal.h>
 
 #include <limits.h>
 
-#define LOST_MAX (1 << 20) /* a message lost to others so often: look again */
+#define LOST_MAX 1024 /* a message lost to others so often: see the deadline */
 
-static void get_inline(struct queue_cell *cell, uint64_t *words, size_t bytes)
+/* Word by word and relaxed: see put_inline(). Straight into the caller's
+ * buffer, as nothing may be left to do once the message is gone. */
+static void get_inline(struct queue_cell *cell, void *buffer, size_t bytes)
 {
 	uint64_t *from = (uint64_t *)cell->inline_payload;
+	char *to = buffer;
+	uint64_t word;
 
-	for (size_t i = 0; i < (bytes + 7) / 8; i++)
-		words[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+	for (; bytes >= sizeof word; bytes -= sizeof word) {
+		word = __atomic_load_n(from++, __ATOMIC_RELAXED);
+		memcpy(to, &word, sizeof word);
+		to += sizeof word;
+	}
+	if (bytes == 0)
+		return;
+	word = __atomic_load_n(from, __ATOMIC_RELAXED);
+	memcpy(to, &word, bytes);
 }
 
 /* ---- Receiving --------------------------------------------------------------------- */
@@ -53,14 +65,14 @@ void queue_describe(struct stoa_queue *queue, const struct queue_found *found,
                     struct stoa_message *message)
 {
 	struct queue_cell *cell = found->cell;
-	uint64_t laps = queue_lap_of(found->position) - 1;
+	uint64_t laps = queue_lap_of(queue, found->position) - QUEUE_FIRST_LAP;
 
 	message->bytes = cell_get(cell, bytes);
 	message->type = cell_get(cell, type);
 	message->priority = cell_get(cell, priority);
 	message->deliveries = deliveries_of(found->word);
 	message->sequence = laps * queue->capacity +
-	                    queue_index_of(found->position);
+	                    queue_index_of(queue, found->position);
 	message->sender = cell_get(cell, sender);
 	message->sender_pid = cell_get(cell, sender_pid);
 	message->cell = (uint32_t)(cell - queue->cells);
@@ -86,15 +98,15 @@ static int lost_or_damaged(struct stoa_queue *queue,
 
 /* relaxed: for people. The depth is greatest just before a receive, so the
  * cell that lies the high-water mark ahead is looked at. */
-static void raise_high_water(struct stoa_queue *queue, uint64_t position)
+static inline void raise_high_water(struct stoa_queue *queue, uint64_t position)
 {
 	uint64_t high = atomic_load_explicit(&queue->control->high_water,
 	                                     memory_order_relaxed);
 	uint64_t before = high;
 
 	while (high < queue->capacity) {
-		uint64_t index = queue_index_of(position) + high;
-		uint32_t lap = queue_lap_of(position);
+		uint64_t index = queue_index_of(queue, position) + high;
+		uint64_t lap = queue_lap_of(queue, position);
 
 		if (index >= queue->capacity) {
 			index -= queue->capacity;
@@ -111,7 +123,7 @@ static void raise_high_water(struct stoa_queue *queue, uint64_t position)
 		                      memory_order_relaxed);
 }
 
-static void before_consuming(struct stoa_queue *queue,
+static inline void before_consuming(struct stoa_queue *queue,
                              const struct queue_found *found)
 {
 	if (stoa_unlikely(found->out_of_order))
@@ -130,11 +142,10 @@ static void after_consuming(struct stoa_queue *queue,
 
 /* An inline message: copied, then freed by one compare-and-swap, which is the
  * commit point. No state in between that a death could leave. */
-static int consume_inline(struct stoa_queue *queue,
+static inline int consume_inline(struct stoa_queue *queue,
                           const struct queue_found *found,
                           struct request *request)
 {
-	uint64_t words[STOA_QUEUE_INLINE / 8];
 	uint64_t freed = QUEUE_WORD(QUEUE_WORD_LAP(found->word) + 1, QUEUE_FREE,
 	                            0);
 	size_t bytes = request->message.bytes;
@@ -144,15 +155,15 @@ static int consume_inline(struct stoa_queue *queue,
 	if (stoa_unlikely(bytes > request->buffer_bytes))
 		return still_there(found) ? -EMSGSIZE : CONSUME_LOST;
 	if (!STOA_BUG(2))
-		get_inline(found->cell, words, bytes);
+		get_inline(found->cell, request->buffer, bytes);
 	before_consuming(queue, found);
-	if (stoa_unlikely(QUEUE_WORD_PHASE(found->word) == QUEUE_RETURNED))
+	if (stoa_unlikely(QUEUE_WORD_PHASE(found->word) == QUEUE_RETURNED ||
+	                  queue->order != STOA_FIFO))
 		freed = queue_freed(queue, found->word);
 	if (stoa_unlikely(!queue_exchange(found->cell, found->word, freed)))
 		return CONSUME_LOST;
 	if (STOA_BUG(2))
-		get_inline(found->cell, words, bytes);
-	memcpy(request->buffer, words, bytes);
+		get_inline(found->cell, request->buffer, bytes);
 	request->message.word = 0;
 	after_consuming(queue, found);
 	return 0;
@@ -176,7 +187,7 @@ static int consume_take(struct stoa_queue *queue,
 }
 
 /* Makes the message found this call's. 0, CONSUME_LOST, -EMSGSIZE, -EUCLEAN. */
-static int consume(struct stoa_queue *queue, const struct queue_found *found,
+static inline int consume(struct stoa_queue *queue, const struct queue_found *found,
                    struct request *request)
 {
 	uint32_t payload = cell_get(found->cell, payload);
@@ -197,7 +208,7 @@ static int consume(struct stoa_queue *queue, const struct queue_found *found,
 	return consume_take(queue, found, request);
 }
 
-static int try_fifo(struct stoa_queue *queue, struct request *request)
+static inline int try_fifo(struct stoa_queue *queue, struct request *request)
 {
 	struct queue_found found;
 	int soon;
@@ -246,7 +257,7 @@ static void finish_receive(struct stoa_queue *queue, struct request *request)
 	queue_exchange(cell, word, queue_freed(queue, word));
 }
 
-static int try_receive(struct stoa_queue *queue, struct request *request,
+static inline int try_receive(struct stoa_queue *queue, struct request *request,
                        struct stoa_deadline deadline)
 {
 	int result = queue->order == STOA_FIFO ?
@@ -270,6 +281,10 @@ static int receive_slowly(struct stoa_queue *queue, struct request *request,
 	struct stoa_waiter waiter;
 	int result = -EAGAIN, step = 0;
 
+	if (deadline.kind == STOA_DEADLINE_NOW) {
+		queue_idle(queue, STOA_READ);
+		return -EAGAIN;
+	}
 	stoa_waiter_init(&waiter, &queue->object, STOA_READ, deadline);
 	while (step == 0 && result == -EAGAIN) {
 		step = stoa_waiter_step(&waiter);
@@ -277,8 +292,9 @@ static int receive_slowly(struct stoa_queue *queue, struct request *request,
 			result = try_receive(queue, request, deadline);
 	}
 	stoa_waiter_fini(&waiter);
-	if (step == -EAGAIN)
-		queue_idle(queue, STOA_READ);
+	/* Woken, but not by a message for this one: it may be for another. */
+	if (waiter.slept && step == 0 && result < 0)
+		stoa_event_raise(&queue->object, STOA_READ, 1);
 	return step < 0 ? step : result;
 }
 
@@ -441,7 +457,9 @@ int stoa_queue_return(struct stoa_queue *queue,
 	queue_finish_return(queue, cell, returning);
 	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
 	queue_tell_receivers(queue,
-	               queue_position(cell_get(cell, lap), message->cell), 1);
+	               queue_position(queue,
+	                              queue_near(queue, cell_get(cell, lap)),
+	                              message->cell), 1);
 	return 0;
 }
 

@@ -5,6 +5,8 @@
  */
 #include <data/queue_internal.h>
 
+#define FIND_TRIES 1000
+
 /* Every walk over shared words ends, whatever others write into them. */
 static uint64_t walk_limit(const struct stoa_queue *queue)
 {
@@ -13,52 +15,42 @@ static uint64_t walk_limit(const struct stoa_queue *queue)
 
 /* ---- Claiming ------------------------------------------------------------ */
 
-uint64_t queue_tail(struct stoa_queue *queue)
-{
-	uint64_t tail = queue_sane(
-	        queue, atomic_load_explicit(&queue->control->tail,
-	                                    memory_order_relaxed));
-	uint64_t own = atomic_load_explicit(&queue->tail, memory_order_relaxed);
-	uint64_t mark = queue_sane(
-	        queue, atomic_load_explicit(&queue->control->void_mark,
-	                                    memory_order_relaxed));
-
-	if (tail < own)
-		tail = own;
-	return tail < mark ? mark : tail;
-}
-
-static void advance_tail(struct stoa_queue *queue, uint64_t position)
-{
-	atomic_store_explicit(&queue->tail, position, memory_order_relaxed);
-	if (atomic_load_explicit(&queue->control->tail, memory_order_relaxed) <
-	    position)
-		atomic_store_explicit(&queue->control->tail, position,
-		                      memory_order_relaxed);
-}
-
 /* All cells are full for certain: see FULL in queue_layout.h. */
 static int full_at(struct stoa_queue *queue, uint64_t position, uint64_t word)
 {
-	uint64_t before = position - (UINT64_C(1) << 32);
+	uint64_t before = position - (UINT64_C(1) << queue->index_bits);
 
 	return queue->order == STOA_FIFO &&
 	       QUEUE_WORD_PHASE(word) == QUEUE_READY &&
-	       queue_ahead(word, position) == -1 &&
+	       queue_ahead(queue, word, position) == -1 &&
 	       atomic_load_explicit(&queue->control->disorder,
 	                            memory_order_seq_cst) < before;
+}
+
+/* The position that a cell's word is of: near the tail's. */
+static uint64_t position_of(struct stoa_queue *queue, struct queue_cell *cell,
+                            uint64_t word)
+{
+	uint64_t tail = queue_tail(queue);
+	int32_t ahead = queue_ahead(queue, word, tail);
+
+	return queue_position(queue,
+	                      queue_lap_of(queue, tail) + (uint64_t)ahead,
+	                      (uint32_t)(cell - queue->cells));
+}
+
+void queue_note_disorder(struct stoa_queue *queue, struct queue_cell *cell,
+                         uint64_t word)
+{
+	queue_raise(&queue->control->disorder, position_of(queue, cell, word));
 }
 
 void queue_give_up(struct stoa_queue *queue, struct queue_cell *cell,
                    uint64_t word)
 {
-	uint32_t index = (uint32_t)(cell - queue->cells);
-	uint64_t tail = queue_tail(queue);
-
-	/* Before the cell is free: a sender that finds it full must not trust
-	 * in order. The position's lap in full is near the tail's. */
-	queue_raise(&queue->control->disorder,
-	            queue_position(queue_lap_of(tail) + 1, index));
+	/* Before the cell is free: a sender that finds all full must not trust
+	 * in order. */
+	queue_note_disorder(queue, cell, word);
 	queue_exchange(cell, word, queue_freed(queue, word));
 }
 
@@ -68,15 +60,21 @@ static enum claim try_claim(struct stoa_queue *queue, uint64_t position,
                             uint64_t word, enum queue_phase phase, int skipped,
                             struct queue_found *ret_claim)
 {
-	struct queue_cell *cell = &queue->cells[queue_index_of(position)];
-	uint64_t claim = QUEUE_WORD(queue_lap_of(position), phase,
+	uint32_t index = queue_index_of(queue, position);
+	struct queue_cell *cell = &queue->cells[index];
+	uint64_t claim = QUEUE_WORD(queue_lap_of(queue, position), phase,
 	                            stoa_object_token(&queue->object));
 
-	if (skipped) {
+	if (skipped || queue_begins_era(queue, position)) {
+		/* disorder first: who dies in between has skipped nothing */
+		queue_raise(&queue->control->disorder, position);
 		if (!STOA_BUG(9))
 			queue_raise(&queue->control->void_mark, position);
-		queue_raise(&queue->control->disorder, position);
 	}
+	/* After the word was loaded: see ERAS. */
+	if (atomic_load_explicit(&queue->control->void_mark,
+	                         memory_order_seq_cst) > position)
+		return CLAIM_VOID;
 	if (!queue_exchange(cell, word, claim))
 		return CLAIM_LOST;
 	/* seq_cst: QUEUE_VOID */
@@ -90,8 +88,19 @@ static enum claim try_claim(struct stoa_queue *queue, uint64_t position,
 	return CLAIM_GOOD;
 }
 
-int queue_claim(struct stoa_queue *queue, enum queue_phase phase,
-                struct queue_found *ret_claim)
+/* From a cell that is ahead of a lagging walk to where it was claimed last:
+ * everything before that is claimed or void. */
+static uint64_t catch_up(struct stoa_queue *queue, uint64_t position,
+                         int32_t ahead, int is_free)
+{
+	uint64_t lap = queue_lap_of(queue, position) + (uint64_t)ahead;
+
+	return queue_position(queue, is_free ? lap - 1 : lap,
+	                      queue_index_of(queue, position));
+}
+
+int queue_claim_slowly(struct stoa_queue *queue, enum queue_phase phase,
+                       struct queue_found *ret_claim)
 {
 	uint64_t position = queue_tail(queue);
 	uint64_t limit = walk_limit(queue);
@@ -100,30 +109,38 @@ int queue_claim(struct stoa_queue *queue, enum queue_phase phase,
 
 	for (uint64_t i = 0; i < limit; i++) {
 		struct queue_cell *cell =
-		        &queue->cells[queue_index_of(position)];
+		        &queue->cells[queue_index_of(queue, position)];
+		/* seq_cst: EVENT_DEKKER, as for who waits for room */
 		uint64_t word = atomic_load_explicit(&cell->word,
-		                                     memory_order_acquire);
-		int32_t ahead = queue_ahead(word, position);
+		                                     memory_order_seq_cst);
+		int32_t ahead = queue_ahead(queue, word, position);
 		int is_free = QUEUE_WORD_PHASE(word) == QUEUE_FREE;
 
-		if (stoa_likely(is_free && ahead <= 0)) {
+		busy = is_free ? 0 : busy + 1;
+		if (is_free && ahead <= 0) {
 			enum claim claim = try_claim(queue, position, word,
 			                             phase, skipped, ret_claim);
 
-			if (stoa_likely(claim == CLAIM_GOOD)) {
-				advance_tail(queue,
-				             queue_next(queue, position));
+			if (claim == CLAIM_GOOD) {
+				queue_advance_tail(
+				        queue, queue_next(queue, position));
 				return 0;
 			}
-			if (claim == CLAIM_LOST)
-				continue;
-			skipped = 0;
-		} else if (!is_free && ahead < 0) {
+			if (claim == CLAIM_VOID) {
+				position = queue_tail(queue);
+				skipped = 0;
+			}
+			continue;
+		}
+		if (ahead > 0) {
+			position = catch_up(queue, position, ahead, is_free);
+		} else if (ahead < 0) {
 			if (!skipped && full_at(queue, position, word))
 				return -EAGAIN;
+			if (QUEUE_WORD_PHASE(word) != QUEUE_READY)
+				queue_patrol_seldom(queue);
 			skipped = 1;
 		}
-		busy = is_free ? 0 : busy + 1;
 		if (busy >= queue->capacity)
 			return -EAGAIN;
 		position = queue_next(queue, position);
@@ -136,9 +153,10 @@ int queue_has_room(struct stoa_queue *queue)
 	uint64_t position = queue_tail(queue);
 
 	for (uint32_t i = 0; i < queue->capacity; i++) {
+		/* seq_cst: EVENT_DEKKER */
 		uint64_t word = atomic_load_explicit(
-		        &queue->cells[queue_index_of(position)].word,
-		        memory_order_acquire);
+		        &queue->cells[queue_index_of(queue, position)].word,
+		        memory_order_seq_cst);
 
 		if (QUEUE_WORD_PHASE(word) == QUEUE_FREE)
 			return 1;
@@ -151,44 +169,27 @@ int queue_has_room(struct stoa_queue *queue)
 
 /* ---- Finding ------------------------------------------------------------- */
 
-uint64_t queue_head(struct stoa_queue *queue)
-{
-	uint64_t head = queue_sane(
-	        queue, atomic_load_explicit(&queue->control->head,
-	                                    memory_order_relaxed));
-	uint64_t own = atomic_load_explicit(&queue->head, memory_order_relaxed);
-
-	return head < own ? own : head;
-}
-
-void queue_advance_head(struct stoa_queue *queue, uint64_t position)
-{
-	if (atomic_load_explicit(&queue->head, memory_order_relaxed) < position)
-		atomic_store_explicit(&queue->head, position,
-		                      memory_order_relaxed);
-	if (atomic_load_explicit(&queue->control->head, memory_order_relaxed) <
-	    position)
-		atomic_store_explicit(&queue->control->head, position,
-		                      memory_order_relaxed);
-}
-
 enum queue_place queue_look(struct stoa_queue *queue, uint64_t position,
                             uint64_t *ret_word)
 {
-	struct queue_cell *cell = &queue->cells[queue_index_of(position)];
+	struct queue_cell *cell = &queue->cells[queue_index_of(queue, position)];
 	uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
 	const uint64_t ready =
-	        QUEUE_WORD(queue_lap_of(position), QUEUE_READY, 0);
+	        QUEUE_WORD(queue_lap_of(queue, position), QUEUE_READY, 0);
 
 	*ret_word = word;
 	if (stoa_likely(word == ready))
 		return PLACE_MESSAGE;
+	/* Whoever finds nothing here looks again soon: the cell then comes as
+	 * a whole, and the word to be written, in one crossing. */
+	stoa_cpu_prefetch_write(&cell->word);
+	stoa_cpu_prefetch(&cell->inline_payload[16]);
 	/* seq_cst, in this order: QUEUE_VOID */
 	uint64_t mark = atomic_load_explicit(&queue->control->void_mark,
 	                                     memory_order_seq_cst);
 	word = atomic_load_explicit(&cell->word, memory_order_seq_cst);
 	*ret_word = word;
-	int32_t ahead = queue_ahead(word, position);
+	int32_t ahead = queue_ahead(queue, word, position);
 	enum queue_phase phase = QUEUE_WORD_PHASE(word);
 
 	if (ahead > 0)
@@ -218,7 +219,8 @@ static void look_again(struct stoa_queue *queue, uint64_t from,
 		if (queue_look(queue, position, &word) == PLACE_MESSAGE) {
 			found->position = position;
 			found->word = word;
-			found->cell = &queue->cells[queue_index_of(position)];
+			found->cell =
+			        &queue->cells[queue_index_of(queue, position)];
 			position = from;
 			continue;
 		}
@@ -226,78 +228,150 @@ static void look_again(struct stoa_queue *queue, uint64_t from,
 	}
 }
 
-/* Brings back a head hint that lags by more than all cells: the least
- * position at which a cell is being written or has a message. */
+/* The least position of a READY cell; of WRITING and RESERVED ones, too, if
+ * `busy`. 1 found, 0 none. */
+static int least_cell(struct stoa_queue *queue, int busy,
+                      struct queue_found *ret_found)
+{
+	int found = 0;
+
+	for (uint32_t i = 0; i < queue->capacity; i++) {
+		struct queue_cell *cell = &queue->cells[i];
+		uint64_t word = atomic_load_explicit(&cell->word,
+		                                     memory_order_seq_cst);
+		enum queue_phase phase = QUEUE_WORD_PHASE(word);
+
+		if (phase != QUEUE_READY &&
+		    !(busy &&
+		      (phase == QUEUE_WRITING || phase == QUEUE_RESERVED)))
+			continue;
+		uint64_t position = position_of(queue, cell, word);
+		if (found && position >= ret_found->position)
+			continue;
+		*ret_found = (struct queue_found){ position, word, cell, 1 };
+		found = 1;
+	}
+	return found;
+}
+
+/* When a place has been written for more than a lap, there are fewer cells to
+ * look at than positions. The second look is another pass. */
+static int find_by_cells(struct stoa_queue *queue,
+                         struct queue_found *ret_found)
+{
+	struct queue_found again;
+
+	if (!least_cell(queue, 0, ret_found))
+		return -EAGAIN;
+	while (least_cell(queue, 0, &again) &&
+	       again.position < ret_found->position)
+		*ret_found = again;
+	return 0;
+}
+
+/* A head hint that lags by more than all cells. */
 static uint64_t least_position(struct stoa_queue *queue)
 {
 	uint64_t tail = queue_tail(queue);
-	uint64_t least = tail;
+	struct queue_found found;
 
-	for (uint32_t i = 0; i < queue->capacity; i++) {
-		uint64_t word = atomic_load_explicit(&queue->cells[i].word,
-		                                     memory_order_acquire);
-		enum queue_phase phase = QUEUE_WORD_PHASE(word);
-		int32_t ahead = queue_ahead(word, tail);
-		uint64_t position = queue_position(
-		        queue_lap_of(tail) + (uint32_t)ahead, i);
-
-		if ((phase == QUEUE_READY || phase == QUEUE_WRITING ||
-		     phase == QUEUE_RESERVED) &&
-		    position < least)
-			least = position;
-	}
-	return least;
+	return least_cell(queue, 1, &found) && found.position < tail ?
+	               found.position :
+	               tail;
 }
 
-int queue_find(struct stoa_queue *queue, struct queue_found *ret_found,
-               int *ret_soon)
+/* What a walk from the head came to. */
+struct walk {
+	uint64_t position;
+	uint64_t word;
+	uint64_t busy_from; /* 0: nothing is being written before it */
+	uint64_t busy;      /* sum over the words of what is */
+	int writing;        /* one of them is WRITING */
+};
+
+static enum queue_place walk_from_head(struct stoa_queue *queue,
+                                       struct walk *walk)
 {
-	uint64_t position = queue_head(queue);
-	uint64_t busy_from = 0;
-	uint64_t limit = walk_limit(queue);
+	uint64_t limit = (uint64_t)queue->capacity + 1;
+	int jumped = 0;
 
-	*ret_soon = 0;
-	if (stoa_unlikely(atomic_load_explicit(&queue->control->returned,
-	                                       memory_order_seq_cst) != 0) &&
-	    !STOA_BUG(15) && queue_find_returned(queue, ret_found))
-		return 0;
+	*walk = (struct walk){ .position = queue_head(queue) };
 	for (uint64_t i = 0; i < limit; i++) {
-		uint64_t word;
+		enum queue_place place =
+		        queue_look(queue, walk->position, &walk->word);
 
-		switch (queue_look(queue, position, &word)) {
-		case PLACE_MESSAGE:
-			*ret_found = (struct queue_found){
-				position, word,
-				&queue->cells[queue_index_of(position)],
-				busy_from != 0
-			};
-			if (stoa_unlikely(busy_from != 0))
-				look_again(queue, busy_from, ret_found);
-			return 0;
-		case PLACE_BUSY:
-			if (QUEUE_WORD_PHASE(word) == QUEUE_WRITING)
-				*ret_soon = 1;
-			if (busy_from == 0)
-				busy_from = position;
-			break;
-		case PLACE_PASSED:
-			if (busy_from == 0)
-				queue_advance_head(queue,
-				                   queue_next(queue, position));
-			break;
-		case PLACE_END:
-			if (STOA_BUG(15) &&
-			    queue_find_returned(queue, ret_found))
-				return 0;
-			return -EAGAIN;
+		if (place == PLACE_MESSAGE || place == PLACE_END)
+			return place;
+		if (place == PLACE_BUSY) {
+			walk->writing |= QUEUE_WORD_PHASE(walk->word) ==
+			                 QUEUE_WRITING;
+			walk->busy += walk->word * (i + 1);
+			if (walk->busy_from == 0)
+				walk->busy_from = walk->position;
+		} else if (walk->busy_from == 0) {
+			queue_advance_head(queue,
+			                   queue_next(queue, walk->position));
 		}
-		position = queue_next(queue, position);
-		if (i == 2 * (uint64_t)queue->capacity && busy_from == 0) {
-			position = least_position(queue);
-			queue_advance_head(queue, position);
+		walk->position = queue_next(queue, walk->position);
+		if (i + 1 == limit && walk->busy_from == 0 && !jumped) {
+			jumped = 1;
+			limit *= 2;
+			walk->position = least_position(queue);
+			queue_advance_head(queue, walk->position);
 		}
 	}
+	return PLACE_BUSY;
+}
+
+/* The oldest message by position, but for those that came back. */
+static int find_in_order(struct stoa_queue *queue,
+                         struct queue_found *ret_found, int *ret_soon)
+{
+	struct walk walk;
+	uint64_t busy = 0;
+
+	for (int tries = 0; tries < FIND_TRIES; tries++) {
+		enum queue_place place = walk_from_head(queue, &walk);
+
+		*ret_soon = walk.writing;
+		if (walk.busy_from != 0)
+			queue_patrol_seldom(queue);
+		if (place == PLACE_BUSY)
+			return find_by_cells(queue, ret_found);
+		if (place == PLACE_MESSAGE) {
+			*ret_found = (struct queue_found){
+				walk.position, walk.word,
+				&queue->cells[queue_index_of(queue,
+				                             walk.position)],
+				walk.busy_from != 0
+			};
+			if (walk.busy_from != 0)
+				look_again(queue, walk.busy_from, ret_found);
+			return 0;
+		}
+		/* The end. If one that was being written was committed, and
+		 * a later one received meanwhile, it was never empty. */
+		if (walk.busy == busy)
+			return -EAGAIN;
+		busy = walk.busy;
+	}
 	return -EAGAIN;
+}
+
+int queue_find_slowly(struct stoa_queue *queue, struct queue_found *ret_found,
+                      int *ret_soon)
+{
+	struct queue_found returned;
+	int result = find_in_order(queue, ret_found, ret_soon);
+
+	/* After the walk: whoever sends after a return is found after it. */
+	if (stoa_likely(!queue_scan_asked(queue)) || (STOA_BUG(15) && !result))
+		return result;
+	if (!queue_find_returned(queue, &returned))
+		return result;
+	if (result < 0 || returned.position < ret_found->position)
+		*ret_found = returned;
+	return 0;
 }
 
 /* ---- What came back ------------------------------------------------------ */
@@ -308,10 +382,9 @@ int queue_find(struct stoa_queue *queue, struct queue_found *ret_found,
  * a message raises it between RETURNING and RETURNED, and the scan finishes
  * what it finds in RETURNING.
  */
-int queue_find_returned(struct stoa_queue *queue, struct queue_found *ret_found)
+static int oldest_returned(struct stoa_queue *queue,
+                           struct queue_found *ret_found)
 {
-	uint64_t hint = atomic_load_explicit(&queue->control->returned,
-	                                     memory_order_seq_cst);
 	int found = 0;
 
 	for (uint32_t i = 0; i < queue->capacity; i++) {
@@ -326,30 +399,64 @@ int queue_find_returned(struct stoa_queue *queue, struct queue_found *ret_found)
 		}
 		if (QUEUE_WORD_PHASE(word) != QUEUE_RETURNED)
 			continue;
-		uint64_t position = queue_position(cell_get(cell, lap), i);
+		uint64_t position = position_of(queue, cell, word);
 		if (found && position >= ret_found->position)
 			continue;
 		*ret_found = (struct queue_found){ position, word, cell, 0 };
 		found = 1;
 	}
-	if (!found)
-		atomic_compare_exchange_strong_explicit(
-		        &queue->control->returned, &hint, 0,
-		        memory_order_seq_cst, memory_order_relaxed);
 	return found;
+}
+
+/* Once more as long as it changes: an older one may have come back behind the
+ * pass, before a younger one did in front of it. */
+int queue_find_returned(struct stoa_queue *queue, struct queue_found *ret_found)
+{
+	uint64_t seen = atomic_load_explicit(&queue->control->returned,
+	                                     memory_order_seq_cst);
+	struct queue_found again;
+
+	if (!oldest_returned(queue, ret_found)) {
+		queue_scan_done(queue, seen);
+		return 0;
+	}
+	while (oldest_returned(queue, &again) &&
+	       again.position < ret_found->position)
+		*ret_found = again;
+	return 1;
+}
+
+void queue_ask_scan(struct stoa_queue *queue)
+{
+	uint64_t seen = atomic_load_explicit(&queue->control->returned,
+	                                     memory_order_seq_cst);
+
+	while (!atomic_compare_exchange_weak_explicit(
+	        &queue->control->returned, &seen,
+	        (seen + 2) | QUEUE_SCAN_ASKED, memory_order_seq_cst,
+	        memory_order_seq_cst))
+		;
+}
+
+void queue_scan_done(struct stoa_queue *queue, uint64_t seen)
+{
+	atomic_compare_exchange_strong_explicit(
+	        &queue->control->returned, &seen,
+	        seen & ~(uint64_t)QUEUE_SCAN_ASKED, memory_order_seq_cst,
+	        memory_order_relaxed);
 }
 
 uint64_t queue_freed(struct stoa_queue *queue, uint64_t word)
 {
-	/* Held for 2^26 laps or more, a lap would soon look like one ahead. */
-	uint32_t now = queue_lap_of(
-	        atomic_load_explicit(&queue->head, memory_order_relaxed));
-	uint32_t lap = QUEUE_WORD_LAP(word);
+	/* A line that is seldom written, unlike the tail's. */
+	uint64_t mark = atomic_load_explicit(&queue->control->void_mark,
+	                                     memory_order_relaxed);
 
-	if (stoa_unlikely(((now - lap) & QUEUE_LAP_MASK) > 1u << 26 &&
-	                  ((now - lap) & QUEUE_LAP_MASK) < 1u << 27))
-		lap = now - 2;
-	return QUEUE_WORD(lap + 1, QUEUE_FREE, 0);
+	/* Held for so long that it would soon look like one ahead: ERAS. */
+	if (stoa_unlikely(queue_ahead(queue, word, mark) <
+	                  -(int32_t)QUEUE_ERA_LAPS))
+		return QUEUE_WORD(queue_lap_of(queue, mark), QUEUE_FREE, 0);
+	return QUEUE_WORD(QUEUE_WORD_LAP(word) + 1, QUEUE_FREE, 0);
 }
 
 void queue_finish_return(struct stoa_queue *queue, struct queue_cell *cell,
@@ -359,10 +466,11 @@ void queue_finish_return(struct stoa_queue *queue, struct queue_cell *cell,
 
 	if (!STOA_BUG(6))
 		deliveries++;
-	/* seq_cst: see queue_find_returned() */
 	if (!STOA_BUG(7))
-		atomic_fetch_add_explicit(&queue->control->returned, 1,
-		                          memory_order_seq_cst);
+		queue_ask_scan(queue);
+	/* A poller that looks from here on finishes this itself: bell.c. */
+	if (stoa_event_asked(&queue->object, STOA_READ) & EVENT_BELL)
+		stoa_bell_ring(&queue->object, STOA_READ);
 	if (queue_exchange(cell, word,
 	                   QUEUE_WORD(QUEUE_WORD_LAP(word), QUEUE_RETURNED,
 	                              deliveries & QUEUE_TOKEN_MASK)))

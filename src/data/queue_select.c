@@ -12,8 +12,7 @@
 #define SPINS 1000
 /* A call with STOA_NOW waits for its turn so long at most; turns last less
  * than a microsecond, unless their holder is preempted or stopped. */
-#define TURN_NS INT64_C(1000000000)
-#define PICKS_MAX (1 << 20)
+#define TURN_NS INT64_C(10000000)
 
 /* relaxed: changed under the selection lock only. */
 #define get(word) atomic_load_explicit(&(word), memory_order_relaxed)
@@ -21,6 +20,8 @@
 	atomic_store_explicit(&(word), value, memory_order_relaxed)
 
 enum { NOT_LISTED, LISTED, PENDING };
+/* Values of dirty: being changed; and not to be trusted after the unlock. */
+enum { INDEX_CHANGING = 1, INDEX_BROKEN = 2 };
 
 uint64_t queue_key(const struct stoa_queue *queue, int64_t type,
                    uint32_t priority)
@@ -55,10 +56,12 @@ static void add_pending(struct stoa_queue *queue, uint32_t cell,
 }
 
 /* Goes through the pending list; keeps those that are still being written,
- * but not `unwanted` (a cell, or capacity for none). */
+ * but not `unwanted` (a cell, or capacity for none). 1: some were
+ * messages now, and were inserted. */
 static int sift_pending(struct stoa_queue *queue, uint32_t unwanted)
 {
 	uint32_t number = get(queue->control->pending);
+	int inserted = 0;
 
 	set(queue->control->pending, 0);
 	for (uint32_t i = 0; number != 0; i++) {
@@ -70,7 +73,7 @@ static int sift_pending(struct stoa_queue *queue, uint32_t unwanted)
 			return -EUCLEAN;
 		struct queue_entry *entry = &queue->entries[cell];
 		uint64_t position = queue_position(
-		        queue_lap_of(entry->position), cell);
+		        queue, queue_lap_of(queue, entry->position), cell);
 		number = entry->next;
 		entry->listed = NOT_LISTED;
 		if (cell == unwanted)
@@ -81,6 +84,7 @@ static int sift_pending(struct stoa_queue *queue, uint32_t unwanted)
 			break;
 		case PLACE_MESSAGE:
 			result = insert_cell(queue, cell, position);
+			inserted = 1;
 			break;
 		default:
 			break;
@@ -88,7 +92,7 @@ static int sift_pending(struct stoa_queue *queue, uint32_t unwanted)
 		if (result < 0)
 			return result;
 	}
-	return 0;
+	return inserted;
 }
 
 /* Forgets what the index says of a cell, but for `position`. 1: it says that
@@ -103,7 +107,8 @@ static int unlist(struct stoa_queue *queue, uint32_t cell, uint64_t position)
 		return 1;
 	if (entry->listed == LISTED)
 		return queue_index_remove(queue, cell);
-	return sift_pending(queue, cell);
+	int result = sift_pending(queue, cell);
+	return result < 0 ? result : 0;
 }
 
 /* ---- Bringing the index up to date ------------------------------------------ */
@@ -113,7 +118,7 @@ static int ingest_returned(struct stoa_queue *queue)
 	uint64_t hint = atomic_load_explicit(&queue->control->returned,
 	                                     memory_order_seq_cst);
 
-	if (stoa_likely(hint == 0))
+	if (stoa_likely(!(hint & QUEUE_SCAN_ASKED)))
 		return 0;
 	for (uint32_t i = 0; i < queue->capacity; i++) {
 		struct queue_cell *cell = &queue->cells[i];
@@ -127,53 +132,15 @@ static int ingest_returned(struct stoa_queue *queue)
 		}
 		if (QUEUE_WORD_PHASE(word) != QUEUE_RETURNED)
 			continue;
-		uint64_t position = queue_position(cell_get(cell, lap), i);
+		uint64_t position = queue_position(
+		        queue, queue_near(queue, cell_get(cell, lap)), i);
 		int result = unlist(queue, i, position);
 		if (result == 0)
 			result = insert_cell(queue, i, position);
 		if (result < 0)
 			return result;
 	}
-	atomic_compare_exchange_strong_explicit(&queue->control->returned,
-	                                        &hint, 0, memory_order_seq_cst,
-	                                        memory_order_relaxed);
-	return 0;
-}
-
-static int ingest_place(struct stoa_queue *queue, uint64_t position,
-                        enum queue_place place)
-{
-	uint32_t cell = queue_index_of(position);
-	int result = unlist(queue, cell, position);
-
-	if (result != 0)
-		return result < 0 ? result : 0;
-	if (place == PLACE_MESSAGE)
-		return insert_cell(queue, cell, position);
-	add_pending(queue, cell, position);
-	return 0;
-}
-
-static int ingest_new(struct stoa_queue *queue)
-{
-	uint64_t position = queue_sane(queue, get(queue->control->ingested));
-	uint64_t limit = (uint64_t)queue->capacity * 4 + 4096;
-
-	for (uint64_t i = 0; i < limit; i++) {
-		uint64_t word;
-		enum queue_place place = queue_look(queue, position, &word);
-		int result = 0;
-
-		if (place == PLACE_END)
-			break;
-		if (place == PLACE_MESSAGE || place == PLACE_BUSY)
-			result = ingest_place(queue, position, place);
-		if (result < 0)
-			return result;
-		position = queue_next(queue, position);
-		set(queue->control->ingested, position);
-	}
-	set(queue->head, position); /* this handle's: tells the lap */
+	queue_scan_done(queue, hint);
 	return 0;
 }
 
@@ -197,18 +164,17 @@ static uint32_t collect(struct stoa_queue *queue, uint64_t tail,
 		struct queue_cell *cell = &queue->cells[i];
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_seq_cst);
-		uint32_t lap = queue_lap_of(tail) +
-		               (uint32_t)queue_ahead(word, tail);
+		uint64_t lap = queue_lap_of(queue, tail) +
+		               (uint64_t)queue_ahead(queue, word, tail);
 
 		switch (QUEUE_WORD_PHASE(word)) {
 		case QUEUE_READY:
 		case QUEUE_RETURNED:
-			positions[count++] =
-			        queue_position(cell_get(cell, lap), i);
+			positions[count++] = queue_position(queue, lap, i);
 			break;
 		case QUEUE_RESERVED:
 		case QUEUE_WRITING:
-			add_pending(queue, i, queue_position(lap, i));
+			add_pending(queue, i, queue_position(queue, lap, i));
 			break;
 		default:
 			break;
@@ -233,20 +199,73 @@ static int rebuild(struct stoa_queue *queue)
 	queue_index_clear(queue);
 	uint32_t count = collect(queue, tail, positions);
 	for (uint32_t i = 0; i < count && result == 0; i++)
-		result = insert_cell(queue, queue_index_of(positions[i]),
+		result = insert_cell(queue, queue_index_of(queue, positions[i]),
 		                     positions[i]);
 	set(queue->control->ingested, tail);
 	free(positions);
 	return result;
 }
 
+/* ---- New ones --------------------------------------------------------------- */
+
+static int ingest_place(struct stoa_queue *queue, uint64_t position,
+                        enum queue_place place)
+{
+	uint32_t cell = queue_index_of(queue, position);
+	int result = unlist(queue, cell, position);
+
+	if (result != 0)
+		return result < 0 ? result : 0;
+	if (place == PLACE_MESSAGE)
+		return insert_cell(queue, cell, position);
+	add_pending(queue, cell, position);
+	return 0;
+}
+
+static int ingest_new(struct stoa_queue *queue)
+{
+	uint64_t position = queue_sane(queue, get(queue->control->ingested));
+	uint64_t tail = queue_tail(queue);
+
+	/* Purged from under the index for laps: the cells are quicker. */
+	if (stoa_unlikely(position < tail && tail - position >
+	                          UINT64_C(2) << queue->index_bits))
+		return rebuild(queue);
+	for (uint64_t i = 0; i < 4 * (uint64_t)queue->capacity + 4096; i++) {
+		uint64_t word;
+		enum queue_place place = queue_look(queue, position, &word);
+		int result = 0;
+
+		if (place == PLACE_END)
+			break;
+		if (place == PLACE_MESSAGE || place == PLACE_BUSY)
+			result = ingest_place(queue, position, place);
+		if (result < 0)
+			return result;
+		position = queue_next(queue, position);
+		set(queue->control->ingested, position);
+	}
+	return 0;
+}
+
+/*
+ * The pending ones last, and again until none of them has become a message:
+ * that is the second look of LOOKING AHEAD. Without it one that was committed
+ * after it had been passed would be overtaken by its own sender's next.
+ */
 static int bring_up_to_date(struct stoa_queue *queue)
 {
 	int result = ingest_returned(queue);
 
-	if (result == 0 && get(queue->control->pending) != 0)
+	if (result == 0)
+		result = ingest_new(queue);
+	while (result == 0 && get(queue->control->pending) != 0) {
 		result = sift_pending(queue, queue->capacity);
-	return result == 0 ? ingest_new(queue) : result;
+		if (result == 0)
+			return 0;
+		result = result < 0 ? result : 0;
+	}
+	return result;
 }
 
 /* ---- The lock -------------------------------------------------------------------- */
@@ -267,12 +286,13 @@ int queue_selection_lock(struct stoa_queue *queue,
 		.context = object
 	};
 
-	if (deadline.kind == STOA_DEADLINE_NOW)
+	int now = deadline.kind == STOA_DEADLINE_NOW;
+	if (now)
 		deadline = stoa_deadline_in(TURN_NS);
 	int result = stoa_lock_acquire(&queue->control->selection, &owner,
 	                               deadline);
 	if (result < 0)
-		return result;
+		return now ? -EAGAIN : result;
 	if (stoa_unlikely(get(queue->control->dirty) != 0) && !STOA_BUG(11)) {
 		result = rebuild(queue);
 		if (result < 0) {
@@ -285,7 +305,7 @@ int queue_selection_lock(struct stoa_queue *queue,
 			               result;
 		}
 	}
-	set(queue->control->dirty, 1);
+	set(queue->control->dirty, INDEX_CHANGING);
 	atomic_signal_fence(memory_order_seq_cst); /* before any change */
 	return 0;
 }
@@ -293,7 +313,8 @@ int queue_selection_lock(struct stoa_queue *queue,
 void queue_selection_unlock(struct stoa_queue *queue)
 {
 	atomic_signal_fence(memory_order_seq_cst); /* after every change */
-	set(queue->control->dirty, 0);
+	if (get(queue->control->dirty) != INDEX_BROKEN)
+		set(queue->control->dirty, 0);
 	stoa_lock_release(&queue->control->selection,
 	                  stoa_object_token(&queue->object));
 }
@@ -306,17 +327,16 @@ static int select_only(struct stoa_queue *queue,
                        struct queue_found *ret_found)
 {
 	uint64_t position = queue_sane(queue, get(queue->control->ingested));
-	struct queue_cell *cell = &queue->cells[queue_index_of(position)];
+	struct queue_cell *cell = &queue->cells[queue_index_of(queue, position)];
 	uint64_t word, beyond;
 
 	if (get(queue->control->root) != 0 ||
 	    get(queue->control->pending) != 0 ||
-	    atomic_load_explicit(&queue->control->returned,
-	                         memory_order_seq_cst) != 0 ||
+	    queue_scan_asked(queue) ||
 	    queue_look(queue, position, &word) != PLACE_MESSAGE ||
 	    queue_look(queue, queue_next(queue, position), &beyond) !=
 	            PLACE_END ||
-	    queue->entries[queue_index_of(position)].listed != NOT_LISTED ||
+	    queue->entries[queue_index_of(queue, position)].listed != NOT_LISTED ||
 	    !queue_matches(selector, cell_get(cell, type)))
 		return 0;
 	*ret_found = (struct queue_found){ position, word, cell, 0 };
@@ -327,13 +347,14 @@ static int select_only(struct stoa_queue *queue,
 static int confirm(struct stoa_queue *queue, uint32_t cell,
                    struct queue_found *ret_found)
 {
+	struct queue_entry *entry = &queue->entries[cell];
 	uint64_t position = queue_position(
-	        queue_lap_of(queue->entries[cell].position), cell);
+	        queue, queue_lap_of(queue, entry->position), cell);
 	uint64_t word = atomic_load_explicit(&queue->cells[cell].word,
 	                                     memory_order_acquire);
 	enum queue_phase phase = QUEUE_WORD_PHASE(word);
 
-	if (queue_ahead(word, position) != 0 ||
+	if (queue_ahead(queue, word, position) != 0 ||
 	    (phase != QUEUE_READY && phase != QUEUE_RETURNED))
 		return 0;
 	*ret_found = (struct queue_found){ position, word, &queue->cells[cell],
@@ -341,11 +362,28 @@ static int confirm(struct stoa_queue *queue, uint32_t cell,
 	return 1;
 }
 
+/* The picked cell has no message: it goes from the index; to be looked at
+ * again, if one is being written there. */
+static int drop_picked(struct stoa_queue *queue, uint32_t cell)
+{
+	struct queue_entry *entry = &queue->entries[cell];
+	uint64_t position = queue_position(
+	        queue, queue_lap_of(queue, entry->position), cell);
+	uint64_t word;
+
+	if (entry->listed != LISTED)
+		return -EUCLEAN;
+	int result = queue_index_remove(queue, cell);
+	if (result == 0 && queue_look(queue, position, &word) == PLACE_BUSY)
+		add_pending(queue, cell, position);
+	return result;
+}
+
 static int pick_confirmed(struct stoa_queue *queue,
                           const struct stoa_selector *selector,
                           struct queue_found *ret_found)
 {
-	for (int i = 0; i < PICKS_MAX; i++) {
+	for (uint64_t i = 0; i <= 2 * (uint64_t)queue->capacity; i++) {
 		uint32_t cell;
 		int result = queue_index_pick(queue, selector, &cell);
 
@@ -353,7 +391,7 @@ static int pick_confirmed(struct stoa_queue *queue,
 			return result;
 		if (confirm(queue, cell, ret_found))
 			return 0;
-		result = queue_index_remove(queue, cell);
+		result = drop_picked(queue, cell);
 		if (result < 0)
 			return result;
 	}
@@ -365,6 +403,24 @@ static void raise_high_water(struct stoa_queue *queue, uint64_t messages)
 {
 	if (get(queue->control->high_water) < messages)
 		set(queue->control->high_water, messages);
+}
+
+/* Whether one is on the point of being committed (RESERVED may take long). */
+int queue_select_soon(struct stoa_queue *queue)
+{
+	uint32_t number = get(queue->control->pending);
+
+	for (uint32_t i = 0; number != 0 && number <= queue->capacity &&
+	                     i <= queue->capacity;
+	     i++) {
+		uint64_t word = atomic_load_explicit(
+		        &queue->cells[number - 1].word, memory_order_acquire);
+
+		if (QUEUE_WORD_PHASE(word) == QUEUE_WRITING)
+			return 1;
+		number = queue->entries[number - 1].next;
+	}
+	return 0;
 }
 
 int queue_select(struct stoa_queue *queue, const struct stoa_selector *selector,
@@ -387,6 +443,7 @@ int queue_select(struct stoa_queue *queue, const struct stoa_selector *selector,
 		if (result < 0)
 			break;
 	}
+	set(queue->control->dirty, INDEX_BROKEN);
 	if (result == -ENOMEM)
 		return result;
 	return stoa_object_damaged(&queue->object,
@@ -401,11 +458,10 @@ void queue_deselect(struct stoa_queue *queue, const struct queue_found *found)
 		return;
 	if (queue->entries[cell].listed == LISTED) {
 		if (queue_index_remove(queue, cell) < 0)
-			rebuild(queue);
+			set(queue->control->dirty, INDEX_BROKEN);
 	} else if (found->position ==
 	           queue_sane(queue, get(queue->control->ingested))) {
 		set(queue->control->ingested,
 		    queue_next(queue, found->position));
-		set(queue->head, found->position);
 	}
 }

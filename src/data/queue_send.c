@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* data/queue_send.c: sending, and reserving and committing. */
 #include <base/error.h>
+#include <base/deadline.h>
 #include <data/queue_internal.h>
 
 #include <limits.h>
@@ -9,35 +10,49 @@
  * may still be loading. */
 static void put_inline(struct queue_cell *cell, const void *data, size_t bytes)
 {
-	uint64_t words[STOA_QUEUE_INLINE / 8];
 	uint64_t *to = (uint64_t *)cell->inline_payload;
+	const char *from = data;
+	uint64_t word = 0;
 
-	memcpy(words, data, bytes);
-	for (size_t i = 0; i < (bytes + 7) / 8; i++)
-		__atomic_store_n(&to[i], words[i], __ATOMIC_RELAXED);
+	for (; bytes >= sizeof word; bytes -= sizeof word) {
+		memcpy(&word, from, sizeof word);
+		__atomic_store_n(to++, word, __ATOMIC_RELAXED);
+		from += sizeof word;
+	}
+	if (bytes == 0)
+		return;
+	memcpy(&word, from, bytes);
+	__atomic_store_n(to, word, __ATOMIC_RELAXED);
 }
 
 /* ---- Sending ------------------------------------------------------------------ */
 
 /* Claims a cell and room for the payload. */
-static int claim_message(struct stoa_queue *queue, enum queue_phase phase,
+static inline int claim_message(struct stoa_queue *queue, enum queue_phase phase,
                          size_t bytes, struct queue_found *claim)
 {
 	uint32_t payload = 0;
-	int result = queue_claim(queue, phase, claim);
+	int result;
 
-	if (result < 0)
+	/* Claiming and giving up again would wake others for nothing. */
+	if (bytes > STOA_QUEUE_INLINE && !queue_arena_has_room(queue, bytes))
+		return -EAGAIN;
+	result = queue_claim(queue, phase, claim);
+	if (stoa_unlikely(result < 0))
 		return result;
 	if (bytes > STOA_QUEUE_INLINE) {
 		result = queue_arena_allocate(
-		        queue, queue_index_of(claim->position),
-		        queue_lap_of(claim->position), bytes, &payload);
+		        queue, queue_index_of(queue, claim->position),
+		        (uint32_t)queue_lap_of(queue, claim->position), bytes,
+		        &payload);
 		if (result < 0) {
 			queue_give_up(queue, claim->cell, claim->word);
+			queue_tell_senders(queue, 1);
 			return result;
 		}
 	}
-	cell_set(claim->cell, lap, queue_lap_of(claim->position));
+	cell_set(claim->cell, lap,
+	         (uint32_t)queue_lap_of(queue, claim->position));
 	cell_set(claim->cell, payload, payload);
 	return 0;
 }
@@ -45,9 +60,6 @@ static int claim_message(struct stoa_queue *queue, enum queue_phase phase,
 static void fill_cell(struct stoa_queue *queue, struct queue_cell *cell,
                       const struct stoa_message *message)
 {
-	struct stoa_seat *seat = atomic_load_explicit(&queue->object.seat,
-	                                              memory_order_relaxed);
-
 	cell_set(cell, bytes, (uint32_t)message->bytes);
 	cell_set(cell, type, message->type);
 	cell_set(cell, priority, message->priority);
@@ -55,11 +67,12 @@ static void fill_cell(struct stoa_queue *queue, struct queue_cell *cell,
 	         atomic_load_explicit(&queue->object.peer,
 	                              memory_order_relaxed));
 	cell_set(cell, sender_pid,
-	         atomic_load_explicit(&seat->pid, memory_order_relaxed));
+	         atomic_load_explicit(&queue->object.pid,
+	                              memory_order_relaxed));
 	cell_set(cell, deliveries, 0);
 }
 
-static int commit_word(struct stoa_queue *queue, struct queue_cell *cell,
+static inline int commit_word(struct stoa_queue *queue, struct queue_cell *cell,
                        uint64_t word)
 {
 	/* Before the commit, too: see bell.c. */
@@ -75,7 +88,7 @@ static int commit_word(struct stoa_queue *queue, struct queue_cell *cell,
 	                 queue->object.name);
 }
 
-static int try_send(struct stoa_queue *queue,
+static inline int try_send(struct stoa_queue *queue,
                     const struct stoa_message *message, uint64_t *ret_position)
 {
 	struct queue_found claim;
@@ -131,6 +144,10 @@ static int send_slowly(struct stoa_queue *queue,
 	struct stoa_waiter waiter;
 	int result = -EAGAIN, step = 0;
 
+	if (deadline.kind == STOA_DEADLINE_NOW) {
+		queue_idle(queue, STOA_WRITE);
+		return -EAGAIN;
+	}
 	stoa_waiter_init(&waiter, &queue->object, STOA_WRITE, deadline);
 	while (step == 0 && result == -EAGAIN) {
 		step = stoa_waiter_step(&waiter);
@@ -138,8 +155,6 @@ static int send_slowly(struct stoa_queue *queue,
 			result = try_send(queue, message, ret_position);
 	}
 	stoa_waiter_fini(&waiter);
-	if (step == -EAGAIN)
-		queue_idle(queue, STOA_WRITE);
 	return step < 0 ? step : result;
 }
 
@@ -217,7 +232,7 @@ static int try_reserve(struct stoa_queue *queue, size_t bytes,
 		.bytes = bytes,
 		.buffer_bytes = bytes,
 		.type = 1,
-		.cell = queue_index_of(claim.position),
+		.cell = queue_index_of(queue, claim.position),
 		.word = claim.word,
 	};
 	if (!ret_message->data)
@@ -274,7 +289,8 @@ int stoa_queue_commit(struct stoa_queue *queue,
 		return queue_stale(queue);
 	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
 	fill_cell(queue, cell, message);
-	uint64_t position = queue_position(cell_get(cell, lap), message->cell);
+	uint64_t position = queue_position(
+	        queue, queue_near(queue, cell_get(cell, lap)), message->cell);
 	result = commit_word(queue, cell, writing);
 	if (result < 0)
 		return result;

@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * space/bell.c: poll descriptors. A bell is a FIFO beside the object, hidden,
- * one for each direction, made by the first who asks for a descriptor.
+ * one for each direction, made by the first who asks for a descriptor. What
+ * the caller gets is an epoll descriptor over the FIFO and a timer: deaths
+ * ring no bell, so a poller that was told nothing is told to look once a
+ * slice, and its vain call patrols.
  *
  * Truth: the FIFO has a byte, or EVENT_BELL is set and nobody has made the
  * object ready since, or whoever did is about to ring. A byte too many is
  * harmless: the next vain call takes it out.
  *
  *     poller                              changer
- *     W event |= BELL                     W the change begins (claim)
- *     drain the FIFO                      R event: BELL? ring
+ *     drain the FIFO                      W the change begins (claim)
+ *     W event: count + 1, BELL            R event: BELL? ring
  *     R truth: ready or beginning?        W the change is done (commit)
  *       then ring (stays readable)        R event: BELL? ring, clear
+ *
+ * The ringer takes BELL from the very word that it loaded before it rang; a
+ * ring that was drained was therefore of a word from before the count.
  *
  * The changer rings before it commits, too, so that one killed between commit
  * and ring leaves a byte and nobody sleeps in epoll on a full queue.
@@ -23,6 +29,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
 
 #define BELL_NAME_MAX 32
 #define BELL_MODE 0666 /* a ring says "look": no secret, no harm */
@@ -56,9 +64,15 @@ static int open_existing(struct stoa_object *object, const char *name)
 	int fd = stoa_sys_openat(object->space->life.directory, name,
 	                         O_RDWR | O_NONBLOCK | O_NOFOLLOW, 0);
 
+	if (fd == -ENOENT)
+		return fd;
+	int result = fd < 0 ? fd : stoa_sys_fstat(fd, &stat);
+	if (result == -EISDIR || result == -ELOOP || result == -ENXIO)
+		return stoa_fail(-EPERM, "%s in the space should be a FIFO; "
+		                         "remove it",
+		                 name);
 	if (fd < 0)
 		return fd;
-	int result = stoa_sys_fstat(fd, &stat);
 	if (result == 0 && !S_ISFIFO(stat.st_mode))
 		result = stoa_fail(-EPERM, "%s in the space should be a FIFO; "
 		                           "remove it",
@@ -116,12 +130,17 @@ static int bell_fd(struct stoa_object *object, unsigned direction, int make)
 	return none - 1;
 }
 
-void stoa_bell_ring(struct stoa_object *object, unsigned direction)
+int stoa_bell_ring(struct stoa_object *object, unsigned direction)
 {
 	int fd = bell_fd(object, direction, 0);
+	ssize_t result;
 
-	if (fd >= 0)
-		stoa_sys_write(fd, "", 1); /* full is loud enough */
+	if (fd == -ENOENT)
+		return 0; /* whoever had it is gone */
+	if (fd < 0)
+		return fd;
+	result = stoa_sys_write(fd, "", 1);
+	return result == -EAGAIN ? 0 : (int)result; /* full is loud enough */
 }
 
 static void drain(int fd)
@@ -134,8 +153,24 @@ static void drain(int fd)
 			return;
 }
 
+static int slot_of(unsigned direction)
+{
+	return direction == STOA_READ ? 0 : 1;
+}
+
+static void set_timer(struct stoa_object *object, unsigned direction)
+{
+	struct itimerspec slice = { .it_value.tv_nsec = STOA_SLICE_NS };
+
+	stoa_system_call(SYS_timerfd_settime,
+	                 object->timer_fd[slot_of(direction)] - 1, 0,
+	                 (long)&slice, 0, 0, 0);
+}
+
 void stoa_bell_rearm(struct stoa_object *object, unsigned direction)
 {
+	_Atomic uint32_t *word = stoa_event_word(object, direction);
+	uint32_t event;
 	int fd;
 
 	if (!(atomic_load_explicit(&object->polled, memory_order_relaxed) &
@@ -144,27 +179,75 @@ void stoa_bell_rearm(struct stoa_object *object, unsigned direction)
 	fd = bell_fd(object, direction, 0);
 	if (fd < 0)
 		return;
-	_Atomic uint32_t *word = stoa_event_word(object, direction);
-	/* Counted up first, so that a ringer who saw the bit of before can't
-	 * take this one away. seq_cst: EVENT_DEKKER */
-	atomic_fetch_add_explicit(word, EVENT_COUNT, memory_order_seq_cst);
-	atomic_fetch_or_explicit(word, EVENT_BELL, memory_order_seq_cst);
 	drain(fd);
+	set_timer(object, direction);
+	event = atomic_load_explicit(word, memory_order_relaxed);
+	/* seq_cst: EVENT_DEKKER */
+	while (!atomic_compare_exchange_weak_explicit(
+	        word, &event, (event + EVENT_COUNT) | EVENT_BELL,
+	        memory_order_seq_cst, memory_order_relaxed))
+		;
 	if (object->kind->ready(object, direction) != 0)
 		stoa_bell_ring(object, direction);
 }
 
+static int watch_fd(int epoll, int fd)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+
+	return (int)stoa_system_call(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, fd,
+	                             (long)&event, 0, 0);
+}
+
+/* The epoll descriptor over bell and timer; both are the object's. */
+static int make_poll(struct stoa_object *object, unsigned direction, int bell)
+{
+	int slot = slot_of(direction);
+	int timer = (int)stoa_system_call(SYS_timerfd_create, CLOCK_MONOTONIC,
+	                                  TFD_CLOEXEC | TFD_NONBLOCK, 0, 0, 0,
+	                                  0);
+
+	if (timer < 0)
+		return timer;
+	int poll = (int)stoa_system_call(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0,
+	                                 0, 0, 0);
+	int result = poll;
+	if (result >= 0)
+		result = watch_fd(poll, bell);
+	if (result >= 0)
+		result = watch_fd(poll, timer);
+	if (result < 0) {
+		if (poll >= 0)
+			stoa_sys_close(poll);
+		stoa_sys_close(timer);
+		return result;
+	}
+	object->timer_fd[slot] = timer + 1;
+	object->poll_fd[slot] = poll + 1;
+	atomic_fetch_or_explicit(&object->polled, direction,
+	                         memory_order_release);
+	return 0;
+}
+
 int stoa_bell_open(struct stoa_object *object, unsigned direction)
 {
-	int fd = bell_fd(object, direction, 1);
+	int slot = slot_of(direction);
+	int bell = bell_fd(object, direction, 1);
+	int result = 0;
 
-	if (fd < 0)
-		return stoa_fail(fd, "can't make a poll descriptor for %s: %s",
-		                 object->name, strerror(-fd));
-	atomic_fetch_or_explicit(&object->polled, direction,
-	                         memory_order_relaxed);
+	if (bell >= 0) {
+		pthread_mutex_lock(&object->seat_mutex);
+		if (!object->poll_fd[slot])
+			result = make_poll(object, direction, bell);
+		pthread_mutex_unlock(&object->seat_mutex);
+	}
+	if (bell < 0 || result < 0)
+		return stoa_fail(bell < 0 ? bell : result,
+		                 "can't make a poll descriptor for %s: %s",
+		                 object->name,
+		                 strerror(bell < 0 ? -bell : -result));
 	stoa_bell_rearm(object, direction);
-	return fd;
+	return object->poll_fd[slot] - 1;
 }
 
 void stoa_bell_close(struct stoa_object *object)
@@ -172,6 +255,10 @@ void stoa_bell_close(struct stoa_object *object)
 	for (int i = 0; i < 2; i++) {
 		int fd = atomic_load_explicit(&object->bell_fd[i],
 		                              memory_order_relaxed);
+		if (object->poll_fd[i]) {
+			stoa_sys_close(object->poll_fd[i] - 1);
+			stoa_sys_close(object->timer_fd[i] - 1);
+		}
 		if (fd)
 			stoa_sys_close(fd - 1);
 	}

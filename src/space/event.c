@@ -88,6 +88,16 @@ static void arm(struct stoa_waiter *waiter)
 	               EVENT_SLEEPERS;
 }
 
+/* Wakes may come all the time, and none be for this one. */
+static int patrol_due(struct stoa_object *object)
+{
+	int64_t now = stoa_sys_clock_ns(CLOCK_MONOTONIC);
+
+	return now - atomic_load_explicit(&object->patrol_ns,
+	                                  memory_order_relaxed) >
+	       STOA_SLICE_NS;
+}
+
 static int sleep_a_slice(struct stoa_waiter *waiter, int64_t left)
 {
 	struct stoa_object *object = waiter->object;
@@ -103,7 +113,7 @@ static int sleep_a_slice(struct stoa_waiter *waiter, int64_t left)
 		                      memory_order_relaxed);
 	if (result == -EINTR && (object->flags & STOA_INTERRUPTIBLE))
 		return -EINTR;
-	if (result == -ETIMEDOUT) {
+	if (result == -ETIMEDOUT || patrol_due(object)) {
 		stoa_life_reprobe(&object->space->life);
 		result = stoa_object_enter(object);
 		if (result < 0)
@@ -207,10 +217,10 @@ int stoa_event_raise(struct stoa_object *object, unsigned direction, int count)
 		/* Rung before the bit goes: dying in between rings twice. The
 		 * bit is taken from this very word only: a poller that was
 		 * rung, found nothing and asks again has counted it up. */
-		stoa_bell_ring(object, direction);
-		atomic_compare_exchange_strong_explicit(
-		        word, &event, event & ~(uint32_t)EVENT_BELL,
-		        memory_order_relaxed, memory_order_relaxed);
+		if (stoa_bell_ring(object, direction) >= 0)
+			atomic_compare_exchange_strong_explicit(
+			        word, &event, event & ~(uint32_t)EVENT_BELL,
+			        memory_order_relaxed, memory_order_relaxed);
 	}
 	return woken;
 }

@@ -73,8 +73,8 @@ int stoa_bell_open(struct stoa_object *object, unsigned direction);
 /* A call with STOA_NOW has found nothing: let the descriptor fall back, and
  * ask to be rung. */
 void stoa_bell_rearm(struct stoa_object *object, unsigned direction);
-/* Makes poll descriptors of the direction readable. */
-void stoa_bell_ring(struct stoa_object *object, unsigned direction);
+/* Makes poll descriptors of the direction readable. 0 or -errno. */
+int stoa_bell_ring(struct stoa_object *object, unsigned direction);
 void stoa_bell_close(struct stoa_object *object);
 /* Removes an object's bell files; `generation` names them. */
 void stoa_bell_remove(int directory, uint64_t generation);

@@ -128,8 +128,11 @@ static void on_sigbus(int number, siginfo_t *info, void *context)
 	if (previous.sa_flags & SA_SIGINFO)
 		previous.sa_sigaction(number, info, context);
 	else if (previous.sa_handler == SIG_DFL ||
-	         (previous.sa_handler == SIG_IGN && info->si_code > 0))
+	         (previous.sa_handler == SIG_IGN && info->si_code > 0)) {
 		signal(SIGBUS, SIG_DFL); /* the fault comes again, and kills */
+		if (info->si_code <= 0)
+			raise(SIGBUS); /* was sent: comes when this returns */
+	}
 	else if (previous.sa_handler != SIG_IGN)
 		previous.sa_handler(number);
 }

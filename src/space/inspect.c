@@ -12,7 +12,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
+#include <sys/mman.h>
+
+#define GONE_PREFIX ".gone."
+#define GONE_NAME_MAX 48
 
 typedef int (*user_visit)(const struct stoa_user *user, void *context);
 
@@ -58,6 +61,8 @@ static int each_seat(struct stoa_space *space, int fd, uint64_t file_bytes,
 			        fd, &seat, sizeof seat,
 			        (off_t)(offset + i * sizeof seat));
 
+			if (got < 0)
+				return (int)got;
 			if (got != sizeof seat)
 				return visited;
 			if (atomic_load(&seat.owner) >> 16 == 0)
@@ -261,6 +266,8 @@ int stoa_space_each_user(struct stoa_space *space, const char *name,
 	if (fd < 0)
 		return stoa_fail(fd, "can't read %s: %s", file, strerror(-fd));
 	result = stoa_sys_fstat(fd, &stat);
+	if (result == 0 && !S_ISREG(stat.st_mode))
+		result = stoa_fail(-EPROTO, "%s is not a stoa object", file);
 	if (result == 0)
 		result = read_header(fd, file, (uint64_t)stat.st_size, &header);
 	if (result == 0)
@@ -294,40 +301,61 @@ static int wake_removed(struct stoa_space *space, const char *name,
 	return 0;
 }
 
-static int unlink_in_turn(struct stoa_space *space, const char *file,
-                          uint64_t generation)
+/* The generation of the object file `file`; 0: none to be read. */
+static int read_generation(struct stoa_space *space, const char *file,
+                           uint64_t *ret_generation)
 {
 	struct stoa_object_header header = { 0 };
+	int fd = open_for_look(space, file);
 
-	if (generation != 0) {
-		int fd = open_for_look(space, file);
+	if (fd < 0)
+		return fd;
+	ssize_t got = stoa_sys_pread(fd, &header, sizeof header, 0);
+	stoa_sys_close(fd);
+	if (got < 0 && got != -EISDIR)
+		return (int)got;
+	*ret_generation = got == sizeof header ? header.generation : 0;
+	return 0;
+}
 
-		if (fd < 0)
-			return fd == -ENOENT ? 0 : fd;
-		ssize_t got = stoa_sys_pread(fd, &header, sizeof header, 0);
-		stoa_sys_close(fd);
-		if (got != sizeof header || header.generation != generation)
-			return 0;
-	}
-	return stoa_sys_unlinkat(space->life.directory, file);
+/*
+ * Two who remove, and one who makes in between: the second must not remove the
+ * new one. Renaming takes whatever has the name now, atomically; only then is
+ * it looked at, and given its name back if it's another. No lock, so a stopped
+ * process hinders nobody.
+ */
+static int unlink_generation(struct stoa_space *space, const char *file,
+                             uint64_t generation)
+{
+	char gone[GONE_NAME_MAX];
+	uint64_t found = 0;
+	int directory = space->life.directory;
+	int result = read_generation(space, file, &found);
+
+	if (result < 0 || found != generation)
+		return result;
+	snprintf(gone, sizeof gone, GONE_PREFIX "%016llx.%d",
+	         (unsigned long long)generation, stoa_sys_getpid());
+	result = (int)stoa_system_call(SYS_renameat2, directory, (long)file,
+	                               directory, (long)gone, RENAME_NOREPLACE,
+	                               0);
+	if (result < 0)
+		return result;
+	result = read_generation(space, gone, &found);
+	if (result == 0 && found != generation)
+		stoa_system_call(SYS_renameat2, directory, (long)gone,
+		                 directory, (long)file, RENAME_NOREPLACE, 0);
+	result = stoa_sys_unlinkat(directory, gone);
+	return result == -ENOENT ? 0 : result;
 }
 
 int stoa_space_unlink(struct stoa_space *space, const char *file,
                       uint64_t generation)
 {
-	int turn = stoa_sys_openat(space->life.directory, ".",
-	                           O_RDONLY | O_DIRECTORY, 0);
+	int result = generation ?
+	                     unlink_generation(space, file, generation) :
+	                     stoa_sys_unlinkat(space->life.directory, file);
 
-	if (turn < 0)
-		return turn;
-	int result;
-	do
-		result = (int)stoa_system_call(SYS_flock, turn, LOCK_EX, 0, 0,
-		                               0, 0);
-	while (result == -EINTR);
-	if (result == 0)
-		result = unlink_in_turn(space, file, generation);
-	stoa_sys_close(turn);
 	if (result == -ENOENT)
 		return 0;
 	if (result == -EPERM) /* somebody else's, in a sticky directory */
@@ -406,7 +434,7 @@ static int bury_in(struct clean *clean, const struct stoa_object_info *info)
 		                                    &object);
 		if (result < 0)
 			return result;
-		result = stoa_object_bury_all(object);
+		result = stoa_object_bury(object, SEAT_MAX);
 		stoa_object_kinds[i]->close(object);
 		return result < 0 ? result : 0;
 	}
@@ -443,11 +471,13 @@ static int match_bell(const struct stoa_object_info *info, void *context)
 static int clean_bell(const char *file, void *context)
 {
 	struct clean *clean = context;
+	int gone = strncmp(file, GONE_PREFIX, strlen(GONE_PREFIX)) == 0;
 
-	if (!stoa_bell_name(file, &clean->bell))
+	if (!gone && !stoa_bell_name(file, &clean->bell))
 		return 0;
 	clean->bell_has_object = 0;
-	stoa_space_each(clean->space, match_bell, clean);
+	if (!gone)
+		stoa_space_each(clean->space, match_bell, clean);
 	if (clean->bell_has_object)
 		return 0;
 	int result = clean->dry_run ?

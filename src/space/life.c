@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 
 #define SHARD_NAME_MAX 24
+#define SHARDS_KEPT 16 /* descriptors for asking, at most */
 
 /*
  * A forked child must let go of its parent's lock, or the parent would stay
@@ -122,7 +123,9 @@ static int open_shard(struct stoa_life *life, int shard, int flags)
 	struct stat stat;
 
 	shard_name(shard, name);
-	int fd = stoa_sys_openat(life->directory, name, flags | O_NOFOLLOW, 0);
+	/* What isn't a life file may block, or be anything. */
+	int fd = stoa_sys_openat(life->directory, name,
+	                         flags | O_NOFOLLOW | O_NONBLOCK, 0);
 	if (fd < 0)
 		return fd;
 	int result = stoa_sys_fstat(fd, &stat);
@@ -157,17 +160,21 @@ static int make_shard(struct stoa_life *life, int shard)
 	return result == -EEXIST ? 0 : result;
 }
 
-/* A descriptor for asking, never the one that bears the lock. */
-static int asking_fd(struct stoa_life *life, int shard)
+/* A descriptor for asking, never the one that bears the lock. Unless kept, it
+ * is the caller's to close: forged peers of many shards must not eat up the
+ * program's descriptors. */
+static int asking_fd(struct stoa_life *life, int shard, int *ret_kept)
 {
 	int fd = atomic_load_explicit(&life->shard_fd[shard],
 	                              memory_order_acquire);
 	int none = 0;
 
+	*ret_kept = 1;
 	if (fd)
 		return fd - 1;
 	fd = open_shard(life, shard, O_RDONLY);
-	if (fd < 0)
+	*ret_kept = shard < SHARDS_KEPT;
+	if (fd < 0 || !*ret_kept)
 		return fd;
 	if (!atomic_compare_exchange_strong_explicit(
 	            &life->shard_fd[shard], &none, fd + 1,
@@ -292,9 +299,14 @@ static int holds_lock(struct stoa_life *life, stoa_peer peer)
 		return 0;
 	/* Our own description does not conflict with its own lock; another
 	 * one does, if the lock is there. */
-	int fd = asking_fd(life, (int)LIFE_SLOT(peer) / LIFE_SLOTS);
-	return fd < 0 || stoa_sys_byte_locked(fd, LIFE_LOCK_OFFSET +
-	                                      LIFE_SLOT(peer) % LIFE_SLOTS);
+	int kept;
+	int fd = asking_fd(life, (int)LIFE_SLOT(peer) / LIFE_SLOTS, &kept);
+	int held = fd < 0 ||
+	           stoa_sys_byte_locked(fd, LIFE_LOCK_OFFSET +
+	                                    LIFE_SLOT(peer) % LIFE_SLOTS);
+	if (!kept && fd >= 0)
+		stoa_sys_close(fd);
+	return held;
 }
 
 /* The program closed them; the numbers may be other files' now. */
@@ -385,8 +397,14 @@ int stoa_life_record(struct stoa_life *life, uint32_t slot,
 {
 	if (slot >= LIFE_SHARDS * LIFE_SLOTS)
 		return -ENOENT;
-	int fd = asking_fd(life, (int)slot / LIFE_SLOTS);
-	return fd < 0 ? fd : read_record(fd, slot, ret_record);
+	int kept;
+	int fd = asking_fd(life, (int)slot / LIFE_SLOTS, &kept);
+	if (fd < 0)
+		return fd;
+	int result = read_record(fd, slot, ret_record);
+	if (!kept)
+		stoa_sys_close(fd);
+	return result;
 }
 
 static int alive_by(int fd, stoa_peer peer)
@@ -416,10 +434,13 @@ static int alive_by_name(struct stoa_life *life, stoa_peer peer)
 
 	snprintf(path, sizeof path, "%s/.life.%u", life->path,
 	         LIFE_SLOT(peer) / LIFE_SLOTS);
-	int fd = stoa_sys_openat(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW, 0);
-	if (fd < 0)
-		return fd != -ENOENT;
-	int alive = alive_by(fd, peer);
+	int fd = stoa_sys_openat(AT_FDCWD, path,
+	                         O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (fd < 0) /* nobody can hold a lock on what isn't there */
+		return fd != -ENOENT && fd != -ELOOP && fd != -ENXIO;
+	struct stat stat;
+	int alive = stoa_sys_fstat(fd, &stat) < 0 ||
+	            (S_ISREG(stat.st_mode) && alive_by(fd, peer));
 	stoa_sys_close(fd);
 	return alive;
 }
@@ -431,8 +452,10 @@ int stoa_life_alive(struct stoa_life *life, stoa_peer peer)
 		return peer != 0;
 	if (LIFE_SLOT(peer) >= LIFE_SHARDS * LIFE_SLOTS)
 		return 0;
-	int fd = asking_fd(life, (int)LIFE_SLOT(peer) / LIFE_SLOTS);
-	if (fd >= 0 && alive_by(fd, peer))
-		return 1;
-	return alive_by_name(life, peer);
+	int kept;
+	int fd = asking_fd(life, (int)LIFE_SLOT(peer) / LIFE_SLOTS, &kept);
+	int alive = fd >= 0 && alive_by(fd, peer);
+	if (fd >= 0 && !kept)
+		stoa_sys_close(fd);
+	return alive || alive_by_name(life, peer);
 }

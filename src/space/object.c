@@ -196,8 +196,10 @@ static int check_file(struct stoa_object *object, const char *kind)
 	if (result < 0)
 		return result;
 	if (strcmp(object->copy.kind, kind) != 0)
-		return stoa_fail(-EPROTO, "%s is a %s, not a %s", object->name,
-		                 object->copy.kind, kind);
+		return stoa_fail(-EPROTO,
+		                 "%s is not a %s, whatever its name says; "
+		                 "remove it",
+		                 object->name, kind);
 	return 0;
 }
 

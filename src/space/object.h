@@ -55,14 +55,16 @@ struct stoa_object {
 	_Atomic stoa_peer peer;
 	_Atomic uint32_t token;
 	struct stoa_seat *_Atomic seat;
+	_Atomic int32_t pid;
 	pthread_mutex_t seat_mutex;
 
 	_Atomic uint32_t patrol_cursor;
-	_Atomic uint32_t patrol_count;
+	_Atomic int64_t patrol_ns; /* CLOCK_MONOTONIC, of the last */
 	_Atomic uint32_t spin_budget;
 	_Atomic uint32_t sleeps;
 	_Atomic uint32_t processors; /* that this process may run on */
 	_Atomic int bell_fd[2];      /* reading, writing: 0 none, else fd + 1 */
+	int poll_fd[2], timer_fd[2]; /* the same; under seat_mutex */
 	_Atomic uint32_t polled;     /* directions with a poll descriptor */
 	char name[STOA_NAME_MAX + 1];
 };
@@ -152,8 +154,9 @@ int stoa_object_alive_or_bury(struct stoa_object *object, uint32_t token);
 /* Looks at the life of some other seats, in turn, and buries the dead. */
 void stoa_object_patrol(struct stoa_object *object);
 
-/* Looks at all. Returns how many were buried, or -errno. */
-int stoa_object_bury_all(struct stoa_object *object);
+/* Looks at all, and buries up to `most` of the dead. Returns how many were
+ * buried, or -errno. */
+int stoa_object_bury(struct stoa_object *object, int most);
 
 /* Where chunk `chunk` of seats stands in the file, and how large it is. */
 uint64_t stoa_seat_chunk_offset(uint64_t file_bytes, uint32_t chunk);

@@ -11,6 +11,8 @@
 #include <sys/mman.h>
 
 #define PATROL_SEATS 32u
+#define BURY_TRIES 3
+#define BURY_MAX 64 /* by one who only wants a seat */
 
 #define OWNER(peer, generation) ((uint64_t)(peer) << 16 | (generation))
 #define OWNER_PEER(owner) ((owner) >> 16)
@@ -68,38 +70,60 @@ unmap:
 	return result;
 }
 
-/* The chunk's seats, mapped at first use, or NULL if the file ends before. */
-static struct stoa_seat *chunk_seats(struct stoa_object *object, uint32_t chunk)
+/* The chunk's seats, mapped at first use. -ENOENT: the file ends before it.
+ * Else it's there, but can't be looked at. */
+static int chunk_seats(struct stoa_object *object, uint32_t chunk,
+                       struct stoa_seat **ret_seats)
 {
 	struct stoa_seat *seats = atomic_load_explicit(&object->chunk[chunk],
 	                                               memory_order_acquire);
 
-	if (seats || chunk == 0)
-		return seats;
-	if (file_size(object) <
-	    stoa_seat_chunk_offset(object->copy.file_bytes, chunk + 1))
-		return NULL;
-	if (map_chunk(object, chunk) < 0)
-		return NULL;
-	return atomic_load_explicit(&object->chunk[chunk],
-	                            memory_order_acquire);
+	if (!seats && chunk != 0) {
+		uint64_t size = file_size(object);
+		int result;
+
+		if (size == 0)
+			return -EBADF;
+		if (size < stoa_seat_chunk_offset(object->copy.file_bytes,
+		                                  chunk + 1))
+			return -ENOENT;
+		result = map_chunk(object, chunk);
+		if (result < 0)
+			return result;
+		seats = atomic_load_explicit(&object->chunk[chunk],
+		                             memory_order_acquire);
+	}
+	*ret_seats = seats;
+	return 0;
 }
 
-struct stoa_seat *stoa_object_seat(struct stoa_object *object, uint32_t index)
+/* 0, -ENOENT: no such seat, or why it can't be looked at. */
+static int find_seat(struct stoa_object *object, uint32_t index,
+                     struct stoa_seat **ret_seat)
 {
 	uint32_t first = 0;
 
 	for (uint32_t chunk = 0; chunk < SEAT_CHUNKS; chunk++) {
 		uint32_t seats = stoa_seat_chunk_seats(chunk);
+		struct stoa_seat *base;
 
-		if (index < first + seats) {
-			struct stoa_seat *base = chunk_seats(object, chunk);
-
-			return base ? base + (index - first) : NULL;
+		if (index >= first + seats) {
+			first += seats;
+			continue;
 		}
-		first += seats;
+		int result = chunk_seats(object, chunk, &base);
+		if (result == 0)
+			*ret_seat = base + (index - first);
+		return result;
 	}
-	return NULL;
+	return -ENOENT;
+}
+
+struct stoa_seat *stoa_object_seat(struct stoa_object *object, uint32_t index)
+{
+	struct stoa_seat *seat;
+
+	return find_seat(object, index, &seat) == 0 ? seat : NULL;
 }
 
 uint32_t stoa_object_seats(struct stoa_object *object)
@@ -107,7 +131,9 @@ uint32_t stoa_object_seats(struct stoa_object *object)
 	uint32_t seats = 0;
 
 	for (uint32_t chunk = 0; chunk < SEAT_CHUNKS; chunk++) {
-		if (!chunk_seats(object, chunk))
+		struct stoa_seat *base;
+
+		if (chunk_seats(object, chunk, &base) < 0)
 			break;
 		seats += stoa_seat_chunk_seats(chunk);
 	}
@@ -117,8 +143,13 @@ uint32_t stoa_object_seats(struct stoa_object *object)
 static int grow_seats(struct stoa_object *object)
 {
 	for (uint32_t chunk = 1; chunk < SEAT_CHUNKS; chunk++) {
-		if (chunk_seats(object, chunk))
+		struct stoa_seat *base;
+		int result = chunk_seats(object, chunk, &base);
+
+		if (result == 0)
 			continue;
+		if (result != -ENOENT)
+			return result;
 		uint64_t offset = stoa_seat_chunk_offset(
 		        object->copy.file_bytes, chunk);
 		return stoa_sys_fallocate(
@@ -180,6 +211,8 @@ static int take_seat(struct stoa_object *object, stoa_peer peer, uint32_t index)
 	atomic_store(&seat->readers_waiting, 0);
 	atomic_store(&seat->writers_waiting, 0);
 	atomic_store(&seat->waiting_since_ns, 0);
+	atomic_store_explicit(&object->pid, stoa_sys_getpid(),
+	                      memory_order_relaxed);
 	atomic_store_explicit(&object->seat, seat, memory_order_relaxed);
 	atomic_store_explicit(&object->token, SEAT_TOKEN(index, generation),
 	                      memory_order_relaxed);
@@ -208,10 +241,12 @@ int stoa_object_sit(struct stoa_object *object)
 	pthread_mutex_lock(&object->seat_mutex);
 	if (atomic_load_explicit(&object->peer, memory_order_relaxed) == peer)
 		goto unlock;
-	while (!take_any_seat(object, peer)) {
-		result = stoa_object_bury_all(object);
-		if (result < 0)
-			break;
+	/* Bounded: a peer could fill seats with the dead faster than they are
+	 * buried. */
+	for (int tries = 0; !take_any_seat(object, peer); tries++) {
+		result = tries < BURY_TRIES ?
+		                 stoa_object_bury(object, BURY_MAX) :
+		                 0;
 		if (result == 0)
 			result = grow_seats(object);
 		if (result < 0)
@@ -250,11 +285,12 @@ void stoa_object_stand(struct stoa_object *object)
 
 static uint64_t owner_of(struct stoa_object *object, uint32_t index)
 {
-	struct stoa_seat *seat = stoa_object_seat(object, index);
+	struct stoa_seat *seat;
+	int result = find_seat(object, index, &seat);
 
-	if (seat)
+	if (result == 0)
 		return atomic_load_explicit(&seat->owner, memory_order_acquire);
-	return file_size(object) == 0 ? OWNER_UNKNOWN : 0;
+	return result == -ENOENT ? 0 : OWNER_UNKNOWN;
 }
 
 static int owner_alive(struct stoa_object *object, uint64_t owner)
@@ -297,12 +333,15 @@ void stoa_object_patrol(struct stoa_object *object)
 	        &object->patrol_cursor, PATROL_SEATS, memory_order_relaxed);
 	uint32_t asked = 0;
 
+	atomic_store_explicit(&object->patrol_ns,
+	                      stoa_sys_clock_ns(CLOCK_MONOTONIC),
+	                      memory_order_relaxed);
 	/* Free seats cost a load each; only PATROL_SEATS lives are asked. */
 	for (uint32_t i = 0; i < seats && asked < PATROL_SEATS; i++) {
 		uint32_t index = (first + i) % seats;
 		uint64_t owner = owner_of(object, index);
 
-		if (OWNER_PEER(owner) == 0)
+		if (OWNER_PEER(owner) == 0 || owner == OWNER_UNKNOWN)
 			continue;
 		asked++;
 		if (!owner_alive(object, owner))
@@ -310,15 +349,16 @@ void stoa_object_patrol(struct stoa_object *object)
 	}
 }
 
-int stoa_object_bury_all(struct stoa_object *object)
+int stoa_object_bury(struct stoa_object *object, int most)
 {
 	uint32_t seats = stoa_object_seats(object);
 	int buried = 0;
 
-	for (uint32_t i = 0; i < seats; i++) {
+	for (uint32_t i = 0; i < seats && buried < most; i++) {
 		uint64_t owner = owner_of(object, i);
 
-		if (OWNER_PEER(owner) == 0 || owner_alive(object, owner))
+		if (OWNER_PEER(owner) == 0 || owner == OWNER_UNKNOWN ||
+		    owner_alive(object, owner))
 			continue;
 		int result = bury_seat(object, i, owner);
 		if (result < 0)

@@ -50,7 +50,7 @@ static int acquire_slowly(struct stoa_lock *lock,
 			if (exchange(lock, word, owner->token | WAITERS))
 				return 0;
 		} else if (left == 0) {
-			return stoa_deadline_result(deadline);
+			break;
 		} else if ((word & WAITERS) ||
 		           exchange(lock, word, word | WAITERS)) {
 			stoa_futex_wait(&lock->word, word | WAITERS,
@@ -58,8 +58,12 @@ static int acquire_slowly(struct stoa_lock *lock,
 			keep = WAITERS;
 		}
 		if (left == 0)
-			return stoa_deadline_result(deadline);
+			break;
 	}
+	/* This one may have been woken in another's stead. */
+	if (keep)
+		stoa_futex_wake(&lock->word, 1);
+	return stoa_deadline_result(deadline);
 }
 
 int stoa_lock_acquire(struct stoa_lock *lock,
@@ -80,8 +84,10 @@ void stoa_lock_release(struct stoa_lock *lock, uint32_t token)
 	            &lock->word, &word, 0, memory_order_release,
 	            memory_order_relaxed)))
 		return;
-	if ((word & ~WAITERS) != token)
-		return; /* somebody scribbled, or took us for dead */
-	atomic_store_explicit(&lock->word, 0, memory_order_release);
-	stoa_futex_wake(&lock->word, 1);
+	word = token | WAITERS;
+	if (atomic_compare_exchange_strong_explicit(
+	            &lock->word, &word, 0, memory_order_release,
+	            memory_order_relaxed))
+		stoa_futex_wake(&lock->word, 1);
+	/* Else others took us for dead, or somebody scribbled: not ours. */
 }

@@ -133,7 +133,7 @@ extern const size_t operations_count;
 
 #define PAGES 3u /* victims in one experiment */
 #define CAPACITY 8u
-#define TOTAL_BYTES 32768u
+#define TOTAL_BYTES 24576u /* less than CAPACITY of the largest size */
 #define SIZES 4u
 
 struct stage {
@@ -254,6 +254,7 @@ struct job {
 
 typedef size_t job_list(struct job *jobs, size_t room);
 
+size_t list_calm_jobs(struct job *jobs, size_t room);
 size_t list_kill_jobs(struct job *jobs, size_t room);
 size_t list_nested_jobs(struct job *jobs, size_t room);
 size_t list_stop_jobs(struct job *jobs, size_t room);

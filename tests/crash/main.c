@@ -157,32 +157,53 @@ static void on_fault(int number)
 
 /* ---- What to try ---------------------------------------------------------- */
 
-#define LOOP_ARRIVALS 64u /* a loop's later rounds are sampled */
+/* A loop's later rounds are sampled: each stop in a loop costs a switch. */
+#define LOOP_ARRIVALS 64u
 #define LOOP_STRIDE 16u
+#define SHORT_ARRIVALS 6u
+#define SHORT_STRIDE 64u
 #define REPEATS 3u
 #define REPEAT_STRIDE 61u
 #define DEFAULT_STRIDE 97u
 
+static int sampled(uint32_t n, uint32_t all, uint32_t stride)
+{
+	return n <= all || n % stride == 0;
+}
+
 int portion_wants(const struct trace_point *point, size_t n)
 {
-	if (settings.portion == PORTION_MUTANT)
-		return point->kind != TRACE_PLAIN;
-	if (settings.portion == PORTION_DEFAULT)
-		return point->kind != TRACE_PLAIN ||
-		       (n + settings.seed) % DEFAULT_STRIDE == 0;
-	if (point->repeat > REPEATS && point->repeat % REPEAT_STRIDE != 0)
+	if (settings.portion == PORTION_FULL)
+		return sampled(point->repeat, REPEATS, REPEAT_STRIDE) &&
+		       sampled(point->arrival, LOOP_ARRIVALS, LOOP_STRIDE);
+	if (!sampled(point->arrival, SHORT_ARRIVALS, SHORT_STRIDE) ||
+	    !sampled(point->repeat, REPEATS, REPEAT_STRIDE))
 		return 0;
-	return point->arrival <= LOOP_ARRIVALS ||
-	       point->arrival % LOOP_STRIDE == 0;
+	if (point->kind != TRACE_PLAIN)
+		return 1;
+	return settings.portion == PORTION_DEFAULT &&
+	       (n + settings.seed) % DEFAULT_STRIDE == 0;
 }
 
 /* ---- Workers -------------------------------------------------------------- */
+
+/* Victims and survivors take turns, so one processor is faster than two. */
+static void pin(void)
+{
+	cpu_set_t set;
+	int cpu = sched_getcpu();
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu < 0 ? 0 : (size_t)cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
 
 static void worker(const struct job *job, const char *path)
 {
 	void *warm[1];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	pin();
 	(void)backtrace(warm, 1); /* loads what it needs now, not in a fault */
 	signal(SIGALRM, on_fault);
 	signal(SIGSEGV, on_fault);
@@ -287,7 +308,7 @@ static void usage(void)
 	puts("usage: crash [-p mutant|default|full] [-s SUITE] [-o OPERATION]\n"
 	     "             [-t STATE-PREFIX] [-r SEED] [-n STEP] [-1] [-v] [-l]\n"
 	     "Kills victims at every instruction and checks what is left.\n"
-	     "suites: toy kill space blocked stop nested schedule");
+	     "suites: toy calm kill space blocked stop nested schedule");
 	exit(2);
 }
 
@@ -339,28 +360,19 @@ static void print_counts(double seconds)
 	       (unsigned long long)c->failed);
 }
 
-/* Victims and survivors take turns, so one processor is faster than two. */
-static void pin(void)
-{
-	cpu_set_t set;
-	int cpu = sched_getcpu();
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu < 0 ? 0 : (size_t)cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
 int main(int argc, char **argv)
 {
 	static struct job jobs[JOBS_MAX];
 	static job_list *const lists[] = {
-		list_toy_jobs,	list_kill_jobs,	   list_stop_jobs,
-		list_nested_jobs, list_blocked_jobs, list_schedule_jobs
+		list_toy_jobs,	list_calm_jobs,	   list_kill_jobs,
+		list_stop_jobs, list_nested_jobs,  list_blocked_jobs,
+		list_schedule_jobs
 	};
 	int64_t began = clock_ns();
 	size_t count = 0;
 	int list_only = 0;
 
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	parse(argc, argv, &list_only);
 	if (readlink("/proc/self/exe", program, sizeof(program) - 1) < 0)
 		return 1;
@@ -368,7 +380,6 @@ int main(int argc, char **argv)
 		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (board == MAP_FAILED)
 		return 1;
-	pin();
 	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
 		count += lists[i](jobs + count, JOBS_MAX - count);
 	for (size_t i = 0; i < count; i++) {

@@ -25,24 +25,32 @@ static void find_repairs(void)
 			repairs[repairs_count++] = &operations[i];
 }
 
-/* The state, the first one's death in it, and the second one at its
- * beginning; 0: missed. */
+/*
+ * The state, the second one at its beginning, and the first one's death in
+ * that order: so the second has not yet met the dead. 0: missed.
+ */
 static pid_t set_up(struct nest *nest)
 {
 	struct act act = {
 		.stage = &stage, .operation = nest->repair, .page = 1
 	};
-	pid_t pid = play_to(&nest->first, nest->death);
+	pid_t first, second;
 
-	if (pid == 0)
-		return 0;
-	trace_kill(pid);
-	board->counts.kills++;
+	play_set_up(&nest->first);
+	stage.concurrent = 1; /* the second may not have met the dead yet */
 	stage_announce(&stage, 1, nest->repair);
-	pid = trace_spawn(act_body, &act);
-	if (pid <= 0)
-		trouble("who comes after the dead can't begin");
-	return pid > 0 ? pid : -1;
+	second = trace_spawn(act_body, &act);
+	if (second <= 0)
+		broken("%s did not begin", nest->repair->name);
+	first = play_begin(&nest->first);
+	if (first > 0 && trace_run_to(first, nest->death) == 0) {
+		trace_kill(first);
+		board->counts.kills++;
+		return second;
+	}
+	trace_kill(second);
+	board->counts.missed++;
+	return 0;
 }
 
 static void judge(const struct nest *nest, uint32_t variant)
@@ -69,10 +77,6 @@ static void kill_repairer(struct nest *nest, const struct trace *trace,
 	pid = set_up(nest);
 	if (pid == 0)
 		return;
-	if (pid < 0) {
-		experiment_failed();
-		return;
-	}
 	if (trace_run_to(pid, &trace->points[n]) != 0) {
 		board->counts.missed++;
 		return;

@@ -11,6 +11,7 @@
 #define HUGE_BYTES 5000u  /* two pieces of 4 KiB */
 #define SELECTED_TYPE 2
 #define LOWEST_TYPE 3
+#define POLLS 3
 #define TINY_BUFFER 9u /* smaller than any letter */
 
 static const struct letter *outgoing(const struct victim *v, uint32_t i)
@@ -133,6 +134,13 @@ static void receive(struct victim *v, const struct stoa_selector *selector,
 static void run_receive(struct victim *v)
 {
 	receive(v, NULL, LETTER_MAX_BYTES);
+}
+
+/* Asks again: the first time nothing was found, the dead are looked for. */
+static void run_poll(struct victim *v)
+{
+	for (int i = 0; i < POLLS && v->page->result <= 0; i++)
+		receive(v, NULL, LETTER_MAX_BYTES);
 }
 
 static void run_receive_cut(struct victim *v)
@@ -355,6 +363,7 @@ const struct operation operations[] = {
 	{ "cancel-large", OP_CORE, 0, 0, prepare_cancel_large, run_cancel },
 	{ "receive", OP_RECEIVE | OP_LOCK_FREE | OP_CORE | OP_BURY, 0, 0, NULL,
 	  run_receive },
+	{ "poll", OP_RECEIVE | OP_BURY, 0, 0, NULL, run_poll },
 	{ "receive-cut", OP_RECEIVE, 0, 0, NULL, run_receive_cut },
 	{ "receive-exactly", OP_RECEIVE | OP_TYPE, 0, 0, NULL,
 	  run_receive_exactly },
@@ -375,7 +384,7 @@ const struct operation operations[] = {
 	{ "peek", 0, 0, 0, NULL, run_peek },
 	{ "purge", OP_PURGE, 0, 0, NULL, run_purge },
 	{ "stat", 0, 0, 0, NULL, run_stat },
-	{ "open", 0, 0, 0, NULL, run_open },
+	{ "open", OP_BURY, 0, 0, NULL, run_open },
 	{ "close", OP_CLOSE | OP_CORE, 0, 0, prepare_close, run_close },
 	{ "unlink", OP_UNLINK, 0, 0, NULL, run_unlink },
 	{ "remove", OP_REMOVE | OP_UNLINK, 0, 0, NULL, run_remove },

@@ -18,6 +18,7 @@ struct survivor {
 	const struct letter *last; /* drained */
 	uint32_t drained;
 	int unordered; /* others are at it too: their order is not known */
+	int patient;   /* the dead are not buried yet, so it may ask again */
 };
 
 /* Receives one letter and compares it with the ledger. 1, 0: there is none,

@@ -18,7 +18,7 @@
 static const uint32_t priorities[TABLE] = { 3, 7, 3, 0, 7, 1 };
 static const int64_t types[TABLE] = { 2, 1, 3, 2, 4, 1 };
 
-const uint32_t stage_sizes[SIZES] = { 81, 300, 1000, 5000 };
+const uint32_t stage_sizes[SIZES] = { 81, 300, 1000, 4096 };
 
 /* ---- Letters -------------------------------------------------------------- */
 

@@ -152,6 +152,13 @@ static int conserve(struct witness *w, const struct play *play)
 		return -1;
 	if (flags & OP_SEND && page->result < 0)
 		s->ledger.letters[page->outgoing[0]].fate = FATE_GONE;
+	/* It ended without closing, so what it took comes back. */
+	w->survivor.patient = 1;
+	if (survivor_drain(&w->survivor) != 0)
+		return -1;
+	if (stoa_space_clean(s->space, 0, NULL, NULL) < 0)
+		return trouble("clean: %s", stoa_last_error());
+	w->survivor.patient = 0;
 	if (survivor_drain(&w->survivor) != 0)
 		return -1;
 	return oracle_settle(s);

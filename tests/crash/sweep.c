@@ -9,13 +9,13 @@
 
 #define TRIES 3 /* at a place that another execution may miss */
 
-static void set_up(struct play *play)
+void play_set_up(struct play *play)
 {
 	stage_make(&stage, play->state);
 	stage_announce(&stage, 0, play->operation);
 }
 
-static pid_t spawn(struct play *play)
+pid_t play_begin(struct play *play)
 {
 	struct act act = {
 		.stage = &stage, .operation = play->operation, .page = 0
@@ -30,8 +30,8 @@ static pid_t spawn(struct play *play)
 
 pid_t play_spawn(struct play *play)
 {
-	set_up(play);
-	return spawn(play);
+	play_set_up(play);
+	return play_begin(play);
 }
 
 int play_record(struct play *play)
@@ -126,6 +126,32 @@ static uint64_t count_distinct(uint64_t *addresses, size_t count)
 	for (size_t i = 0; i < count; i++)
 		distinct += i == 0 || addresses[i] != addresses[i - 1];
 	return distinct;
+}
+
+/* Nobody dies: the oracle must find nothing wrong with the state itself. */
+static void run_calm(const struct job *job)
+{
+	for (uint32_t n = 0; n < VARIANTS * SIZES; n++) {
+		if (!experiment("nobody killed in %s, variant %u",
+				job->state->name, n / SIZES))
+			continue;
+		stage_make(&stage, job->state);
+		if (oracle_check(&stage, 0, n / SIZES, 1) == 0)
+			experiment_passed();
+		else
+			experiment_failed();
+	}
+}
+
+size_t list_calm_jobs(struct job *jobs, size_t room)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < states_count && count < room; i++)
+		jobs[count++] = (struct job){
+			.suite = "calm", .state = &states[i], .run = run_calm
+		};
+	return count;
 }
 
 static void run_kill(const struct job *job)

@@ -11,7 +11,10 @@ struct play {
 	struct trace trace;
 };
 
-/* Makes the state and a victim at its beginning; 0: nothing to do here. */
+/* Makes the state; a victim in it, at its beginning; or both. 0: nothing to
+ * do here. */
+void play_set_up(struct play *play);
+pid_t play_begin(struct play *play);
 pid_t play_spawn(struct play *play);
 
 /* Lists the places; -1: nothing to do here. */

@@ -3,7 +3,7 @@
  * order, and what others see meanwhile. */
 #include "support.h"
 
-enum { CAPACITY = 8, LARGE = 5000 };
+enum { CAPACITY = 8, LARGE = 5000, PASSING = 20000 };
 
 static const struct queue_shape shapes[] = {
 	{ STOA_FIFO, CAPACITY, 8192, 1 << 18 },
@@ -117,7 +117,7 @@ static void pass_by(struct stoa_queue *queue)
 	struct stoa_message held = reserve_text(queue, "held");
 	char text[16];
 
-	for (int i = 0; i < 10 * CAPACITY; i++) {
+	for (int i = 0; i < PASSING; i++) {
 		snprintf(text, sizeof(text), "%d", i);
 		send_text(queue, text);
 		assert_receives(queue, text);
@@ -356,7 +356,7 @@ static void return_after_others(struct stoa_queue *queue)
 
 	send_text(queue, "old");
 	old = take_text(queue, "old");
-	for (int i = 0; i < 5 * CAPACITY; i++) {
+	for (int i = 0; i < PASSING; i++) {
 		send_text(queue, "new");
 		assert_receives(queue, "new");
 	}
@@ -380,7 +380,7 @@ static void slow_taker(struct stoa_queue *queue)
 		snprintf(text, sizeof(text), "held %zu", i);
 		send_text(queue, text);
 		held[i] = take_text(queue, text);
-		for (int j = 0; j < 3 * CAPACITY; j++) {
+		for (int j = 0; j < PASSING / CAPACITY; j++) {
 			send_text(queue, "passes");
 			assert_receives(queue, "passes");
 		}

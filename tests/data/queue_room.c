@@ -267,6 +267,17 @@ TEST(bytes_wait_for_room_and_get_it)
 
 /* ---- A full tmpfs ------------------------------------------------------------ */
 
+static void fill_tmpfs(void)
+{
+	FILE *filler = fopen(case_path("filler"), "we");
+
+	assert_non_null(filler);
+	setvbuf(filler, NULL, _IONBF, 0);
+	while (fwrite(data, 1, 4096, filler) == 4096)
+		;
+	fclose(filler);
+}
+
 TEST(a_full_tmpfs_is_enospc_at_create_and_leaves_nothing)
 {
 	struct stoa_queue_attributes large = attributes_of(
@@ -300,19 +311,13 @@ TEST(a_queue_goes_on_working_when_the_tmpfs_fills_up)
 	struct stoa_space *space;
 	struct stoa_queue *queue;
 	uint64_t count;
-	FILE *filler;
 
 	mount_small_space("1m");
 	space = open_space();
 	queue = make_queue(space, "q",
 	                   (struct queue_shape){ STOA_FIFO, 8, LARGEST,
 	                                         400000 });
-	filler = fopen(case_path("filler"), "we");
-	assert_non_null(filler);
-	setvbuf(filler, NULL, _IONBF, 0);
-	while (fwrite(data, 1, sizeof(data), filler) == sizeof(data))
-		;
-	fclose(filler);
+	fill_tmpfs();
 	count = fill_with(queue, LARGEST);
 	assert_true(count >= 3);
 	assert_int_equal(drain_queue(queue), count);
@@ -322,22 +327,52 @@ TEST(a_queue_goes_on_working_when_the_tmpfs_fills_up)
 	stoa_space_close(space);
 }
 
+/* Handles need room, too, in steps of some hundred. */
+TEST(handles_that_a_full_tmpfs_has_no_room_for_are_enospc)
+{
+	enum { HANDLES = 200 };
+	struct stoa_queue *handles[HANDLES];
+	struct stoa_space *space;
+	struct stoa_queue *queue;
+	size_t count = 0;
+	int result = 0;
+
+	mount_small_space("1m");
+	space = open_space();
+	queue = make_queue(space, "q",
+	                   (struct queue_shape){ STOA_FIFO, 8, LARGEST,
+	                                         400000 });
+	fill_tmpfs();
+	while (count < HANDLES && result == 0) {
+		result = stoa_queue_open(space, "q", STOA_READ | STOA_WRITE, 0,
+		                         NULL, &handles[count]);
+		count += result == 0;
+	}
+	assert_int_equal(result, -ENOSPC);
+	assert_sentence("q");
+	assert_true(count > 0);
+	assert_capacity(handles[count - 1], 8);
+	unlink(case_path("filler"));
+	for (; count < HANDLES; count++)
+		handles[count] = join_queue(space, "q");
+	assert_capacity(handles[HANDLES - 1], 8);
+	assert_int_equal(stat_of(queue).users, HANDLES + 1);
+	while (count > 0)
+		stoa_queue_close(handles[--count]);
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
 TEST(a_tmpfs_without_any_room_is_told_and_nothing_breaks)
 {
 	struct stoa_queue_attributes tiny = attributes_of(
 	        (struct queue_shape){ STOA_FIFO, 1, 1, 4096 });
 	struct stoa_space *space = NULL;
 	struct stoa_queue *queue;
-	FILE *filler;
 	int result;
 
 	mount_small_space("64k");
-	filler = fopen(case_path("filler"), "we");
-	assert_non_null(filler);
-	setvbuf(filler, NULL, _IONBF, 0);
-	while (fwrite(data, 1, 4096, filler) == 4096)
-		;
-	fclose(filler);
+	fill_tmpfs();
 	result = stoa_space_open(case_directory(), 0, &space);
 	if (result == 0) {
 		result = stoa_queue_open(space, "q",
@@ -362,6 +397,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(bytes_wait_for_room_and_get_it),
 	CASE(a_full_tmpfs_is_enospc_at_create_and_leaves_nothing),
 	CASE(a_queue_goes_on_working_when_the_tmpfs_fills_up),
+	CASE(handles_that_a_full_tmpfs_has_no_room_for_are_enospc),
 	CASE(a_tmpfs_without_any_room_is_told_and_nothing_breaks),
 };
 

@@ -332,6 +332,76 @@ TEST(a_past_deadline_does_what_needs_no_waiting)
 	stoa_space_close(space);
 }
 
+/* Whether all bytes are still the filler. */
+static bool is_untouched(const void *data, size_t bytes)
+{
+	const unsigned char *at = data;
+
+	for (size_t i = 0; i < bytes; i++)
+		if (at[i] != 0xA5)
+			return false;
+	return true;
+}
+
+TEST(outputs_are_untouched_on_failure)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", small);
+	struct stoa_message message;
+	char buffer[16];
+
+	memset(&message, 0xA5, sizeof(message));
+	memset(buffer, 0xA5, sizeof(buffer));
+	assert_result(stoa_queue_receive(queue, NULL, buffer, 16, STOA_NOW,
+	                                 &message),
+	              -EAGAIN);
+	assert_result(stoa_queue_receive(queue, NULL, buffer, 16,
+	                                 stoa_deadline_in(MS), &message),
+	              -ETIMEDOUT);
+	assert_result(stoa_queue_take(queue, NULL, STOA_NOW, &message),
+	              -EAGAIN);
+	assert_result(stoa_queue_peek(queue, NULL, 0, buffer, 16, &message),
+	              -ENOMSG);
+	assert_result(stoa_queue_reserve(queue, LARGEST + 1, STOA_NOW,
+	                                 &message),
+	              -EMSGSIZE);
+	assert_true(is_untouched(&message, sizeof(message)));
+	send_text(queue, "longer than sixteen");
+	assert_result(stoa_queue_receive(queue, NULL, buffer, 16, STOA_NOW,
+	                                 &message),
+	              -EMSGSIZE);
+	assert_int_equal(message.bytes, strlen("longer than sixteen"));
+	memset(&message.bytes, 0xA5, sizeof(message.bytes));
+	assert_true(is_untouched(&message, sizeof(message)));
+	assert_true(is_untouched(buffer, sizeof(buffer)));
+	assert_int_equal(fill_queue(queue), small.capacity - 1);
+	assert_result(stoa_queue_reserve(queue, 1, STOA_NOW, &message),
+	              -EAGAIN);
+	assert_true(is_untouched(&message, sizeof(message)));
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+TEST(a_batch_that_fails_leaves_its_messages_untouched)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", small);
+	struct stoa_message message;
+	struct stoa_message before;
+	char buffer[4] = { 0 };
+
+	memset(&message, 0xA5, sizeof(message));
+	message.data = buffer;
+	message.buffer_bytes = sizeof(buffer);
+	before = message;
+	assert_result(stoa_queue_receive_many(queue, NULL, &message, 1,
+	                                      STOA_NOW),
+	              -EAGAIN);
+	assert_memory_equal(&message, &before, sizeof(message));
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(every_size_arrives_whole_first_in_first_out),
 	CASE(every_size_arrives_whole_by_priority),
@@ -346,6 +416,8 @@ static const struct CMUnitTest cases[] = {
 	CASE(an_empty_queue_makes_receive_wait_until_the_deadline),
 	CASE(a_full_queue_makes_send_wait_until_the_deadline),
 	CASE(a_past_deadline_does_what_needs_no_waiting),
+	CASE(outputs_are_untouched_on_failure),
+	CASE(a_batch_that_fails_leaves_its_messages_untouched),
 };
 
 MAIN(cases)

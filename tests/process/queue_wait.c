@@ -2,7 +2,9 @@
 /* Waits between processes: who is woken, and what a signal does. */
 #include "support.h"
 
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 
 enum { ROUNDS = 200 };
 
@@ -258,6 +260,50 @@ TEST(without_the_flag_a_wait_goes_on_after_a_signal)
 	stoa_space_close(space);
 }
 
+/* ---- Cancellation ------------------------------------------------------------------- */
+
+struct cancelled {
+	struct stoa_queue *queue;
+	atomic_int task;
+	atomic_bool received;
+};
+
+static void *receive_cancelled(void *context)
+{
+	struct cancelled *cancelled = context;
+	char buffer[8];
+
+	atomic_store(&cancelled->task, gettid());
+	require(stoa_queue_receive(cancelled->queue, NULL, buffer, 8,
+	                           STOA_FOREVER, NULL) == 1);
+	atomic_store(&cancelled->received, true);
+	pthread_testcancel();
+	return NULL;
+}
+
+TEST(a_wait_is_no_cancellation_point)
+{
+	struct stoa_space *space = open_space();
+	struct cancelled cancelled = { .queue = make_queue(space, "q", tiny) };
+	pthread_t thread;
+	void *result;
+
+	assert_int_equal(pthread_create(&thread, NULL, receive_cancelled,
+	                                &cancelled),
+	                 0);
+	while (atomic_load(&cancelled.task) == 0)
+		;
+	until_waiting(cancelled.queue, 1, 0);
+	until_blocked(atomic_load(&cancelled.task));
+	assert_int_equal(pthread_cancel(thread), 0);
+	send_text(cancelled.queue, "x");
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_true(atomic_load(&cancelled.received));
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	stoa_queue_close(cancelled.queue);
+	stoa_space_close(space);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(two_processes_wake_each_other_in_turn),
 	CASE(a_message_wakes_the_receiver_whose_type_it_has),
@@ -265,6 +311,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(as_many_senders_are_woken_as_there_is_room),
 	CASE(a_signal_ends_the_wait_of_an_interruptible_handle),
 	CASE(without_the_flag_a_wait_goes_on_after_a_signal),
+	CASE(a_wait_is_no_cancellation_point),
 };
 
 MAIN(cases)

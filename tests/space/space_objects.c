@@ -285,6 +285,28 @@ TEST(users_are_described)
 	stoa_space_close(space);
 }
 
+static int stop_at_once(const struct stoa_user *user, void *context)
+{
+	(void)user;
+	++*(int *)context;
+	return 7;
+}
+
+TEST(each_user_stops_at_the_first_result_and_returns_it)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	struct stoa_queue *other = join_queue(space, "q");
+	int visited = 0;
+
+	assert_result(stoa_space_each_user(space, "q", stop_at_once, &visited),
+	              7);
+	assert_int_equal(visited, 1);
+	stoa_queue_close(other);
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
 TEST(waiting_users_and_dead_ones_are_told_apart)
 {
 	struct stoa_space *space = open_space();
@@ -372,6 +394,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_removed_name_is_gone_and_handles_go_on),
 	CASE(removal_with_wake_ends_waits_with_eidrm),
 	CASE(users_are_described),
+	CASE(each_user_stops_at_the_first_result_and_returns_it),
 	CASE(waiting_users_and_dead_ones_are_told_apart),
 	CASE(looking_at_objects_does_not_disturb_them),
 	CASE(what_may_not_be_read_is_listed_with_eacces),

@@ -110,6 +110,7 @@ static void run_here(const struct CMUnitTest *test, int output)
 	int failures;
 
 	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(output, STDOUT_FILENO);
 	dup2(output, STDERR_FILENO);
 	close(output);

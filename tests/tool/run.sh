@@ -18,14 +18,15 @@ fi
 
 scratch=$(mktemp -d /dev/shm/stoa-tool-test.XXXXXX) || exit 1
 trap 'rm -rf "$scratch"' EXIT
-trap 'exit 1' INT TERM HUP
+trap '[[ -z $pid ]] || kill -KILL -- "-$pid"; exit 1' INT TERM HUP
 chmod 755 "$scratch"
 mkdir "$scratch/bin"
 cp "$build/stoa" "$scratch/bin/stoa"
 ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -o "$scratch/bin/json_check" \
 	"$here/json_check.c" || exit 1
 
-hang_seconds=120
+hang_seconds=300
+pid=
 passed=0 failed=0
 words=("$@")
 
@@ -43,7 +44,7 @@ wanted()
 # it SENTENCE: the case is on standard input.
 it()
 {
-	local sentence=$1 status pid
+	local sentence=$1 status
 
 	wanted "$sentence" || return 0
 	mkdir -m 700 "$scratch/work"
@@ -66,6 +67,7 @@ it()
 	status=$?
 	# timeout leads a process group; what the case left running goes.
 	kill -KILL -- "-$pid" 2>/dev/null
+	pid=
 	if ((status == 0)); then
 		passed=$((passed + 1))
 		[[ -z $V ]] || echo "ok: $sentence"

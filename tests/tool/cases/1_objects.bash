@@ -49,6 +49,20 @@ is "$(stoa ls -brno SIZE)" "$size"
 is "$(stoa ls --json -o SIZE | json_check objects.0.size)" "$size"
 is "$($q stat -rno MAXMESSAGE orders)" "1M"
 is "$($q stat -brno MAXMESSAGE orders)" "1048576"
+while read -r typed bytes; do
+	exits 0 $q create --max-message $typed of-$typed
+	is "$($q stat -brno MAXMESSAGE of-$typed)" "$bytes"
+done <<'SIZES'
+2000 2000
+2000B 2000
+2K 2048
+2k 2048
+2KiB 2048
+2KB 2000
+1.5K 1536
+.5M 524288
+0.002GB 2000000
+SIZES
 CASE
 
 it "ls --json is JSON with numbers, and null for what is unknown" <<'CASE'

@@ -331,12 +331,12 @@ is "$(number LSPID,LRPID orders)" "$sender $receiver"
 CASE
 
 it "bench measures, in JSON too, and leaves nothing behind" <<'CASE'
-$q bench --count 500 --json >json || fail bench
+$q bench --count 50 --json >json || fail bench
 for i in 0 1 2; do
 	ns=$(json_check tests.$i.ns <json) || fail "test $i is missing"
 	[[ $ns =~ ^[0-9]+\.[0-9]$ && $ns != 0.0 ]] || fail "ns is $ns"
 done
-stoa bench --count 100 --size 100K -rn >out || fail "large"
+stoa bench --count 20 --size 100K -rn >out || fail "large"
 is "$(wc -l <out)" "3"
 is "$(stoa ls)" ""
 CASE

@@ -139,6 +139,7 @@ exits 3 $q recv orders >/dev/full 2>err
 has "$(cat err)" "No space left"
 is "$($q stat -rno MSGS,TAKEN orders)" "1 0"
 exits 3 $q recv orders >&- 2>err
+exits 3 $q recv orders <&- >&- 2>err
 is "$($q recv orders)" "one"
 CASE
 

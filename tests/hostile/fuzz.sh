@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# fuzz.sh BUILD SECONDS NAME...: runs each fuzzer for so long on the seeds that
+# it makes itself and on what earlier runs have found (BUILD/corpus). What
+# breaks the library is kept in BUILD/artifacts.
+
+build=$1 seconds=$2
+shift 2
+passed=0 failed=0
+
+for name in "$@"; do
+	fuzzer=$build/tests/hostile/$name
+	corpus=$build/corpus/$name
+	log=$build/$name.log
+	mkdir -p "$corpus" "$build/artifacts" || exit 1
+	STOA_FUZZ_SEEDS=$corpus "$fuzzer" >"$log" 2>&1 || cat "$log"
+	if "$fuzzer" -max_total_time="$seconds" -max_len=20000 -timeout=0 \
+		-handle_usr1=0 -handle_usr2=0 -print_final_stats=1 \
+		-artifact_prefix="$build/artifacts/$name-" \
+		"$corpus" >"$log" 2>&1; then
+		passed=$((passed + 1))
+		sed -n "s/stat::number_of_executed_units: */  ok      $name: \
+inputs tried: /p" "$log"
+	else
+		failed=$((failed + 1))
+		tail -n 50 "$log"
+		echo "  FAILED  $name: see $build/artifacts"
+	fi
+done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

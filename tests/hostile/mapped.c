@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Files that are cut or punched while they are mapped. With stoa_guard() the
+ * call that meets the hole answers -EIO and the program lives; without it the
+ * program dies by SIGBUS, which shows that the holes are real.
+ */
+#include "hostile.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+enum { PAGE_BYTES = 4096, WAITERS = 4, FILL_BYTES = 1 << 16 };
+
+static const struct queue_shape shapes[] = {
+	{ STOA_FIFO, 16, 9000, 65536 },
+	{ STOA_TYPE, 80, 5000, 16384 },
+};
+
+static struct victim victim_of(struct stoa_space *space)
+{
+	struct victim victim;
+
+	memset(&victim, 0, sizeof(victim));
+	victim.space = space;
+	victim.name = "q";
+	victim.chance = run_seed();
+	victim.message_max = 5000;
+	victim.patience_ns = MS;
+	victim.may_be_cut = true;
+	catch_notifications();
+	return victim;
+}
+
+/* Runs `run` in a process of its own; gives its wait status. */
+static int in_child(void (*run)(void *context), void *context)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		const struct rlimit none = { 0, 0 };
+
+		setrlimit(RLIMIT_CORE, &none);
+		run(context);
+		_exit(EXIT_SUCCESS);
+	}
+	assert_system(pid);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+/* ---- Cut while mapped ---------------------------------------------------------------- */
+
+struct cut {
+	struct image image;
+	struct stoa_space *space;
+	size_t bytes;
+	const struct operation *operation;
+};
+
+static uint32_t is_poisoned(const struct victim *victim)
+{
+	return atomic_load(&victim->queue->object.poisoned);
+}
+
+/* Takes and reserves first, so that all operations have something to do. */
+static void prepare(struct victim *victim)
+{
+	for (size_t i = 0; i < queue_operation_count; i++) {
+		const struct operation *operation = &queue_operations[i];
+
+		if (strcmp(operation->name, "take") == 0 ||
+		    strcmp(operation->name, "reserve") == 0 ||
+		    strcmp(operation->name, "send_message") == 0)
+			operate(victim, operation);
+	}
+}
+
+/* One operation on the cut file: if it met the hole, it must say so. */
+static void meet_hole(struct victim *victim, const struct operation *operation)
+{
+	uint32_t before = is_poisoned(victim);
+	long long result = operate(victim, operation);
+
+	if (before == 0 && is_poisoned(victim) && result != -EIO)
+		finding("%s met the hole and gave %lld", operation->name,
+		        result);
+}
+
+static void cut_then_operate(void *context)
+{
+	struct cut *cut = context;
+	struct stoa_space *space;
+	struct victim victim;
+
+	assert_int_equal(stoa_guard(), 0);
+	if (stoa_space_open(case_directory(), 0, &space) != 0)
+		_exit(EXIT_FAILURE);
+	victim = victim_of(space);
+	if (victim_open(&victim) != 0)
+		finding("can't open");
+	prepare(&victim);
+	trial("%s after a cut to %zu bytes",
+	      cut->operation != NULL ? cut->operation->name : "all",
+	      cut->bytes);
+	assert_system(ftruncate(cut->image.fd, (off_t)cut->bytes));
+	if (cut->operation != NULL) {
+		meet_hole(&victim, cut->operation);
+	} else {
+		for (size_t i = 0; i < queue_operation_count; i++)
+			meet_hole(&victim, &queue_operations[i]);
+		for (size_t i = 0; i < space_operation_count; i++)
+			operate(&victim, &space_operations[i]);
+	}
+	victim_close(&victim);
+	stoa_space_close(space);
+}
+
+static void set_up(struct cut *cut, struct queue_shape shape)
+{
+	memset(cut, 0, sizeof(*cut));
+	cut->space = open_space();
+	populate(cut->space, "q", shape);
+	image_open(&cut->image, cut->space, "q");
+}
+
+static void mend(struct cut *cut)
+{
+	assert_system(ftruncate(cut->image.fd, (off_t)cut->image.bytes));
+	image_restore(&cut->image);
+}
+
+static void tear_down(struct cut *cut)
+{
+	image_close(&cut->image);
+	stoa_space_close(cut->space);
+	remove_tree(case_directory());
+	assert_system(mkdir(case_directory(), 0700));
+}
+
+static void check_child(struct cut *cut)
+{
+	int status = in_child(cut_then_operate, cut);
+
+	if (status != 0)
+		fail_msg("the victim ended with status %#x", status);
+	mend(cut);
+}
+
+TEST(a_file_cut_at_any_page_is_eio)
+{
+	struct cut cut;
+
+	for (size_t i = 0; i < LENGTH(shapes); i++) {
+		set_up(&cut, shapes[i]);
+		for (cut.bytes = 0; cut.bytes < cut.image.bytes;
+		     cut.bytes += PAGE_BYTES)
+			check_child(&cut);
+		tear_down(&cut);
+	}
+}
+
+TEST(each_operation_that_meets_the_hole_says_so)
+{
+	struct cut cut;
+
+	for (size_t i = 0; i < LENGTH(shapes); i++) {
+		set_up(&cut, shapes[i]);
+		for (size_t j = 0; j < queue_operation_count; j++) {
+			const size_t cells =
+			        cut.image.regions[REGION_CELLS].offset;
+			const size_t sizes[] = { 0, PAGE_BYTES, cells,
+				                 cells - PAGE_BYTES };
+
+			cut.operation = &queue_operations[j];
+			for (size_t k = 0; k < LENGTH(sizes); k++) {
+				cut.bytes = sizes[k];
+				check_child(&cut);
+			}
+		}
+		tear_down(&cut);
+	}
+}
+
+static void use_without_guard(void *context)
+{
+	struct cut *cut = context;
+	struct stoa_queue *queue = join_queue(cut->space, "q");
+
+	signal(SIGBUS, SIG_DFL);
+	assert_system(ftruncate(cut->image.fd, 0));
+	stoa_queue_send(queue, "x", 1, STOA_NOW);
+}
+
+TEST(without_the_guard_the_program_dies_by_sigbus)
+{
+	struct cut cut;
+	int status;
+
+	set_up(&cut, shapes[0]);
+	status = in_child(use_without_guard, &cut);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGBUS);
+	tear_down(&cut);
+}
+
+/* ---- Cut while somebody waits -------------------------------------------------------- */
+
+struct waiter {
+	pthread_t thread;
+	struct stoa_queue *queue;
+	unsigned number;
+	long long result;
+};
+
+static void *wait_in_thread(void *context)
+{
+	struct waiter *waiter = context;
+	struct stoa_message message;
+	struct stoa_condition condition = {
+		STOA_READABLE, stoa_queue_object(waiter->queue), NULL, 0
+	};
+	char buffer[64];
+
+	switch (waiter->number % 3) {
+	case 0:
+		waiter->result = stoa_queue_receive(waiter->queue, NULL, buffer,
+		                                    sizeof(buffer),
+		                                    STOA_FOREVER, NULL);
+		break;
+	case 1:
+		waiter->result = stoa_queue_take(waiter->queue, NULL,
+		                                 STOA_FOREVER, &message);
+		break;
+	default:
+		waiter->result = stoa_wait_any(&condition, 1, STOA_FOREVER);
+		break;
+	}
+	return NULL;
+}
+
+static void cut_under_waiters(void *context)
+{
+	struct cut *cut = context;
+	struct stoa_queue *queue = join_queue(cut->space, "q");
+	struct waiter waiters[WAITERS];
+
+	assert_ok(stoa_guard());
+	stoa_queue_purge(queue);
+	for (unsigned i = 0; i < WAITERS; i++) {
+		waiters[i] = (struct waiter){ .queue = queue, .number = i };
+		assert_int_equal(pthread_create(&waiters[i].thread, NULL,
+		                                wait_in_thread, &waiters[i]),
+		                 0);
+	}
+	until_waiting(queue, WAITERS - 1, 0);
+	assert_system(ftruncate(cut->image.fd, (off_t)cut->bytes));
+	watch_operation("waiting", 0);
+	for (unsigned i = 0; i < WAITERS; i++) {
+		pthread_join(waiters[i].thread, NULL);
+		if (waiters[i].result != -EIO)
+			finding("waiter %u got %lld", i, waiters[i].result);
+	}
+	operation_done();
+	stoa_queue_close(queue);
+}
+
+TEST(those_who_wait_on_a_cut_file_get_eio)
+{
+	struct cut cut;
+
+	set_up(&cut, shapes[0]);
+	for (cut.bytes = 0; cut.bytes <= 4 * PAGE_BYTES;
+	     cut.bytes += 2 * PAGE_BYTES) {
+		trial("cut to %zu bytes", cut.bytes);
+		assert_int_equal(in_child(cut_under_waiters, &cut), 0);
+		mend(&cut);
+	}
+	tear_down(&cut);
+}
+
+/* The program's own look at what it was loaned is no call of the library. */
+static void read_loan_of_cut_file(void *context)
+{
+	struct cut *cut = context;
+	struct stoa_queue *queue = join_queue(cut->space, "q");
+	struct stoa_message message;
+	char byte = 'x';
+
+	assert_ok(stoa_guard());
+	assert_ok(stoa_queue_take(queue, NULL, STOA_NOW, &message));
+	assert_system(ftruncate(cut->image.fd, 0));
+	if (message.bytes > 0)
+		byte = *(volatile char *)message.data;
+	assert_int_equal(byte, 0);
+	assert_result(stoa_queue_acknowledge(queue, &message), -EIO);
+	assert_result(stoa_queue_send(queue, "x", 1, STOA_FOREVER), -EIO);
+	stoa_queue_close(queue);
+}
+
+TEST(a_loan_from_a_cut_file_reads_as_zeros)
+{
+	struct cut cut;
+
+	set_up(&cut, shapes[0]);
+	assert_int_equal(in_child(read_loan_of_cut_file, &cut), 0);
+	tear_down(&cut);
+}
+
+/* ---- Faults that aren't the library's -------------------------------------------------- */
+
+static volatile sig_atomic_t own_faults;
+static void *volatile own_address;
+static sigjmp_buf back;
+
+static void on_own_fault(int number, siginfo_t *info, void *context)
+{
+	(void)number, (void)context;
+	own_faults++;
+	own_address = info->si_addr;
+	siglongjmp(back, 1);
+}
+
+static void on_plain_fault(int number)
+{
+	(void)number;
+	own_faults++;
+	siglongjmp(back, 1);
+}
+
+static char *map_hole(void)
+{
+	int fd = memfd_create("hole", MFD_CLOEXEC);
+	char *hole;
+
+	assert_system(fd);
+	assert_system(ftruncate(fd, PAGE_BYTES));
+	hole = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+	            0);
+	assert_ptr_not_equal(hole, MAP_FAILED);
+	assert_system(ftruncate(fd, 0));
+	close(fd);
+	return hole;
+}
+
+static void fault(char *hole)
+{
+	if (sigsetjmp(back, 1) == 0)
+		*(volatile char *)hole = 1;
+}
+
+static void use_cut_queue(struct cut *cut)
+{
+	struct stoa_queue *queue = join_queue(cut->space, "q");
+
+	assert_system(ftruncate(cut->image.fd, 0));
+	assert_result(stoa_queue_send(queue, "x", 1, STOA_NOW), -EIO);
+	stoa_queue_close(queue);
+	mend(cut);
+}
+
+TEST(the_programs_own_handler_is_called_for_its_own_faults)
+{
+	struct sigaction action;
+	char *hole = map_hole();
+	struct cut cut;
+
+	set_up(&cut, shapes[0]);
+	memset(&action, 0, sizeof(action));
+	action.sa_sigaction = on_own_fault;
+	action.sa_flags = SA_SIGINFO;
+	assert_system(sigaction(SIGBUS, &action, NULL));
+	assert_ok(stoa_guard());
+	use_cut_queue(&cut);
+	assert_int_equal(own_faults, 0);
+	fault(hole + 100);
+	assert_int_equal(own_faults, 1);
+	assert_ptr_equal(own_address, hole + 100);
+	use_cut_queue(&cut);
+	fault(hole);
+	assert_int_equal(own_faults, 2);
+	munmap(hole, PAGE_BYTES);
+	tear_down(&cut);
+}
+
+TEST(a_plain_handler_is_called_for_the_programs_own_faults)
+{
+	char *hole = map_hole();
+	struct cut cut;
+
+	set_up(&cut, shapes[0]);
+	signal(SIGBUS, on_plain_fault);
+	assert_ok(stoa_guard());
+	use_cut_queue(&cut);
+	assert_int_equal(own_faults, 0);
+	fault(hole);
+	assert_int_equal(own_faults, 1);
+	munmap(hole, PAGE_BYTES);
+	tear_down(&cut);
+}
+
+static void fault_by_default(void *context)
+{
+	char *hole = map_hole();
+
+	signal(SIGBUS, context);
+	assert_ok(stoa_guard());
+	*(volatile char *)hole = 1;
+}
+
+static void be_sent_sigbus(void *context)
+{
+	signal(SIGBUS, context);
+	assert_ok(stoa_guard());
+	raise(SIGBUS);
+}
+
+TEST(without_a_handler_its_own_fault_ends_the_program)
+{
+	int status = in_child(fault_by_default, SIG_DFL);
+
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+	status = in_child(fault_by_default, SIG_IGN);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+}
+
+TEST(sigbus_sent_by_somebody_does_what_it_did)
+{
+	int status = in_child(be_sent_sigbus, SIG_DFL);
+
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGBUS);
+	assert_int_equal(in_child(be_sent_sigbus, SIG_IGN), 0);
+}
+
+/* ---- Holes -------------------------------------------------------------------------------- */
+
+static void punch(struct cut *cut, size_t offset, size_t bytes)
+{
+	assert_system(fallocate(cut->image.fd,
+	                        FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+	                        (off_t)offset, (off_t)bytes));
+}
+
+TEST(a_punched_file_with_room_left_is_as_if_zeroed)
+{
+	struct cut cut;
+
+	for (size_t i = 0; i < LENGTH(shapes); i++) {
+		set_up(&cut, shapes[i]);
+		for (size_t at = 0; at < cut.image.bytes; at += PAGE_BYTES) {
+			struct victim victim = victim_of(cut.space);
+
+			trial("a hole at %zu", at);
+			assert_ok(victim_open(&victim));
+			prepare(&victim);
+			punch(&cut, at, PAGE_BYTES);
+			operate_all(&victim);
+			victim_close(&victim);
+			image_restore(&cut.image);
+		}
+		tear_down(&cut);
+	}
+}
+
+static void fill_file_system(void)
+{
+	static const char bytes[FILL_BYTES];
+	int fd = open(case_path("filler"), O_CREAT | O_WRONLY | O_CLOEXEC,
+	              0600);
+	size_t part = sizeof(bytes);
+
+	assert_system(fd);
+	while (part > 0)
+		if (write(fd, bytes, part) <= 0)
+			part /= 2;
+	close(fd);
+}
+
+/* Even a load of a hole needs a page, and there is none. */
+static void operate_on_holes(void *context)
+{
+	struct cut *cut = context;
+	struct victim victim = victim_of(cut->space);
+
+	assert_ok(stoa_guard());
+	assert_ok(victim_open(&victim));
+	prepare(&victim);
+	punch(cut, cut->bytes, PAGE_BYTES);
+	fill_file_system();
+	trial("a hole at %zu of a full file system", cut->bytes);
+	for (size_t i = 0; i < queue_operation_count; i++)
+		meet_hole(&victim, &queue_operations[i]);
+	for (size_t i = 0; i < space_operation_count; i++)
+		operate(&victim, &space_operations[i]);
+	victim_close(&victim);
+}
+
+TEST(a_punched_file_on_a_full_tmpfs_is_eio)
+{
+	struct cut cut;
+
+	mount_small_space("1m");
+	set_up(&cut, shapes[0]);
+	for (size_t at = 0; at < cut.image.bytes; at += PAGE_BYTES) {
+		cut.bytes = at;
+		assert_int_equal(in_child(operate_on_holes, &cut), 0);
+		unlink(case_path("filler"));
+		image_restore(&cut.image);
+	}
+	image_close(&cut.image);
+	stoa_space_close(cut.space);
+	remove_tree(case_directory());
+}
+
+static const struct CMUnitTest cases[] = {
+	CASE(a_file_cut_at_any_page_is_eio),
+	CASE(each_operation_that_meets_the_hole_says_so),
+	CASE(without_the_guard_the_program_dies_by_sigbus),
+	CASE(those_who_wait_on_a_cut_file_get_eio),
+	CASE(a_loan_from_a_cut_file_reads_as_zeros),
+	CASE(the_programs_own_handler_is_called_for_its_own_faults),
+	CASE(a_plain_handler_is_called_for_the_programs_own_faults),
+	CASE(without_a_handler_its_own_fault_ends_the_program),
+	CASE(sigbus_sent_by_somebody_does_what_it_did),
+	CASE(a_punched_file_with_room_left_is_as_if_zeroed),
+	CASE(a_punched_file_on_a_full_tmpfs_is_eio),
+};
+
+HOSTILE_MAIN(cases)
