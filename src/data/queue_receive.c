@@ -334,8 +334,7 @@ static int receive(struct stoa_queue *queue, struct request *request,
 
 	if (stoa_unlikely(result == -EAGAIN))
 		result = receive_slowly(queue, request, deadline);
-	if (result == 0 &&
-	    stoa_unlikely(atomic_load_explicit(&queue->object.poisoned,
+	if (stoa_unlikely(atomic_load_explicit(&queue->object.poisoned,
 	                                       memory_order_relaxed)))
 		return stoa_object_health(&queue->object);
 	return result;

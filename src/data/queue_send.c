@@ -196,13 +196,12 @@ int stoa_queue_send_message(struct stoa_queue *queue,
 		result = try_send(queue, message, &position);
 	if (stoa_unlikely(result == -EAGAIN))
 		result = send_slowly(queue, message, deadline, &position);
-	if (stoa_unlikely(result < 0))
-		return result;
-	queue_tell_receivers(queue, position, 1);
+	if (stoa_likely(result == 0))
+		queue_tell_receivers(queue, position, 1);
 	if (stoa_unlikely(atomic_load_explicit(&queue->object.poisoned,
 	                                       memory_order_relaxed)))
 		return stoa_object_health(&queue->object);
-	return 0;
+	return result;
 }
 
 int stoa_queue_send(struct stoa_queue *queue, const void *data, size_t bytes,

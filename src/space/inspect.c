@@ -346,6 +346,9 @@ static int unlink_generation(struct stoa_space *space, const char *file,
 		stoa_system_call(SYS_renameat2, directory, (long)gone,
 		                 directory, (long)file, RENAME_NOREPLACE, 0);
 	result = stoa_sys_unlinkat(directory, gone);
+	if (result < 0 && result != -ENOENT)
+		stoa_system_call(SYS_renameat2, directory, (long)gone,
+		                 directory, (long)file, RENAME_NOREPLACE, 0);
 	return result == -ENOENT ? 0 : result;
 }
 

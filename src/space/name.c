@@ -13,6 +13,16 @@ static int name_character(char c)
 	       (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
 }
 
+int stoa_name_printable(const char *text, size_t most)
+{
+	size_t length = strnlen(text, most);
+
+	for (size_t i = 0; i < length; i++)
+		if (!name_character(text[i]))
+			return 0;
+	return length > 0 && length < most;
+}
+
 static int valid(const char *name, size_t length)
 {
 	if (length < 1 || length > STOA_NAME_MAX || name[0] == '.')

@@ -197,9 +197,14 @@ static int check_file(struct stoa_object *object, const char *kind)
 		return result;
 	if (strcmp(object->copy.kind, kind) != 0)
 		return stoa_fail(-EPROTO,
-		                 "%s is not a %s, whatever its name says; "
-		                 "remove it",
-		                 object->name, kind);
+		                 "%s is a %s and not a %s, whatever its name "
+		                 "says; rename or remove it",
+		                 object->name,
+		                 stoa_name_printable(object->copy.kind,
+		                                     sizeof object->copy.kind) ?
+		                         object->copy.kind :
+		                         "stranger",
+		                 kind);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <space/object.h>
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #define PATROL_SEATS 32u
@@ -152,10 +153,16 @@ static int grow_seats(struct stoa_object *object)
 			return result;
 		uint64_t offset = stoa_seat_chunk_offset(
 		        object->copy.file_bytes, chunk);
-		return stoa_sys_fallocate(
+		result = stoa_sys_fallocate(
 		        object->fd, (off_t)offset,
 		        (off_t)(stoa_seat_chunk_seats(chunk) *
 		                sizeof(struct stoa_seat)));
+		if (result < 0)
+			stoa_fail(result,
+			          "%s can't grow for one more handle: %s; close "
+			          "some, or make the tmpfs larger",
+			          object->name, strerror(-result));
+		return result;
 	}
 	return stoa_fail(-EUSERS, "%s has %d handles open, and no more are "
 	                          "possible; close some",

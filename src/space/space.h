@@ -17,6 +17,10 @@ struct stoa_space {
 /* Strips a leading "/" and checks. 0 or -EINVAL with a sentence. */
 int stoa_name_check(const char *name, const char **ret_name);
 
+/* Whether foreign bytes may go into a sentence: they are a name's, and end
+ * within `most`. */
+int stoa_name_printable(const char *text, size_t most);
+
 /* "orders" and "queue" make "orders.queue". */
 void stoa_name_join(const char *name, const char *kind,
                     char file[STOA_FILE_NAME_MAX + 1]);
