@@ -26,8 +26,8 @@
  *   (- free; X the caller sees to it that nobody else uses that handle)
  *
  * Limits: capacity 1 .. 2^28 messages, message 0 .. 1 GiB, 65,472 handles at
- * once. Memory: 128 bytes for each message of capacity (216 if ordered by
- * priority or type), and total_bytes. Messages up to STOA_QUEUE_INLINE bytes
+ * once. Memory: 256 bytes for each message of capacity rounded up to a power
+ * of two (88 more if ordered by priority or type), and total_bytes. Messages up to STOA_QUEUE_INLINE bytes
  * need nothing else. Fork: the child may use the handle, as itself; what the
  * parent has taken or reserved stays the parent's. Not async-signal-safe; no
  * cancellation points.

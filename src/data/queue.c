@@ -58,9 +58,14 @@ static uint64_t default_blocks(uint64_t capacity, uint64_t max_message)
 	return most > least ? most : least;
 }
 
+static uint32_t index_bits(uint32_t capacity)
+{
+	return capacity == 1 ? 0 : 32 - (uint32_t)__builtin_clz(capacity - 1);
+}
+
 /* Where everything stands in the file; from the geometry alone. */
 struct places {
-	uint64_t cells, entries, nodes, block_words, piece_words, arena, end;
+	uint64_t cells, payloads, entries, nodes, block_words, piece_words, arena, end;
 };
 
 static struct places places_of(const uint64_t *geometry)
@@ -71,7 +76,10 @@ static struct places places_of(const uint64_t *geometry)
 	struct places at;
 
 	at.cells = OBJECT_KIND_OFFSET + QUEUE_CONTROL_BYTES;
-	at.entries = at.cells + capacity * sizeof(struct queue_cell);
+	uint64_t slots = UINT64_C(1) << index_bits((uint32_t)capacity);
+
+	at.payloads = at.cells + slots * sizeof(struct queue_cell);
+	at.entries = at.payloads + slots * sizeof(struct queue_payload);
 	at.nodes = at.entries +
 	           (ordered ? capacity * sizeof(struct queue_entry) : 0);
 	at.nodes = (at.nodes + 63) & ~UINT64_C(63);
@@ -145,9 +153,19 @@ static int read_attributes(const char *name,
 	return 0;
 }
 
-static uint32_t index_bits(uint32_t capacity)
+/* Near the golden section of the slots, and odd; and its inverse modulo any
+ * power of two, by Newton's iteration. */
+static void set_spread(struct stoa_queue *queue)
 {
-	return capacity == 1 ? 0 : 32 - (uint32_t)__builtin_clz(capacity - 1);
+	uint32_t spread = queue->index_bits < 2 ?
+	                          1 :
+	                          (0x9e3779b9u >> (32 - queue->index_bits)) | 1;
+	uint32_t gather = spread;
+
+	for (int i = 0; i < 5; i++)
+		gather *= 2 - spread * gather;
+	queue->spread = spread;
+	queue->gather = gather;
 }
 
 static void set_places(struct stoa_queue *queue)
@@ -162,6 +180,7 @@ static void set_places(struct stoa_queue *queue)
 	queue->blocks = (uint32_t)geometry[QUEUE_GEOMETRY_BLOCKS];
 	queue->control = (void *)(base + OBJECT_KIND_OFFSET);
 	queue->cells = (void *)(base + at.cells);
+	queue->payloads = (void *)(base + at.payloads);
 	queue->entries = (void *)(base + at.entries);
 	queue->nodes = (void *)(base + at.nodes);
 	queue->block_words = (void *)(base + at.block_words);
@@ -169,6 +188,7 @@ static void set_places(struct stoa_queue *queue)
 	queue->arena = base + at.arena;
 	queue->index_bits = index_bits(queue->capacity);
 	queue->index_mask = (UINT64_C(1) << queue->index_bits) - 1;
+	set_spread(queue);
 	queue->era_mask = (QUEUE_ERA_LAPS << queue->index_bits) - 1;
 	atomic_store_explicit(&queue->head,
 	                      queue_position(queue, QUEUE_FIRST_LAP, 0),
@@ -376,7 +396,7 @@ struct queue_cell *queue_cell_of(struct stoa_queue *queue,
 	    QUEUE_WORD_TOKEN(message->word) !=
 	            stoa_object_token(&queue->object))
 		return NULL;
-	struct queue_cell *cell = &queue->cells[message->cell];
+	struct queue_cell *cell = queue_cell_at(queue, message->cell);
 	/* Returned, and taken again by this handle: the word is the same. */
 	if (phase == QUEUE_TAKEN &&
 	    cell_get(cell, deliveries) != message->deliveries)
@@ -394,7 +414,7 @@ char *queue_payload_at(struct stoa_queue *queue, struct queue_cell *cell,
 {
 	if (payload == 0)
 		return bytes <= STOA_QUEUE_INLINE ?
-		               (char *)cell->inline_payload :
+		               (char *)queue_inline(queue, cell) :
 		               NULL;
 	return queue_arena_at(queue, payload, bytes);
 }

@@ -38,7 +38,7 @@ static int is_free(struct stoa_queue *queue, uint64_t word)
 	if (cell >= queue->capacity)
 		return 1; /* scribble */
 	/* seq_cst: EVENT_DEKKER, for who waits for room */
-	uint64_t state = atomic_load_explicit(&queue->cells[cell].word,
+	uint64_t state = atomic_load_explicit(&queue_cell_at(queue, cell)->word,
 	                                      memory_order_seq_cst);
 	enum queue_phase phase = QUEUE_WORD_PHASE(state);
 

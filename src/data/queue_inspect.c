@@ -88,7 +88,7 @@ int stoa_queue_stat(struct stoa_queue *queue, struct stoa_queue_stat *ret_stat)
 	if (result < 0)
 		return result;
 	for (uint32_t i = 0; i < queue->capacity; i++)
-		add_cell(&queue->cells[i], &stat);
+		add_cell(queue_cell_at(queue, i), &stat);
 	uint32_t seats = stoa_object_seats(&queue->object);
 	for (uint32_t i = 0; i < seats; i++)
 		add_seat(queue, i, &stat);
@@ -136,7 +136,7 @@ static uint64_t collect(struct stoa_queue *queue,
 	uint64_t count = 0;
 
 	for (uint32_t i = 0; i < queue->capacity; i++) {
-		struct queue_cell *cell = &queue->cells[i];
+		struct queue_cell *cell = queue_cell_at(queue, i);
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_acquire);
 		enum queue_phase phase = QUEUE_WORD_PHASE(word);
@@ -167,7 +167,7 @@ static int copy_out(struct stoa_queue *queue, const struct queue_found *found,
 
 	queue_describe(queue, found, message);
 	char *data = payload ? queue_arena_at(queue, payload, message->bytes) :
-	                       (char *)cell->inline_payload;
+	                       (char *)queue_inline(queue, cell);
 	int sound = data && (payload || message->bytes <= STOA_QUEUE_INLINE);
 	if (sound && buffer_bytes != 0)
 		memcpy(buffer, data,
@@ -237,7 +237,7 @@ int stoa_queue_purge(struct stoa_queue *queue)
 		return stoa_fail(-EBADF, "queue %s was not opened to receive",
 		                 queue->object.name);
 	for (uint32_t i = 0; i < queue->capacity; i++) {
-		struct queue_cell *cell = &queue->cells[i];
+		struct queue_cell *cell = queue_cell_at(queue, i);
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_acquire);
 		enum queue_phase phase = QUEUE_WORD_PHASE(word);
@@ -381,7 +381,7 @@ static int was_empty(struct stoa_queue *queue, uint64_t position)
 {
 	for (uint32_t i = 0; i < queue->capacity; i++) {
 		enum queue_phase phase = QUEUE_WORD_PHASE(atomic_load_explicit(
-		        &queue->cells[i].word, memory_order_acquire));
+		        &queue_cell_at(queue, i)->word, memory_order_acquire));
 
 		if ((phase == QUEUE_READY || phase == QUEUE_RETURNED) &&
 		    i != queue_index_of(queue, position))

@@ -27,6 +27,8 @@ struct stoa_queue {
 	uint32_t blocks;
 	struct queue_control *control;
 	struct queue_cell *cells;
+	struct queue_payload *payloads;
+	uint32_t spread, gather; /* an odd factor, and its inverse */
 	struct queue_entry *entries; /* ordered queues */
 	struct queue_node *nodes;    /* 2 x capacity, [0] unused */
 	_Atomic uint64_t *block_words;
@@ -122,6 +124,29 @@ static inline int queue_exchange(struct queue_cell *cell, uint64_t expected,
 	                                               memory_order_relaxed);
 }
 
+/* ---- Cells ---------------------------------------------------------------- */
+
+/* The cell of an index below the capacity; see PLACES in queue_layout.h. */
+static inline struct queue_cell *queue_cell_at(const struct stoa_queue *queue,
+                                               uint32_t index)
+{
+	return &queue->cells[index * queue->spread & queue->index_mask];
+}
+
+static inline uint32_t queue_index_at(const struct stoa_queue *queue,
+                                      const struct queue_cell *cell)
+{
+	return (uint32_t)((uint32_t)(cell - queue->cells) * queue->gather &
+	                  queue->index_mask);
+}
+
+/* Where the cell keeps a payload of up to STOA_QUEUE_INLINE bytes. */
+static inline uint64_t *queue_inline(const struct stoa_queue *queue,
+                                     const struct queue_cell *cell)
+{
+	return queue->payloads[cell - queue->cells].words;
+}
+
 /* ---- A message's fixed part --------------------------------------------- */
 
 /* relaxed: a reader that lost its message to another may load what the next
@@ -192,13 +217,13 @@ static inline int queue_claim(struct stoa_queue *queue, enum queue_phase phase,
                               struct queue_found *ret_claim)
 {
 	uint64_t position = queue_tail(queue);
-	struct queue_cell *cell = &queue->cells[queue_index_of(queue, position)];
+	struct queue_cell *cell = queue_cell_at(queue, queue_index_of(queue, position));
 	uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
 	uint64_t claim = QUEUE_WORD(queue_lap_of(queue, position), phase,
 	                            stoa_object_token(&queue->object));
 
-	/* Both lines of the cell cross at once. */
-	stoa_cpu_prefetch_write(&cell->inline_payload[16]);
+	/* Cell and payload cross at once. */
+	stoa_cpu_prefetch_write(queue_inline(queue, cell));
 	/* The mark is looked at after the word, too: see ERAS. */
 	if (stoa_unlikely(queue_begins_era(queue, position) ||
 	                  atomic_load_explicit(&queue->control->void_mark,
@@ -266,7 +291,7 @@ static inline int queue_find(struct stoa_queue *queue,
                              struct queue_found *ret_found, int *ret_soon)
 {
 	uint64_t position = queue_head(queue);
-	struct queue_cell *cell = &queue->cells[queue_index_of(queue, position)];
+	struct queue_cell *cell = queue_cell_at(queue, queue_index_of(queue, position));
 	uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
 
 	if (stoa_likely(word == QUEUE_WORD(queue_lap_of(queue, position), QUEUE_READY,

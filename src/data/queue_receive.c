@@ -10,9 +10,8 @@
 
 /* Word by word and relaxed: see put_inline(). Straight into the caller's
  * buffer, as nothing may be left to do once the message is gone. */
-static void get_inline(struct queue_cell *cell, void *buffer, size_t bytes)
+static void get_inline(const uint64_t *from, void *buffer, size_t bytes)
 {
-	uint64_t *from = (uint64_t *)cell->inline_payload;
 	char *to = buffer;
 	uint64_t word;
 
@@ -75,7 +74,7 @@ void queue_describe(struct stoa_queue *queue, const struct queue_found *found,
 	                    queue_index_of(queue, found->position);
 	message->sender = cell_get(cell, sender);
 	message->sender_pid = cell_get(cell, sender_pid);
-	message->cell = (uint32_t)(cell - queue->cells);
+	message->cell = queue_index_at(queue, cell);
 }
 
 /* What was read may be nonsense because the message was lost meanwhile, or
@@ -112,7 +111,7 @@ static inline void raise_high_water(struct stoa_queue *queue, uint64_t position)
 			index -= queue->capacity;
 			lap++;
 		}
-		if (atomic_load_explicit(&queue->cells[index].word,
+		if (atomic_load_explicit(&queue_cell_at(queue, index)->word,
 		                         memory_order_relaxed) !=
 		    QUEUE_WORD(lap, QUEUE_READY, 0))
 			break;
@@ -155,7 +154,8 @@ static inline int consume_inline(struct stoa_queue *queue,
 	if (stoa_unlikely(bytes > request->buffer_bytes))
 		return still_there(found) ? -EMSGSIZE : CONSUME_LOST;
 	if (!STOA_BUG(2))
-		get_inline(found->cell, request->buffer, bytes);
+		get_inline(queue_inline(queue, found->cell), request->buffer,
+		           bytes);
 	before_consuming(queue, found);
 	if (stoa_unlikely(QUEUE_WORD_PHASE(found->word) == QUEUE_RETURNED ||
 	                  queue->order != STOA_FIFO))
@@ -163,7 +163,8 @@ static inline int consume_inline(struct stoa_queue *queue,
 	if (stoa_unlikely(!queue_exchange(found->cell, found->word, freed)))
 		return CONSUME_LOST;
 	if (STOA_BUG(2))
-		get_inline(found->cell, request->buffer, bytes);
+		get_inline(queue_inline(queue, found->cell), request->buffer,
+		           bytes);
 	request->message.word = 0;
 	after_consuming(queue, found);
 	return 0;
@@ -181,7 +182,7 @@ static int consume_take(struct stoa_queue *queue,
 		return CONSUME_LOST;
 	cell_set(found->cell, deliveries, deliveries_of(found->word));
 	request->message.word = taken;
-	request->message.cell = (uint32_t)(found->cell - queue->cells);
+	request->message.cell = queue_index_at(queue, found->cell);
 	after_consuming(queue, found);
 	return 0;
 }
@@ -248,7 +249,7 @@ static int try_ordered(struct stoa_queue *queue, struct request *request,
 /* A message of the arena was made this call's: copies it out, and lets go. */
 static void finish_receive(struct stoa_queue *queue, struct request *request)
 {
-	struct queue_cell *cell = &queue->cells[request->message.cell];
+	struct queue_cell *cell = queue_cell_at(queue, request->message.cell);
 	uint64_t word = request->message.word;
 
 	if (STOA_BUG(3))

@@ -36,7 +36,7 @@ static uint64_t position_of(struct stoa_queue *queue, struct queue_cell *cell,
 
 	return queue_position(queue,
 	                      queue_lap_of(queue, tail) + (uint64_t)ahead,
-	                      (uint32_t)(cell - queue->cells));
+	                      queue_index_at(queue, cell));
 }
 
 void queue_note_disorder(struct stoa_queue *queue, struct queue_cell *cell,
@@ -61,7 +61,7 @@ static enum claim try_claim(struct stoa_queue *queue, uint64_t position,
                             struct queue_found *ret_claim)
 {
 	uint32_t index = queue_index_of(queue, position);
-	struct queue_cell *cell = &queue->cells[index];
+	struct queue_cell *cell = queue_cell_at(queue, index);
 	uint64_t claim = QUEUE_WORD(queue_lap_of(queue, position), phase,
 	                            stoa_object_token(&queue->object));
 
@@ -109,7 +109,7 @@ int queue_claim_slowly(struct stoa_queue *queue, enum queue_phase phase,
 
 	for (uint64_t i = 0; i < limit; i++) {
 		struct queue_cell *cell =
-		        &queue->cells[queue_index_of(queue, position)];
+		        queue_cell_at(queue, queue_index_of(queue, position));
 		/* seq_cst: EVENT_DEKKER, as for who waits for room */
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_seq_cst);
@@ -155,7 +155,7 @@ int queue_has_room(struct stoa_queue *queue)
 	for (uint32_t i = 0; i < queue->capacity; i++) {
 		/* seq_cst: EVENT_DEKKER */
 		uint64_t word = atomic_load_explicit(
-		        &queue->cells[queue_index_of(queue, position)].word,
+		        &queue_cell_at(queue, queue_index_of(queue, position))->word,
 		        memory_order_seq_cst);
 
 		if (QUEUE_WORD_PHASE(word) == QUEUE_FREE)
@@ -172,7 +172,7 @@ int queue_has_room(struct stoa_queue *queue)
 enum queue_place queue_look(struct stoa_queue *queue, uint64_t position,
                             uint64_t *ret_word)
 {
-	struct queue_cell *cell = &queue->cells[queue_index_of(queue, position)];
+	struct queue_cell *cell = queue_cell_at(queue, queue_index_of(queue, position));
 	uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
 	const uint64_t ready =
 	        QUEUE_WORD(queue_lap_of(queue, position), QUEUE_READY, 0);
@@ -183,7 +183,7 @@ enum queue_place queue_look(struct stoa_queue *queue, uint64_t position,
 	/* Whoever finds nothing here looks again soon: the cell then comes as
 	 * a whole, and the word to be written, in one crossing. */
 	stoa_cpu_prefetch_write(&cell->word);
-	stoa_cpu_prefetch(&cell->inline_payload[16]);
+	stoa_cpu_prefetch(queue_inline(queue, cell));
 	/* seq_cst, in this order: QUEUE_VOID */
 	uint64_t mark = atomic_load_explicit(&queue->control->void_mark,
 	                                     memory_order_seq_cst);
@@ -220,7 +220,7 @@ static void look_again(struct stoa_queue *queue, uint64_t from,
 			found->position = position;
 			found->word = word;
 			found->cell =
-			        &queue->cells[queue_index_of(queue, position)];
+			        queue_cell_at(queue, queue_index_of(queue, position));
 			position = from;
 			continue;
 		}
@@ -236,7 +236,7 @@ static int least_cell(struct stoa_queue *queue, int busy,
 	int found = 0;
 
 	for (uint32_t i = 0; i < queue->capacity; i++) {
-		struct queue_cell *cell = &queue->cells[i];
+		struct queue_cell *cell = queue_cell_at(queue, i);
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_seq_cst);
 		enum queue_phase phase = QUEUE_WORD_PHASE(word);
@@ -341,8 +341,7 @@ static int find_in_order(struct stoa_queue *queue,
 		if (place == PLACE_MESSAGE) {
 			*ret_found = (struct queue_found){
 				walk.position, walk.word,
-				&queue->cells[queue_index_of(queue,
-				                             walk.position)],
+				queue_cell_at(queue, queue_index_of(queue, walk.position)),
 				walk.busy_from != 0
 			};
 			if (walk.busy_from != 0)
@@ -388,7 +387,7 @@ static int oldest_returned(struct stoa_queue *queue,
 	int found = 0;
 
 	for (uint32_t i = 0; i < queue->capacity; i++) {
-		struct queue_cell *cell = &queue->cells[i];
+		struct queue_cell *cell = queue_cell_at(queue, i);
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_seq_cst);
 
@@ -500,7 +499,7 @@ int queue_bury(struct stoa_object *object, uint32_t token)
 	uint32_t registered = token;
 
 	for (uint32_t i = 0; i < queue->capacity; i++) {
-		struct queue_cell *cell = &queue->cells[i];
+		struct queue_cell *cell = queue_cell_at(queue, i);
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_acquire);
 

@@ -35,7 +35,7 @@ uint64_t queue_key(const struct stoa_queue *queue, int64_t type,
 static int insert_cell(struct stoa_queue *queue, uint32_t cell,
                        uint64_t position)
 {
-	struct queue_cell *message = &queue->cells[cell];
+	struct queue_cell *message = queue_cell_at(queue, cell);
 
 	return queue_index_insert(queue, cell, position,
 	                          queue_key(queue, cell_get(message, type),
@@ -121,7 +121,7 @@ static int ingest_returned(struct stoa_queue *queue)
 	if (stoa_likely(!(hint & QUEUE_SCAN_ASKED)))
 		return 0;
 	for (uint32_t i = 0; i < queue->capacity; i++) {
-		struct queue_cell *cell = &queue->cells[i];
+		struct queue_cell *cell = queue_cell_at(queue, i);
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_seq_cst);
 
@@ -161,7 +161,7 @@ static uint32_t collect(struct stoa_queue *queue, uint64_t tail,
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < queue->capacity; i++) {
-		struct queue_cell *cell = &queue->cells[i];
+		struct queue_cell *cell = queue_cell_at(queue, i);
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_seq_cst);
 		uint64_t lap = queue_lap_of(queue, tail) +
@@ -327,7 +327,7 @@ static int select_only(struct stoa_queue *queue,
                        struct queue_found *ret_found)
 {
 	uint64_t position = queue_sane(queue, get(queue->control->ingested));
-	struct queue_cell *cell = &queue->cells[queue_index_of(queue, position)];
+	struct queue_cell *cell = queue_cell_at(queue, queue_index_of(queue, position));
 	uint64_t word, beyond;
 
 	if (get(queue->control->root) != 0 ||
@@ -350,14 +350,14 @@ static int confirm(struct stoa_queue *queue, uint32_t cell,
 	struct queue_entry *entry = &queue->entries[cell];
 	uint64_t position = queue_position(
 	        queue, queue_lap_of(queue, entry->position), cell);
-	uint64_t word = atomic_load_explicit(&queue->cells[cell].word,
+	uint64_t word = atomic_load_explicit(&queue_cell_at(queue, cell)->word,
 	                                     memory_order_acquire);
 	enum queue_phase phase = QUEUE_WORD_PHASE(word);
 
 	if (queue_ahead(queue, word, position) != 0 ||
 	    (phase != QUEUE_READY && phase != QUEUE_RETURNED))
 		return 0;
-	*ret_found = (struct queue_found){ position, word, &queue->cells[cell],
+	*ret_found = (struct queue_found){ position, word, queue_cell_at(queue, cell),
 		                           0 };
 	return 1;
 }
@@ -414,7 +414,7 @@ int queue_select_soon(struct stoa_queue *queue)
 	                     i <= queue->capacity;
 	     i++) {
 		uint64_t word = atomic_load_explicit(
-		        &queue->cells[number - 1].word, memory_order_acquire);
+		        &queue_cell_at(queue, number - 1)->word, memory_order_acquire);
 
 		if (QUEUE_WORD_PHASE(word) == QUEUE_WRITING)
 			return 1;
@@ -452,7 +452,7 @@ int queue_select(struct stoa_queue *queue, const struct stoa_selector *selector,
 
 void queue_deselect(struct stoa_queue *queue, const struct queue_found *found)
 {
-	uint32_t cell = (uint32_t)(found->cell - queue->cells);
+	uint32_t cell = queue_index_at(queue, found->cell);
 
 	if (STOA_BUG(12))
 		return;

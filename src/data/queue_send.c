@@ -8,9 +8,8 @@
 
 /* Word by word and relaxed, as a reader that has lost the message to another
  * may still be loading. */
-static void put_inline(struct queue_cell *cell, const void *data, size_t bytes)
+static void put_inline(uint64_t *to, const void *data, size_t bytes)
 {
-	uint64_t *to = (uint64_t *)cell->inline_payload;
 	const char *from = data;
 	uint64_t word = 0;
 
@@ -104,7 +103,8 @@ static inline int try_send(struct stoa_queue *queue,
 		                        QUEUE_READY, 0);
 	}
 	if (stoa_likely(message->bytes <= STOA_QUEUE_INLINE))
-		put_inline(claim.cell, message->data, message->bytes);
+		put_inline(queue_inline(queue, claim.cell), message->data,
+		           message->bytes);
 	else
 		memcpy(queue_arena_at(queue, cell_get(claim.cell, payload),
 		                      message->bytes) ?:

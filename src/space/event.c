@@ -6,27 +6,18 @@
 #include <space/event.h>
 
 #include <errno.h>
-#include <sched.h>
+#include <sys/sysinfo.h>
 
-#define SPINS_MIN 16u
+#define SPINS_PROBE 200u
 #define SPINS_MAX 2000u
 #define SPINS_PER_CLOCK 64u        /* deadline looked at so often */
-#define SLEEPS_PER_AFFINITY 64u    /* processors counted so often */
-
-static uint32_t count_processors(void)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	if (stoa_system_call(SYS_sched_getaffinity, 0, sizeof set, (long)&set,
-	                     0, 0, 0) < 0)
-		return 2;
-	return (uint32_t)CPU_COUNT(&set);
-}
+#define WAITS_PER_PROBE 32u /* without a budget, spun at so often */
 
 void stoa_event_init(struct stoa_object *object)
 {
-	atomic_store_explicit(&object->processors, count_processors(),
+	/* Not those that this process may run on: pinned to one, it waits for
+	 * peers on others. Spinning in vain costs its budget soon. */
+	atomic_store_explicit(&object->processors, (uint32_t)get_nprocs(),
 	                      memory_order_relaxed);
 	atomic_store_explicit(&object->spin_budget, SPINS_MAX,
 	                      memory_order_relaxed);
@@ -43,10 +34,17 @@ void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
 	*waiter = (struct stoa_waiter){ .object = object,
 		                        .direction = direction,
 		                        .deadline = deadline };
-	if (deadline.kind != STOA_DEADLINE_NOW &&
-	    atomic_load_explicit(&object->processors, memory_order_relaxed) > 1)
-		waiter->spins_left = atomic_load_explicit(&object->spin_budget,
-		                                          memory_order_relaxed);
+	if (deadline.kind == STOA_DEADLINE_NOW ||
+	    atomic_load_explicit(&object->processors, memory_order_relaxed) < 2)
+		return;
+	waiter->spins_left = atomic_load_explicit(&object->spin_budget,
+	                                          memory_order_relaxed);
+	if (waiter->spins_left == 0 &&
+	    atomic_fetch_add_explicit(&object->waits, 1,
+	                              memory_order_relaxed) %
+	                    WAITS_PER_PROBE ==
+	            0)
+		waiter->spins_left = SPINS_PROBE;
 }
 
 static _Atomic uint32_t *waiting_count(struct stoa_waiter *waiter,
@@ -68,7 +66,7 @@ static void tell_waiting(struct stoa_waiter *waiter, int begins)
 		atomic_fetch_add_explicit(waiting_count(waiter, seat), 1,
 		                          memory_order_relaxed);
 		atomic_store_explicit(&seat->waiting_since_ns,
-		                      stoa_sys_clock_ns(CLOCK_REALTIME),
+		                      stoa_sys_clock_ns(CLOCK_REALTIME_COARSE),
 		                      memory_order_relaxed);
 	} else {
 		atomic_fetch_sub_explicit(waiting_count(waiter, seat), 1,
@@ -91,7 +89,7 @@ static void arm(struct stoa_waiter *waiter)
 /* Wakes may come all the time, and none be for this one. */
 static int patrol_due(struct stoa_object *object)
 {
-	int64_t now = stoa_sys_clock_ns(CLOCK_MONOTONIC);
+	int64_t now = stoa_sys_clock_ns(CLOCK_MONOTONIC_COARSE);
 
 	return now - atomic_load_explicit(&object->patrol_ns,
 	                                  memory_order_relaxed) >
@@ -105,12 +103,7 @@ static int sleep_a_slice(struct stoa_waiter *waiter, int64_t left)
 	int result = stoa_futex_wait(stoa_event_word(object,
 	                                             waiter->direction),
 	                             waiter->seen, slice);
-	uint32_t sleeps = atomic_fetch_add_explicit(&object->sleeps, 1,
-	                                            memory_order_relaxed);
 
-	if (sleeps % SLEEPS_PER_AFFINITY == 0)
-		atomic_store_explicit(&object->processors, count_processors(),
-		                      memory_order_relaxed);
 	if (result == -EINTR && (object->flags & STOA_INTERRUPTIBLE))
 		return -EINTR;
 	if (result == -ETIMEDOUT || patrol_due(object)) {
@@ -169,9 +162,11 @@ void stoa_waiter_fini(struct stoa_waiter *waiter)
 	if (waiter->armed)
 		tell_waiting(waiter, 0);
 	if (waiter->slept)
-		budget = budget / 2 > SPINS_MIN ? budget / 2 : SPINS_MIN;
+		budget = budget / 2 < SPINS_PROBE / 8 ? 0 : budget / 2;
 	else if (waiter->spun)
-		budget = budget * 2 < SPINS_MAX ? budget * 2 : SPINS_MAX;
+		budget = budget * 2 + SPINS_PROBE < SPINS_MAX ?
+		                 budget * 2 + SPINS_PROBE :
+		                 SPINS_MAX;
 	else
 		return;
 	atomic_store_explicit(&object->spin_budget, budget,

@@ -61,8 +61,8 @@ struct stoa_object {
 	_Atomic uint32_t patrol_cursor;
 	_Atomic int64_t patrol_ns; /* CLOCK_MONOTONIC, of the last */
 	_Atomic uint32_t spin_budget;
-	_Atomic uint32_t sleeps;
-	_Atomic uint32_t processors; /* that this process may run on */
+	_Atomic uint32_t waits; /* without a budget to spin */
+	_Atomic uint32_t processors;
 	_Atomic int bell_fd[2];      /* reading, writing: 0 none, else fd + 1 */
 	int poll_fd[2], timer_fd[2]; /* the same; under seat_mutex */
 	_Atomic uint32_t polled;     /* directions with a poll descriptor */
