@@ -1,5 +1,5 @@
-# The benchmark: `make bench`, `make bench QUICK=1`, `make bench ROWS='rate64/*'`.
-# Peers are measured when they are installed. It never gates.
+# The benchmark: `make bench`, `make bench QUICK=1`,
+# `make bench ROWS='rate64/*'`. Peers are measured when they are installed. It never gates.
 
 BENCH_DIR := $(BUILD)/bench
 BENCH_SRC := harness drive judge aims report main floors kernel queue \
@@ -13,8 +13,8 @@ BENCH_SRC += peers_qb
 BENCH_LIBS += $(shell pkg-config --libs libqb)
 endif
 
-BOOST_QUEUE := boost/interprocess/ipc/message_queue.hpp
-ifneq ($(wildcard /usr/include/$(BOOST_QUEUE) /usr/local/include/$(BOOST_QUEUE)),)
+BOOST_QUEUE := include/boost/interprocess/ipc/message_queue.hpp
+ifneq ($(wildcard /usr/$(BOOST_QUEUE) /usr/local/$(BOOST_QUEUE)),)
 ifneq ($(shell command -v $(CXX) 2>/dev/null),)
 BENCH_SRC += peers_boost_rows
 BENCH_CXX_OBJ := $(BENCH_DIR)/peers_boost.cc.o

@@ -38,7 +38,7 @@ struct channel {
 	int fd[2];
 	void *shared;
 	void *handle;
-	uint64_t position; /* private: next index, and the peer's as last seen */
+	uint64_t position; /* private: next index, the peer's as last seen */
 	uint64_t seen;
 };
 
@@ -444,7 +444,9 @@ DRIVE_INLINE int drive_many(const struct transport *transport, void *context,
 /* ---- Whole runs ---------------------------------------------------------- */
 
 /* How a run is set up; in drive.c. */
-enum drive_shape { DRIVE_ONE_WAY, DRIVE_STREAM, DRIVE_PAIR, DRIVE_MANY_TO_MANY };
+enum drive_shape {
+	DRIVE_ONE_WAY, DRIVE_STREAM, DRIVE_PAIR, DRIVE_MANY_TO_MANY
+};
 
 int drive_run(const struct bench_row *row, const struct transport *transport,
               enum drive_shape shape,

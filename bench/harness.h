@@ -126,7 +126,8 @@ struct bench_row {
 	enum bench_group group;
 	enum bench_kind kind;
 	enum bench_unit unit;
-	int (*measure)(const struct bench_row *row, struct bench_result *result);
+	int (*measure)(const struct bench_row *row,
+	               struct bench_result *result);
 	struct bench_spec spec;
 };
 

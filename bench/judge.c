@@ -59,7 +59,8 @@ static void read_load(struct load *load)
 
 	load->busy_ns = load->steal_ns = 0;
 	while (file && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "cpu%d %llu %llu %llu %llu %llu %llu %llu %llu",
+		if (sscanf(line,
+		           "cpu%d %llu %llu %llu %llu %llu %llu %llu %llu",
 		           &cpu, &user, &nice, &system, &idle, &io, &irq,
 		           &soft, &steal) != 9)
 			continue;

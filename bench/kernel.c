@@ -30,10 +30,10 @@ static int mq_channel_open(struct channel *channel)
 		.mq_msgsize = (long)channel->spec->bytes
 	};
 	char name[sizeof(channel->name) + 1];
+	int flags = O_RDWR | O_CREAT | O_EXCL | open_mode(channel);
 
 	snprintf(name, sizeof(name), "/%s", channel->name);
-	channel->fd[0] = mq_open(name, O_RDWR | O_CREAT | O_EXCL | open_mode(channel),
-	                         0600, &attributes);
+	channel->fd[0] = mq_open(name, flags, 0600, &attributes);
 	if (channel->fd[0] < 0)
 		return -errno;
 	mq_unlink(name);

@@ -19,8 +19,8 @@
 static const char usage[] =
 	"Usage: stoa-bench [options]\n"
 	"Measures stoa beside floors, the kernel and peers. Never gates.\n\n"
-	"  --rows PATTERN   rows whose name matches (latency/*), and what they\n"
-	"                   are compared with; may be given again\n"
+	"  --rows PATTERN   rows whose name matches (latency/*), and what\n"
+	"                   they are compared with; may be given again\n"
 	"  --list           list the rows\n"
 	"  --json FILE      write the report as JSON too (- = only that)\n"
 	"  --quick          3 rounds of a third of the time\n"

@@ -21,8 +21,8 @@ static const char help[] =
 	"Objects and messages stay. Prints what was done; nothing if there\n"
 	"was nothing to do.\n"
 	"\n"
-	" -d, --dry-run        only tell what would be done\n" TOOL_HELP_TABLE
-		TOOL_HELP_COMMON;
+	" -d, --dry-run        only tell what would be done\n"
+	TOOL_HELP_TABLE TOOL_HELP_COMMON;
 
 static const struct option options[] = { TOOL_LONG,
 	                                 TOOL_LONG_TABLE,

@@ -53,7 +53,8 @@ static const char help[] =
 	"\n"
 	"Lists the objects of a space: all, or those named (shell patterns\n"
 	"are fine). The answer is no if a NAME means none.\n"
-	"\n" TOOL_HELP_TABLE TOOL_HELP_COMMON;
+	"\n"
+	TOOL_HELP_TABLE TOOL_HELP_COMMON;
 
 static const struct option options[] = { TOOL_LONG, TOOL_LONG_TABLE,
 	                                 TOOL_LONG_END };

@@ -77,7 +77,8 @@ static const char help[] =
 	"\n"
 	"Shows the numbers of the queues named (shell patterns are fine), or\n"
 	"of all queues, one a line.\n"
-	"\n" TOOL_HELP_TABLE TOOL_HELP_COMMON;
+	"\n"
+	TOOL_HELP_TABLE TOOL_HELP_COMMON;
 
 static const struct option options[] = { TOOL_LONG, TOOL_LONG_TABLE,
 	                                 TOOL_LONG_END };

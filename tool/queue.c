@@ -73,8 +73,8 @@ static const char create_help[] =
 	"                      type (receivers may choose by type)\n"
 	" -M, --mode OCTAL     permissions, set exactly; default 0600\n"
 	" -x, --exclusive      the answer is no if it is there already\n"
-	"N may carry K, M, G (or KiB, MiB: 1024; KB, MB: "
-        "1000).\n" TOOL_HELP_COMMON;
+	"N may carry K, M, G (or KiB, MiB: 1024; KB, MB: 1000).\n"
+	TOOL_HELP_COMMON;
 
 static const struct option create_options[] = {
 	TOOL_LONG,
@@ -233,7 +233,8 @@ static const char purge_help[] =
 	"Drops every message that is in the queue and not taken, and prints\n"
 	"how many. The answer is no if there was none.\n"
 	"\n"
-	" -q, --quiet          print nothing\n" TOOL_HELP_COMMON;
+	" -q, --quiet          print nothing\n"
+	TOOL_HELP_COMMON;
 
 static const struct option purge_options[] = {
 	TOOL_LONG, { "quiet", no_argument, NULL, 'q' }, TOOL_LONG_END

@@ -4,7 +4,6 @@
  * machine. (The benchmarks proper, with floors and peers, are in bench/.)
  */
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,12 +40,12 @@ static const char help[] =
 	"\n"
 	"Measures send and receive in one process, one way between two\n"
 	"processes that answer each other, and throughput from one to the\n"
-	"other. Each number is the median of 5 rounds; the two processes run\n"
-	"on two processors.\n"
+	"other. Each number is the median of 5 rounds; the system places the\n"
+	"processes on processors as it likes.\n"
 	"\n"
 	" -s, --size N         bytes of each message; default 64\n"
-	" -c, --count N        messages in each round; default "
-        "200000\n" TOOL_HELP_TABLE TOOL_HELP_COMMON;
+	" -c, --count N        messages in each round; default 200000\n"
+	TOOL_HELP_TABLE TOOL_HELP_COMMON;
 
 static const struct option options[] = {
 	TOOL_LONG,
@@ -64,7 +63,6 @@ struct bench {
 	struct stoa_space *space;
 	struct stoa_queue *there, *back;
 	char *buffer;
-	cpu_set_t cpus;
 };
 
 static double now_ns(void)
@@ -80,22 +78,6 @@ static int compare(const void *left, const void *right)
 	double a = *(const double *)left, b = *(const double *)right;
 
 	return (a > b) - (a < b);
-}
-
-/* The n-th processor that this process may use; the last if there are fewer. */
-static void pin(const struct bench *bench, int n)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	for (int cpu = 0; cpu < CPU_SETSIZE && n >= 0; cpu++) {
-		if (!CPU_ISSET(cpu, &bench->cpus))
-			continue;
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
-		n--;
-	}
-	sched_setaffinity(0, sizeof one, &one);
 }
 
 static int send_one(struct bench *bench, struct stoa_queue *queue)
@@ -192,7 +174,6 @@ static pid_t start_other(struct bench *bench, const struct test *test)
 	if (child)
 		return child < 0 ? -errno : child;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	pin(bench, 1);
 	if (send_one(bench, bench->back) < 0 || test->other(bench) < 0)
 		_exit(TOOL_FAILED);
 	_exit(TOOL_DONE);
@@ -290,7 +271,6 @@ static int run_tests(struct bench *bench)
 
 	if (result >= 0)
 		result = make_queue(bench, "back", &bench->back);
-	pin(bench, 0);
 	for (size_t i = 0; i < sizeof tests / sizeof *tests && result >= 0; i++)
 		result = run_test(bench, &tests[i]);
 	stoa_queue_close(bench->back);
@@ -328,7 +308,6 @@ static int bench_open(struct bench *bench)
 	bench->buffer = calloc(1, bench->size);
 	if (!bench->buffer)
 		return tool_error("out of memory");
-	sched_getaffinity(0, sizeof bench->cpus, &bench->cpus);
 	result = tool_open_space(&bench->common, 0, &bench->space);
 	if (!result) {
 		result = run_tests(bench);

@@ -17,12 +17,12 @@ static const char recv_help[] =
 	"\n"
 	" -c, --count N        receive N messages\n"
 	" -f, --follow         go on, until a timeout or a signal\n"
-	" -a, --all            receive all there are now, without "
-        "waiting\n" RECEIVE_HELP_SELECT TOOL_HELP_STYLE
+	" -a, --all            receive all there are now, without waiting\n"
+	RECEIVE_HELP_SELECT TOOL_HELP_STYLE
 	" -x, --exec CMD       give each message to the shell command CMD on\n"
 	"                      its standard input; if CMD fails, the message\n"
-	"                      goes back and CMD's exit code is passed "
-        "on\n" TOOL_HELP_WAIT TOOL_HELP_COMMON;
+	"                      goes back and CMD's exit code is passed on\n"
+	TOOL_HELP_WAIT TOOL_HELP_COMMON;
 
 static const struct option recv_options[] = {
 	TOOL_LONG,
@@ -115,8 +115,8 @@ static const char peek_help[] =
 	"\n"
 	" -c, --count N        print the first N\n"
 	" -a, --all            print all\n"
-	" -i, --index N        begin with the N-th; the first is "
-        "0\n" RECEIVE_HELP_SELECT TOOL_HELP_STYLE TOOL_HELP_COMMON;
+	" -i, --index N        begin with the N-th; the first is 0\n"
+	RECEIVE_HELP_SELECT TOOL_HELP_STYLE TOOL_HELP_COMMON;
 
 static const struct option peek_options[] = {
 	TOOL_LONG,

@@ -20,8 +20,8 @@ static const char help[] =
 	" -0, --null           messages end with NUL, not newline\n"
 	" -s, --size N         each N bytes are a message; K, M, G are fine\n"
 	" -p, --priority N     0 to 32767, highest first; default 0\n"
-	" -t, --type N         1 or more; default 1\n" TOOL_HELP_WAIT
-		TOOL_HELP_COMMON;
+	" -t, --type N         1 or more; default 1\n"
+	TOOL_HELP_WAIT TOOL_HELP_COMMON;
 
 static const struct option options[] = {
 	TOOL_LONG,

@@ -21,12 +21,13 @@ static const char help[] =
 	"line 'return', the end of input, a signal or death give it back to\n"
 	"its old place, and then the answer is no.\n"
 	"\n"
-	" -A, --acknowledge    the end of input acknowledges "
-        "too\n" RECEIVE_HELP_SELECT TOOL_HELP_STYLE
+	" -A, --acknowledge    the end of input acknowledges too\n"
+	RECEIVE_HELP_SELECT TOOL_HELP_STYLE
 	" -x, --exec CMD       don't print: give it to the shell command CMD\n"
 	"                      on its standard input; acknowledge if CMD\n"
 	"                      succeeds, else give it back and pass on CMD's\n"
-	"                      exit code\n" TOOL_HELP_WAIT TOOL_HELP_COMMON;
+	"                      exit code\n"
+	TOOL_HELP_WAIT TOOL_HELP_COMMON;
 
 static const struct option options[] = {
 	TOOL_LONG,

@@ -11,8 +11,8 @@ static const char help[] =
 	"gone for them too. NAME may carry the kind: orders.queue.\n"
 	"\n"
 	" -w, --wake           who waits on it, or uses it later, gets EIDRM\n"
-	" -f, --force          say nothing of objects that aren't "
-        "there\n" TOOL_HELP_COMMON;
+	" -f, --force          say nothing of objects that aren't there\n"
+	TOOL_HELP_COMMON;
 
 static const struct option options[] = { TOOL_LONG,
 	                                 { "wake", no_argument, NULL, 'w' },

@@ -46,7 +46,8 @@ static const char help[] =
 	"Shows each object named: itself, its numbers, and who has it open,\n"
 	"who waits for what, and since when. NAME may carry the kind:\n"
 	"orders.queue. The options for columns concern the table of users.\n"
-	"\n" TOOL_HELP_TABLE TOOL_HELP_COMMON;
+	"\n"
+	TOOL_HELP_TABLE TOOL_HELP_COMMON;
 
 static const struct option options[] = { TOOL_LONG, TOOL_LONG_TABLE,
 	                                 TOOL_LONG_END };

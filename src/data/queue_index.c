@@ -332,8 +332,17 @@ static int first_of(struct stoa_queue *queue, uint32_t number,
 	struct queue_node *leaf = node_at(queue, number);
 	uint32_t cell = leaf ? once(leaf->first) - 1 : UINT32_MAX;
 
-	if (!entry_at(queue, cell))
+	struct queue_entry *entry = entry_at(queue, cell);
+
+	if (!entry)
 		return -EUCLEAN;
+	/* In a deep queue all of these are far away: let them come at once. */
+	struct queue_cell *message = queue_cell_at(queue, cell);
+	stoa_cpu_prefetch_write(&message->word);
+	stoa_cpu_prefetch(queue_inline(queue, message));
+	struct queue_entry *next = entry_at(queue, once(entry->next) - 1);
+	if (next)
+		stoa_cpu_prefetch_write(next);
 	*ret_cell = cell;
 	return 0;
 }

@@ -27,11 +27,11 @@ static void add_seat(struct stoa_queue *queue, uint32_t index,
 	stat->bytes_out += atomic_load(&seat->bytes_out);
 	if (in_ns > stat->last_send_ns) {
 		stat->last_send_ns = in_ns;
-		stat->last_sender_pid = atomic_load(&seat->pid);
+		stat->last_sender_pid = atomic_load(&seat->last_in_pid);
 	}
 	if (out_ns > stat->last_receive_ns) {
 		stat->last_receive_ns = out_ns;
-		stat->last_receiver_pid = atomic_load(&seat->pid);
+		stat->last_receiver_pid = atomic_load(&seat->last_out_pid);
 	}
 	uint64_t owner = atomic_load(&seat->owner);
 	if (owner >> 16 == 0 ||
@@ -292,13 +292,16 @@ static int claim_registration(struct stoa_queue *queue, uint32_t own)
 /*
  * Whom to signal is said by shared memory, and done with this process's right.
  * So it's believed only where nobody of another user can have written it.
+ * 1, 0, or -errno.
  */
 static int only_own_user_writes(struct stoa_queue *queue)
 {
 	struct stat stat;
+	int result = stoa_sys_fstat(queue->object.fd, &stat);
 
-	return stoa_sys_fstat(queue->object.fd, &stat) == 0 &&
-	       stat.st_ino == queue->object.inode &&
+	if (result < 0)
+		return result;
+	return stat.st_ino == queue->object.inode &&
 	       stat.st_uid == (uid_t)stoa_sys_getuid() &&
 	       !(stat.st_mode & (S_IWGRP | S_IWOTH));
 }
@@ -327,13 +330,15 @@ int stoa_queue_notify(struct stoa_queue *queue,
 		                 "number is wrong",
 		                 queue->object.name);
 	result = stoa_object_health(&queue->object);
-	if (result == 0 && !only_own_user_writes(queue))
+	if (result == 0)
+		result = only_own_user_writes(queue);
+	if (result == 0)
 		return stoa_fail(-EPERM,
 		                 "queue %s may be written by other users, who "
 		                 "could forge whom to signal; make it of mode "
 		                 "0600, or use a watch",
 		                 queue->object.name);
-	if (result == 0)
+	if (result > 0)
 		result = claim_registration(queue, own);
 	if (result < 0)
 		return result;
@@ -359,7 +364,7 @@ static void signal_peer(struct stoa_queue *queue, stoa_peer peer, pid_t pid,
 
 	if (pid <= 0 || number <= 0 || number > SIGRTMAX ||
 	    number == SIGKILL || number == SIGSTOP ||
-	    !only_own_user_writes(queue))
+	    only_own_user_writes(queue) <= 0)
 		return;
 	fd = (int)stoa_system_call(SYS_pidfd_open, pid, 0, 0, 0, 0, 0);
 	if (fd < 0)

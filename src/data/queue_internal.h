@@ -413,23 +413,30 @@ static inline void queue_count(_Atomic uint64_t *counter, uint64_t amount)
 		                          memory_order_relaxed);
 }
 
-/* For people: one message was sent (STOA_WRITE) or received. */
+/* For people: so many messages of so many bytes together were sent
+ * (STOA_WRITE) or received. */
 static inline void queue_account(struct stoa_queue *queue, unsigned direction,
-                                 uint64_t bytes)
+                                 uint64_t messages, uint64_t bytes)
 {
 	struct stoa_seat *seat = atomic_load_explicit(&queue->object.seat,
 	                                              memory_order_relaxed);
 	int64_t now = stoa_sys_clock_ns(CLOCK_REALTIME_COARSE);
+	int32_t pid = atomic_load_explicit(&queue->object.pid,
+	                                   memory_order_relaxed);
 
 	if (direction == STOA_WRITE) {
-		queue_count(&seat->messages_in, 1);
+		queue_count(&seat->messages_in, messages);
 		queue_count(&seat->bytes_in, bytes);
 		atomic_store_explicit(&seat->last_in_ns, now,
 		                      memory_order_relaxed);
+		atomic_store_explicit(&seat->last_in_pid, pid,
+		                      memory_order_relaxed);
 	} else {
-		queue_count(&seat->messages_out, 1);
+		queue_count(&seat->messages_out, messages);
 		queue_count(&seat->bytes_out, bytes);
 		atomic_store_explicit(&seat->last_out_ns, now,
+		                      memory_order_relaxed);
+		atomic_store_explicit(&seat->last_out_pid, pid,
 		                      memory_order_relaxed);
 	}
 }
@@ -466,6 +473,22 @@ uint64_t queue_with_phase(uint64_t word, enum queue_phase phase);
 /* Where a cell's payload is, or NULL when that can't be true. */
 char *queue_payload_at(struct stoa_queue *queue, struct queue_cell *cell,
                        uint32_t payload, size_t bytes);
+
+#define QUEUE_PREFETCH 6 /* cells ahead of the one in hand, in a batch */
+
+/* Fetches a cell that a batch will come to. */
+static inline void queue_prefetch(struct stoa_queue *queue, uint64_t position)
+{
+	uint64_t index = queue_index_of(queue, position) + QUEUE_PREFETCH;
+
+	if (index >= queue->capacity)
+		index -= queue->capacity;
+	if (index >= queue->capacity)
+		return;
+	struct queue_cell *cell = queue_cell_at(queue, (uint32_t)index);
+	stoa_cpu_prefetch_write(&cell->word);
+	stoa_cpu_prefetch_write(queue_inline(queue, cell));
+}
 
 /* ---- Messages ------------------------------------------------------------ */
 

@@ -271,7 +271,6 @@ static inline int try_receive(struct stoa_queue *queue, struct request *request,
 		if (request->message.word != 0)
 			finish_receive(queue, request);
 		request->message.data = request->buffer;
-		queue_account(queue, STOA_READ, request->message.bytes);
 	}
 	return 0;
 }
@@ -371,6 +370,7 @@ ssize_t stoa_queue_receive(struct stoa_queue *queue,
 		                 queue->object.name, request.message.bytes,
 		                 buffer_bytes);
 	}
+	queue_account(queue, STOA_READ, 1, request.message.bytes);
 	queue_tell_senders(queue, 1);
 	if (ret_message)
 		*ret_message = request.message;
@@ -382,6 +382,7 @@ int stoa_queue_receive_many(struct stoa_queue *queue,
                             struct stoa_message *messages, size_t count,
                             struct stoa_deadline deadline)
 {
+	uint64_t bytes = 0;
 	size_t received = 0;
 	int result = begin_receive(queue, selector);
 
@@ -399,10 +400,13 @@ int stoa_queue_receive_many(struct stoa_queue *queue,
 		if (result < 0)
 			break;
 		*message = request.message;
+		bytes += message->bytes;
 		received++;
+		queue_prefetch(queue, queue_head(queue));
 	}
 	if (received == 0)
 		return result;
+	queue_account(queue, STOA_READ, received, bytes);
 	queue_tell_senders(queue, (int)received);
 	return (int)received;
 }
@@ -438,7 +442,7 @@ int stoa_queue_acknowledge(struct stoa_queue *queue,
 	                             queue_freed(queue, message->word)))
 		return queue_stale(queue);
 	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
-	queue_account(queue, STOA_READ, message->bytes);
+	queue_account(queue, STOA_READ, 1, message->bytes);
 	queue_tell_senders(queue, 1);
 	return 0;
 }

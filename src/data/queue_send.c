@@ -113,7 +113,6 @@ static inline int try_send(struct stoa_queue *queue,
 	result = STOA_BUG(1) ? 0 : commit_word(queue, claim.cell, claim.word);
 	if (stoa_unlikely(result < 0))
 		return result;
-	queue_account(queue, STOA_WRITE, message->bytes);
 	*ret_position = claim.position;
 	return 0;
 }
@@ -162,22 +161,27 @@ int stoa_queue_send_many(struct stoa_queue *queue,
                          const struct stoa_message *messages, size_t count,
                          struct stoa_deadline deadline)
 {
-	uint64_t position = 0;
+	uint64_t position = 0, bytes = 0;
 	size_t sent = 0;
 	int result = queue_begin(queue, STOA_WRITE);
 
 	if (count == 0 || count > INT_MAX)
 		return queue_bad_count(queue);
-	for (; result == 0 && sent < count; sent += result == 0) {
+	while (result == 0 && sent < count) {
 		result = check_message(queue, &messages[sent]);
 		if (result == 0)
 			result = try_send(queue, &messages[sent], &position);
 		if (stoa_unlikely(result == -EAGAIN && sent == 0))
 			result = send_slowly(queue, messages, deadline,
 			                     &position);
+		if (result < 0)
+			break;
+		bytes += messages[sent++].bytes;
+		queue_prefetch(queue, position);
 	}
 	if (sent == 0)
 		return result;
+	queue_account(queue, STOA_WRITE, sent, bytes);
 	queue_tell_receivers(queue, position, (int)sent);
 	result = stoa_object_health(&queue->object);
 	return result == -EIO ? result : (int)sent;
@@ -196,8 +200,10 @@ int stoa_queue_send_message(struct stoa_queue *queue,
 		result = try_send(queue, message, &position);
 	if (stoa_unlikely(result == -EAGAIN))
 		result = send_slowly(queue, message, deadline, &position);
-	if (stoa_likely(result == 0))
+	if (stoa_likely(result == 0)) {
+		queue_account(queue, STOA_WRITE, 1, message->bytes);
 		queue_tell_receivers(queue, position, 1);
+	}
 	if (stoa_unlikely(atomic_load_explicit(&queue->object.poisoned,
 	                                       memory_order_relaxed)))
 		return stoa_object_health(&queue->object);
@@ -293,7 +299,7 @@ int stoa_queue_commit(struct stoa_queue *queue,
 	result = commit_word(queue, cell, writing);
 	if (result < 0)
 		return result;
-	queue_account(queue, STOA_WRITE, message->bytes);
+	queue_account(queue, STOA_WRITE, 1, message->bytes);
 	queue_tell_receivers(queue, position, 1);
 	return stoa_object_health(&queue->object);
 }

@@ -31,10 +31,14 @@ static void describe_user(struct stoa_space *space, struct stoa_seat *seat,
 		.alive = stoa_life_alive(&space->life, owner >> 16),
 		.opened_ns = atomic_load(&seat->opened_ns),
 		.flags = atomic_load(&seat->flags),
-		.messages_in = atomic_load(&seat->messages_in),
-		.messages_out = atomic_load(&seat->messages_out),
-		.bytes_in = atomic_load(&seat->bytes_in),
-		.bytes_out = atomic_load(&seat->bytes_out),
+		.messages_in = atomic_load(&seat->messages_in) -
+		               atomic_load(&seat->first_messages_in),
+		.messages_out = atomic_load(&seat->messages_out) -
+		                atomic_load(&seat->first_messages_out),
+		.bytes_in = atomic_load(&seat->bytes_in) -
+		            atomic_load(&seat->first_bytes_in),
+		.bytes_out = atomic_load(&seat->bytes_out) -
+		             atomic_load(&seat->first_bytes_out),
 	};
 	if (atomic_load(&seat->readers_waiting))
 		ret_user->waiting |= STOA_READ;

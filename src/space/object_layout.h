@@ -4,8 +4,8 @@
  *
  *   0      header: identity and geometry, constant once published
  *   256    events, state: the words that change
- *   4096   seats, chunk 0 (64 of 128 bytes)
- *   12288  what belongs to the kind, up to header.file_bytes
+ *   4096   seats, chunk 0 (64 of 256 bytes)
+ *   20480  what belongs to the kind, up to header.file_bytes
  *   ...    seats, chunk 1 (128), chunk 2 (256) ...: made when needed, at
  *          places that follow from file_bytes; their existence is the file's
  *          size, so that two growers do the same thing
@@ -113,16 +113,23 @@ struct stoa_seat {
 	_Atomic uint32_t writers_waiting;
 	uint32_t reserved;
 	_Atomic int64_t waiting_since_ns;
-	uint64_t unused[2];
+	/* What the counters below were when the owner sat down. */
+	_Atomic uint64_t first_messages_in;
+	_Atomic uint64_t first_bytes_in;
+	_Atomic uint64_t first_messages_out;
+	_Atomic uint64_t first_bytes_out;
+	uint64_t unused[6];
 
-	/* At 64, the owner's own line. */
+	/* At 128, the owner's own line. */
 	_Atomic uint64_t messages_in;
 	_Atomic uint64_t bytes_in;
 	_Atomic int64_t last_in_ns;
 	_Atomic uint64_t messages_out;
 	_Atomic uint64_t bytes_out;
 	_Atomic int64_t last_out_ns;
-	uint64_t unused_hot[2];
+	_Atomic int32_t last_in_pid; /* may be an earlier owner's */
+	_Atomic int32_t last_out_pid;
+	uint64_t unused_hot[9];
 };
 
 #define AT(type, field, offset) \
@@ -150,8 +157,10 @@ AT(stoa_seat, flags, 24);
 AT(stoa_seat, readers_waiting, 28);
 AT(stoa_seat, writers_waiting, 32);
 AT(stoa_seat, waiting_since_ns, 40);
-AT(stoa_seat, messages_in, 64);
-AT(stoa_seat, messages_out, 88);
-_Static_assert(sizeof(struct stoa_seat) == 128, "seat size");
+AT(stoa_seat, first_messages_in, 48);
+AT(stoa_seat, messages_in, 128);
+AT(stoa_seat, messages_out, 152);
+AT(stoa_seat, last_in_pid, 176);
+_Static_assert(sizeof(struct stoa_seat) == 256, "seat size");
 
 #endif

@@ -36,14 +36,17 @@ uint64_t stoa_seat_chunk_offset(uint64_t file_bytes, uint32_t chunk)
 	return offset;
 }
 
-static uint64_t file_size(struct stoa_object *object)
+static int file_size(struct stoa_object *object, uint64_t *ret_size)
 {
 	struct stat stat;
+	int result = stoa_sys_fstat(object->fd, &stat);
 
-	if (stoa_sys_fstat(object->fd, &stat) < 0 ||
-	    stat.st_ino != object->inode)
-		return 0; /* closed by the program: can't tell */
-	return (uint64_t)stat.st_size;
+	if (result < 0)
+		return result;
+	if (stat.st_ino != object->inode)
+		return -EBADF; /* closed by the program: can't tell */
+	*ret_size = (uint64_t)stat.st_size;
+	return 0;
 }
 
 static int map_chunk(struct stoa_object *object, uint32_t chunk)
@@ -80,11 +83,11 @@ static int chunk_seats(struct stoa_object *object, uint32_t chunk,
 	                                               memory_order_acquire);
 
 	if (!seats && chunk != 0) {
-		uint64_t size = file_size(object);
-		int result;
+		uint64_t size;
+		int result = file_size(object, &size);
 
-		if (size == 0)
-			return -EBADF;
+		if (result < 0)
+			return result;
 		if (size < stoa_seat_chunk_offset(object->copy.file_bytes,
 		                                  chunk + 1))
 			return -ENOENT;
@@ -218,6 +221,11 @@ static int take_seat(struct stoa_object *object, stoa_peer peer, uint32_t index)
 	atomic_store(&seat->readers_waiting, 0);
 	atomic_store(&seat->writers_waiting, 0);
 	atomic_store(&seat->waiting_since_ns, 0);
+	atomic_store(&seat->first_messages_in, atomic_load(&seat->messages_in));
+	atomic_store(&seat->first_bytes_in, atomic_load(&seat->bytes_in));
+	atomic_store(&seat->first_messages_out,
+	             atomic_load(&seat->messages_out));
+	atomic_store(&seat->first_bytes_out, atomic_load(&seat->bytes_out));
 	atomic_store_explicit(&object->pid, stoa_sys_getpid(),
 	                      memory_order_relaxed);
 	atomic_store_explicit(&object->seat, seat, memory_order_relaxed);

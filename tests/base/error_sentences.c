@@ -31,7 +31,8 @@ TEST(a_failure_names_the_object)
 TEST(ordinary_failures_leave_the_sentence_alone)
 {
 	struct stoa_space *space = open_space();
-	struct stoa_queue *queue = make_queue(space, "q", (struct queue_shape){ 0 });
+	struct stoa_queue *queue =
+		make_queue(space, "q", (struct queue_shape){ 0 });
 	char sentence[1024];
 	char buffer[8];
 
@@ -79,7 +80,7 @@ TEST(every_refusal_has_a_sentence)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(
-	        space, "q", (struct queue_shape){ STOA_FIFO, 4, 100, 4096 });
+		space, "q", (struct queue_shape){ STOA_FIFO, 4, 100, 4096 });
 	struct stoa_selector typed = { STOA_EXACTLY, 5 };
 	struct stoa_message message = { 0 };
 	struct stoa_deadline deadline;
@@ -90,12 +91,12 @@ TEST(every_refusal_has_a_sentence)
 	message.data = big;
 	message.bytes = 1;
 	message.type = 1;
-#define REFUSED(call, error)                                                  \
-	do {                                                                  \
-		assert_result(stoa_queue_unlink(space, "marker"), -ENOENT);   \
-		assert_result(call, error);                                   \
-		assert_null(strstr(stoa_last_error(), "marker"));             \
-		assert_sentence("");                                          \
+#define REFUSED(call, error)                                                \
+	do {                                                                \
+		assert_result(stoa_queue_unlink(space, "marker"), -ENOENT); \
+		assert_result(call, error);                                 \
+		assert_null(strstr(stoa_last_error(), "marker"));           \
+		assert_sentence("");                                        \
 	} while (0)
 	REFUSED(stoa_queue_send(queue, big, 101, STOA_NOW), -EMSGSIZE);
 	REFUSED(stoa_queue_receive(queue, &typed, big, 10, STOA_NOW, NULL),

@@ -34,9 +34,8 @@ TEST(as_many_are_sent_as_there_is_room_for_and_in_order)
 		prepare(messages, numbers, COUNT);
 		for (size_t i = 0; i < COUNT; i++)
 			numbers[i] = i;
-		assert_result(stoa_queue_send_many(queue, messages, 3,
-		                                   STOA_NOW),
-		              3);
+		assert_result(
+			stoa_queue_send_many(queue, messages, 3, STOA_NOW), 3);
 		assert_result(stoa_queue_send_many(queue, &messages[3],
 		                                   COUNT - 3, STOA_FOREVER),
 		              CAPACITY - 3);
@@ -151,9 +150,8 @@ TEST(a_buffer_too_small_ends_a_batch_before_it)
 	send_text(queue, "too large");
 	send_text(queue, "four");
 	prepare(messages, numbers, 4);
-	assert_result(stoa_queue_receive_many(queue, NULL, messages, 4,
-	                                      STOA_NOW),
-	              2);
+	assert_result(
+		stoa_queue_receive_many(queue, NULL, messages, 4, STOA_NOW), 2);
 	assert_memory_equal(&numbers[0], "one", 3);
 	assert_memory_equal(&numbers[1], "two", 3);
 	assert_result(stoa_queue_receive_many(queue, NULL, messages, 4,
@@ -169,8 +167,8 @@ TEST(a_batch_ends_where_the_bytes_end)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(
-	        space, "q", (struct queue_shape){ STOA_FIFO, 100, 4096,
-	                                          8 * 4096 });
+		space, "q",
+		(struct queue_shape){ STOA_FIFO, 100, 4096, 8 * 4096 });
 	static char data[4096];
 	struct stoa_message messages[50];
 	int result;
@@ -234,9 +232,8 @@ TEST(a_batch_goes_out_by_priority)
 	for (size_t i = 0; i < 5; i++)
 		messages[i].priority = priorities[i];
 	assert_result(stoa_queue_send_many(queue, messages, 5, STOA_NOW), 5);
-	assert_result(stoa_queue_receive_many(queue, NULL, messages, 5,
-	                                      STOA_NOW),
-	              5);
+	assert_result(
+		stoa_queue_receive_many(queue, NULL, messages, 5, STOA_NOW), 5);
 	assert_memory_equal(numbers, expected, sizeof(expected));
 	stoa_queue_close(queue);
 	stoa_space_close(space);

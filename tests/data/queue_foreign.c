@@ -13,9 +13,9 @@ static const struct queue_shape tiny = { STOA_FIFO, 4, 200, 8192 };
 static int try_open(struct stoa_space *space, const char *name, unsigned flags)
 {
 	struct stoa_queue *queue = (struct stoa_queue *)&queue;
-	int result = stoa_queue_open(space, name,
-	                             STOA_READ | STOA_WRITE | flags, 0600, NULL,
-	                             &queue);
+	int result =
+		stoa_queue_open(space, name, STOA_READ | STOA_WRITE | flags,
+	                        0600, NULL, &queue);
 
 	if (result == 0)
 		stoa_queue_close(queue);
@@ -123,8 +123,8 @@ TEST(a_file_cut_anywhere_is_refused)
 	remake(space);
 	assert_system(stat(case_path("q.queue"), &found));
 	for (int i = 0; i < 200; i++) {
-		off_t bytes = (off_t)random_below(&seed,
-		                                  (uint64_t)found.st_size);
+		off_t bytes =
+			(off_t)random_below(&seed, (uint64_t)found.st_size);
 		int result;
 
 		remake(space);

@@ -43,7 +43,7 @@ static struct stoa_message reserve_text(struct stoa_queue *queue,
 	return message;
 }
 
-/* ---- Reserve -------------------------------------------------------------- */
+/* ---- Reserve ---------------------------------------------------------- */
 
 static void reserve_and_commit(struct stoa_queue *queue)
 {
@@ -107,7 +107,7 @@ static void keep_place(struct stoa_queue *queue)
 	assert_receives(queue, "fourth");
 }
 
-TEST(the_place_is_that_of_the_reservation_if_nothing_later_was_received)
+TEST(the_place_is_that_of_the_reservation_if_nothing_later_went)
 {
 	on_each_order(keep_place);
 }
@@ -219,8 +219,8 @@ static void cancel_all(struct stoa_queue *queue)
 		assert_result(stoa_queue_send(queue, "x", 1, STOA_NOW),
 		              -EAGAIN);
 		for (size_t i = 0; i < CAPACITY; i++)
-			assert_ok(stoa_queue_cancel(
-			        queue, &held[(i * 3) % CAPACITY]));
+			assert_ok(stoa_queue_cancel(queue,
+			                            &held[(i * 3) % CAPACITY]));
 		assert_empty(queue);
 	}
 }
@@ -266,7 +266,7 @@ TEST(what_is_not_reserved_any_more_is_estale)
 	on_each_order(use_stale);
 }
 
-/* ---- Take ------------------------------------------------------------------ */
+/* ---- Take ------------------------------------------------------------- */
 
 static void take_and_acknowledge(struct stoa_queue *queue)
 {
@@ -519,7 +519,7 @@ TEST(closing_gives_back_what_was_taken_and_drops_what_was_reserved)
 static const struct CMUnitTest cases[] = {
 	CASE(what_is_reserved_is_seen_when_committed),
 	CASE(every_size_can_be_reserved),
-	CASE(the_place_is_that_of_the_reservation_if_nothing_later_was_received),
+	CASE(the_place_is_that_of_the_reservation_if_nothing_later_went),
 	CASE(others_pass_by_what_is_reserved),
 	CASE(bytes_may_be_lowered_before_commit),
 	CASE(bytes_raised_are_emsgsize_and_the_reservation_stays),

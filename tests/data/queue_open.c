@@ -13,8 +13,8 @@ static int open_with(struct stoa_space *space, const char *name, unsigned flags,
                      const struct stoa_queue_attributes *attributes)
 {
 	struct stoa_queue *queue = (struct stoa_queue *)&queue;
-	int result = stoa_queue_open(space, name, flags, 0600, attributes,
-	                             &queue);
+	int result =
+		stoa_queue_open(space, name, flags, 0600, attributes, &queue);
 
 	if (result == 0)
 		stoa_queue_close(queue);
@@ -37,7 +37,7 @@ TEST(create_makes_it_once_and_then_opens_it)
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(space, "q", tiny);
 	struct stoa_queue_attributes others =
-	        attributes_of((struct queue_shape){ STOA_TYPE, 9, 9, 4096 });
+		attributes_of((struct queue_shape){ STOA_TYPE, 9, 9, 4096 });
 
 	send_text(queue, "kept");
 	assert_ok(open_with(space, "q", READ_WRITE | STOA_CREATE, NULL));
@@ -158,7 +158,7 @@ TEST(attributes_outside_the_limits_are_refused)
 
 	for (size_t i = 0; i < LENGTH(wrong); i++) {
 		struct stoa_queue_attributes attributes =
-		        attributes_of(wrong[i]);
+			attributes_of(wrong[i]);
 		int result = open_with(space, "q", READ_WRITE | STOA_CREATE,
 		                       &attributes);
 
@@ -183,15 +183,15 @@ TEST(every_queue_that_can_be_made_carries_its_largest_message)
 	int made = 0;
 
 	for (size_t i = 0; i < LENGTH(sizes) * LENGTH(rooms); i++) {
-		struct stoa_queue_attributes attributes = attributes_of(
-		        (struct queue_shape){ STOA_FIFO, 2,
-		                              sizes[i / LENGTH(rooms)],
-		                              rooms[i % LENGTH(rooms)] });
+		struct stoa_queue_attributes attributes =
+			attributes_of((struct queue_shape){
+				STOA_FIFO, 2, sizes[i / LENGTH(rooms)],
+				rooms[i % LENGTH(rooms)] });
 		struct stoa_queue *queue;
 		size_t bytes = attributes.max_message_bytes;
-		int result = stoa_queue_open(space, "q",
-		                             READ_WRITE | STOA_CREATE, 0600,
-		                             &attributes, &queue);
+		int result =
+			stoa_queue_open(space, "q", READ_WRITE | STOA_CREATE,
+		                        0600, &attributes, &queue);
 
 		if (result != 0) {
 			assert_int_equal(result, -EINVAL);

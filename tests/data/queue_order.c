@@ -211,8 +211,8 @@ TEST(selections_need_a_queue_ordered_by_type)
 	message.buffer_bytes = sizeof(buffer);
 	for (size_t i = 0; i < LENGTH(orders); i++) {
 		struct stoa_queue *queue = make_queue(
-		        space, "q",
-		        (struct queue_shape){ orders[i], 4, 100, 4096 });
+			space, "q",
+			(struct queue_shape){ orders[i], 4, 100, 4096 });
 
 		send_text(queue, "x");
 		for (int kind = STOA_EXACTLY; kind <= 4; kind++) {
@@ -242,7 +242,7 @@ TEST(selections_need_a_queue_ordered_by_type)
 	stoa_space_close(space);
 }
 
-/* ---- Against a plain list ------------------------------------------------- */
+/* ---- Against a plain list --------------------------------------------- */
 
 enum { LIST_MAX = 64, STEPS = 20000, KINDS = 6 };
 
@@ -260,14 +260,10 @@ struct list {
 static bool fits(const struct entry *entry, struct stoa_selector selector)
 {
 	switch (selector.selection) {
-	case STOA_EXACTLY:
-		return entry->type == selector.type;
-	case STOA_EXCEPT:
-		return entry->type != selector.type;
-	case STOA_LOWEST:
-		return entry->type <= selector.type;
-	default:
-		return true;
+	case STOA_EXACTLY: return entry->type == selector.type;
+	case STOA_EXCEPT: return entry->type != selector.type;
+	case STOA_LOWEST: return entry->type <= selector.type;
+	default: return true;
 	}
 }
 
@@ -336,8 +332,8 @@ static void remove_chosen(struct stoa_queue *queue, struct list *list,
 		if (best == LIST_MAX)
 			return;
 	} else {
-		assert_ok(stoa_queue_take(queue, &selector, STOA_NOW,
-		                          &message));
+		assert_ok(
+			stoa_queue_take(queue, &selector, STOA_NOW, &message));
 		memcpy(&entry, message.data, sizeof(entry));
 	}
 	assert_int_equal(entry.id, list->entries[best].id);
@@ -357,7 +353,7 @@ static void compare(enum stoa_queue_order order)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(
-	        space, "q", (struct queue_shape){ order, LIST_MAX, 100, 8192 });
+		space, "q", (struct queue_shape){ order, LIST_MAX, 100, 8192 });
 	struct list list = { .count = 0 };
 	uint64_t seed = run_seed();
 	uint64_t id = 0;
@@ -367,9 +363,9 @@ static void compare(enum stoa_queue_order order)
 
 		if (order == STOA_TYPE) {
 			selector.selection =
-			        (enum stoa_selection)random_below(&seed, 4);
+				(enum stoa_selection)random_below(&seed, 4);
 			selector.type =
-			        1 + (int64_t)random_below(&seed, KINDS + 1);
+				1 + (int64_t)random_below(&seed, KINDS + 1);
 		}
 		if (random_below(&seed, 100) < (step / 1000 % 2 ? 40U : 60U))
 			add(queue, &list, id++, &seed);

@@ -144,7 +144,7 @@ TEST(a_wrong_direction_is_refused)
 	stoa_space_close(space);
 }
 
-/* ---- Between processes ------------------------------------------------------- */
+/* ---- Between processes ------------------------------------------------ */
 
 static int watch_in_epoll(int fd)
 {
@@ -254,7 +254,7 @@ TEST(several_pollers_are_all_woken)
 	for (size_t i = 0; i < POLLERS; i++) {
 		handles[i] = join_queue(space, "q");
 		fds[i] = (int)assert_good(
-		        stoa_queue_pollfd(handles[i], STOA_READ));
+			stoa_queue_pollfd(handles[i], STOA_READ));
 		assert_empty(handles[i]);
 		assert_false(is_readable(fds[i]));
 	}

@@ -64,8 +64,8 @@ TEST(every_call_on_a_removed_queue_is_eidrm)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue_stat stat = { .size = sizeof(stat) };
-	struct stoa_notification notification = { .size =
-		                                          sizeof(notification) };
+	struct stoa_notification notification = { .size = sizeof(
+							  notification) };
 
 	for (int order = STOA_FIFO; order <= STOA_TYPE; order++) {
 		struct queue_shape shape = tiny;
@@ -80,8 +80,7 @@ TEST(every_call_on_a_removed_queue_is_eidrm)
 		message.type = 1;
 		send_text(queue, "lost");
 		assert_ok(stoa_queue_remove(queue));
-		assert_result(stoa_queue_send(queue, "x", 1, STOA_NOW),
-		              -EIDRM);
+		assert_result(stoa_queue_send(queue, "x", 1, STOA_NOW), -EIDRM);
 		assert_sentence("q");
 		assert_result(stoa_queue_send(queue, "x", 1, STOA_FOREVER),
 		              -EIDRM);
@@ -148,8 +147,8 @@ static void take_until_removed(void *context)
 {
 	struct stoa_message message;
 
-	assert_result(stoa_queue_take(context, NULL, stoa_deadline_in(INT64_MAX),
-	                              &message),
+	assert_result(stoa_queue_take(context, NULL,
+	                              stoa_deadline_in(INT64_MAX), &message),
 	              -EIDRM);
 }
 
@@ -224,11 +223,10 @@ static void remove_under(void (*const *waits)(void *), size_t count, bool full)
 
 TEST(everyone_who_waits_to_receive_gets_eidrm)
 {
-	static void (*const waits[])(void *) = {
-		receive_until_removed, take_until_removed,
-		receive_many_until_removed, wait_until_removed,
-		poll_until_removed, receive_until_removed
-	};
+	static void (*const waits[])(
+		void *) = { receive_until_removed,      take_until_removed,
+		            receive_many_until_removed, wait_until_removed,
+		            poll_until_removed,         receive_until_removed };
 
 	remove_under(waits, LENGTH(waits), false);
 }

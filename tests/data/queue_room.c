@@ -9,18 +9,18 @@ static char data[LARGEST];
 
 TEST(capacity_is_exact)
 {
-	static const uint64_t capacities[] = { 1,  2,   3,   4,    5,   7,
-		                               8,  9,   63,  64,   65,  100,
+	static const uint64_t capacities[] = { 1,   2,   3,    4,    5,   7,
+		                               8,   9,   63,   64,   65,  100,
 		                               255, 256, 1000, 1024, 4097 };
 	struct stoa_space *space = open_space();
 
 	for (int order = STOA_FIFO; order <= STOA_TYPE; order++) {
 		for (size_t i = 0; i < LENGTH(capacities); i++) {
-			struct stoa_queue *queue = make_queue(
-			        space, "q",
-			        (struct queue_shape){
-			                (enum stoa_queue_order)order,
-			                capacities[i], 80, 4096 });
+			struct stoa_queue *queue =
+				make_queue(space, "q",
+			                   (struct queue_shape){
+						   (enum stoa_queue_order)order,
+						   capacities[i], 80, 4096 });
 
 			for (int round = 0; round < 3; round++)
 				assert_capacity(queue, capacities[i]);
@@ -37,8 +37,8 @@ TEST(capacity_holds_at_every_position)
 
 	for (int order = STOA_FIFO; order <= STOA_TYPE; order++) {
 		struct stoa_queue *queue = make_queue(
-		        space, "q",
-		        (struct queue_shape){ (enum stoa_queue_order)order, 5,
+			space, "q",
+			(struct queue_shape){ (enum stoa_queue_order)order, 5,
 		                              80, 4096 });
 
 		for (int round = 0; round < 40; round++) {
@@ -59,7 +59,7 @@ TEST(held_messages_count_for_capacity)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(
-	        space, "q", (struct queue_shape){ STOA_FIFO, 4, 80, 4096 });
+		space, "q", (struct queue_shape){ STOA_FIFO, 4, 80, 4096 });
 	struct stoa_message taken;
 	struct stoa_message reserved;
 
@@ -99,8 +99,8 @@ TEST(bytes_run_out_and_come_back)
 
 	for (int order = STOA_FIFO; order <= STOA_TYPE; order++) {
 		struct stoa_queue *queue = make_queue(
-		        space, "q",
-		        (struct queue_shape){ (enum stoa_queue_order)order,
+			space, "q",
+			(struct queue_shape){ (enum stoa_queue_order)order,
 		                              10000, LARGEST, 400000 });
 
 		for (size_t i = 0; i < LENGTH(sizes); i++) {
@@ -135,8 +135,8 @@ TEST(the_promised_room_is_there)
 		size_t piece = sizes[i] > 3072 ? 4096 : 256;
 		size_t used = (sizes[i] + piece - 1) / piece * piece;
 		struct stoa_queue *queue = make_queue(
-		        space, "q",
-		        (struct queue_shape){ STOA_FIFO, 1000, sizes[i],
+			space, "q",
+			(struct queue_shape){ STOA_FIFO, 1000, sizes[i],
 		                              100 * used });
 
 		if (fill_with(queue, sizes[i]) < 100)
@@ -153,8 +153,8 @@ TEST(after_any_fragmentation_the_largest_message_fits)
 	enum { HELD = 400 };
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(
-	        space, "q",
-	        (struct queue_shape){ STOA_FIFO, HELD, LARGEST, 2 * LARGEST });
+		space, "q",
+		(struct queue_shape){ STOA_FIFO, HELD, LARGEST, 2 * LARGEST });
 	static struct stoa_message held[HELD];
 	uint64_t seed = run_seed();
 	uint64_t largest = fill_with(queue, LARGEST);
@@ -165,9 +165,10 @@ TEST(after_any_fragmentation_the_largest_message_fits)
 		int result = 0;
 
 		while (count < HELD && result == 0) {
-			size_t bytes = random_below(
-			        &seed, random_below(&seed, 8) == 0 ? 30000 :
-			                                             600);
+			size_t bytes =
+				random_below(&seed, random_below(&seed, 8) == 0
+			                                    ? 30000
+			                                    : 600);
 
 			result = stoa_queue_send(queue, data, bytes, STOA_NOW);
 			count += result == 0;
@@ -194,8 +195,8 @@ TEST(room_freed_between_held_messages_is_used_again)
 	enum { SMALL = 64 };
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(
-	        space, "q",
-	        (struct queue_shape){ STOA_FIFO, 1000, 20000, 400000 });
+		space, "q",
+		(struct queue_shape){ STOA_FIFO, 1000, 20000, 400000 });
 	struct stoa_message held[SMALL];
 	struct stoa_message passing;
 	uint64_t all = fill_with(queue, 300);
@@ -227,8 +228,8 @@ TEST(cancelled_reservations_give_their_bytes_back)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(
-	        space, "q",
-	        (struct queue_shape){ STOA_FIFO, 100, LARGEST, 400000 });
+		space, "q",
+		(struct queue_shape){ STOA_FIFO, 100, LARGEST, 400000 });
 	uint64_t count = fill_with(queue, LARGEST);
 	struct stoa_message held[100];
 
@@ -252,8 +253,8 @@ TEST(bytes_wait_for_room_and_get_it)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(
-	        space, "q",
-	        (struct queue_shape){ STOA_FIFO, 100, LARGEST, 200000 });
+		space, "q",
+		(struct queue_shape){ STOA_FIFO, 100, LARGEST, 200000 });
 	uint64_t count = fill_with(queue, LARGEST);
 
 	assert_result(stoa_queue_send(queue, data, LARGEST,
@@ -265,7 +266,7 @@ TEST(bytes_wait_for_room_and_get_it)
 	stoa_space_close(space);
 }
 
-/* ---- A full tmpfs ------------------------------------------------------------ */
+/* ---- A full tmpfs ----------------------------------------------------- */
 
 static void fill_tmpfs(void)
 {
@@ -281,7 +282,7 @@ static void fill_tmpfs(void)
 TEST(a_full_tmpfs_is_enospc_at_create_and_leaves_nothing)
 {
 	struct stoa_queue_attributes large = attributes_of(
-	        (struct queue_shape){ STOA_FIFO, 10, LARGEST, 8 << 20 });
+		(struct queue_shape){ STOA_FIFO, 10, LARGEST, 8 << 20 });
 	struct stoa_queue *queue = NULL;
 	struct stoa_space *space;
 
@@ -365,8 +366,8 @@ TEST(handles_that_a_full_tmpfs_has_no_room_for_are_enospc)
 
 TEST(a_tmpfs_without_any_room_is_told_and_nothing_breaks)
 {
-	struct stoa_queue_attributes tiny = attributes_of(
-	        (struct queue_shape){ STOA_FIFO, 1, 1, 4096 });
+	struct stoa_queue_attributes tiny =
+		attributes_of((struct queue_shape){ STOA_FIFO, 1, 1, 4096 });
 	struct stoa_space *space = NULL;
 	struct stoa_queue *queue;
 	int result;
@@ -375,9 +376,8 @@ TEST(a_tmpfs_without_any_room_is_told_and_nothing_breaks)
 	fill_tmpfs();
 	result = stoa_space_open(case_directory(), 0, &space);
 	if (result == 0) {
-		result = stoa_queue_open(space, "q",
-		                         STOA_READ | STOA_CREATE, 0600, &tiny,
-		                         &queue);
+		result = stoa_queue_open(space, "q", STOA_READ | STOA_CREATE,
+		                         0600, &tiny, &queue);
 		stoa_space_close(space);
 	}
 	assert_int_equal(result, -ENOSPC);

@@ -32,8 +32,8 @@ static void carry(struct stoa_queue *queue, size_t bytes)
 
 static void carry_all_sizes(enum stoa_queue_order order)
 {
-	static const size_t borders[] = { 3071, 3072, 3073, 4095,  4096,
-		                          4097, 8191, 8192, 8193,  16384,
+	static const size_t borders[] = { 3071,  3072,  3073,  4095,   4096,
+		                          4097,  8191,  8192,  8193,   16384,
 		                          65535, 65536, 65537, LARGEST };
 	struct stoa_space *space = open_space();
 	struct queue_shape shape = small;
@@ -69,17 +69,16 @@ TEST(random_sizes_arrive_whole_and_in_order)
 	static unsigned char data[LARGEST];
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(
-	        space, "q", (struct queue_shape){ STOA_FIFO, 50, LARGEST,
-	                                          1 << 20 });
+		space, "q",
+		(struct queue_shape){ STOA_FIFO, 50, LARGEST, 1 << 20 });
 	uint64_t seed = run_seed();
 	size_t sizes[50];
 	uint64_t sent = 0;
 	uint64_t received = 0;
 
 	while (received < 5000) {
-		size_t bytes = random_below(&seed, random_below(&seed, 4) == 0 ?
-		                                           LARGEST :
-		                                           400);
+		size_t bytes = random_below(
+			&seed, random_below(&seed, 4) == 0 ? LARGEST : 400);
 
 		if (random_below(&seed, 2) == 0 && sent < received + 50) {
 			fill_pattern(data, bytes, sent);
@@ -216,7 +215,7 @@ TEST(a_small_maximum_counts_even_for_what_fits_inline)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(
-	        space, "q", (struct queue_shape){ STOA_FIFO, 4, 10, 4096 });
+		space, "q", (struct queue_shape){ STOA_FIFO, 4, 10, 4096 });
 
 	assert_ok(stoa_queue_send(queue, "0123456789", 10, STOA_NOW));
 	assert_result(stoa_queue_send(queue, "01234567890", 11, STOA_NOW),
@@ -280,9 +279,9 @@ static void assert_times_out(struct stoa_queue *queue, bool full)
 	struct timespec time;
 	char buffer[8];
 
-#define TRY(deadline)                                                         \
-	(full ? stoa_queue_send(queue, "x", 1, deadline) :                    \
-	        stoa_queue_receive(queue, NULL, buffer, 8, deadline, NULL))
+#define TRY(deadline)                                    \
+	(full ? stoa_queue_send(queue, "x", 1, deadline) \
+	      : stoa_queue_receive(queue, NULL, buffer, 8, deadline, NULL))
 	assert_result(TRY(STOA_NOW), -EAGAIN);
 	assert_result(TRY(past), -ETIMEDOUT);
 	assert_result(TRY(soon), -ETIMEDOUT);

@@ -12,10 +12,10 @@ enum { CALLS_MAX = 5000, LARGE = 5000 };
 
 const struct queue_shape fault_shape = { STOA_FIFO, 4, 8192, 1 << 16 };
 
-/* ---- The hook ------------------------------------------------------------------- */
+/* ---- The hook --------------------------------------------------------- */
 
 static struct {
-	int error;   /* 0: only counts */
+	int error; /* 0: only counts */
 	unsigned at; /* which of the calls that could give the error */
 	bool lasting; /* all from that one on */
 	unsigned seen;
@@ -81,8 +81,8 @@ static long inject(long number, const long argument[6], int *ret_handled)
 	if (!could_give(number, injection.error))
 		return 0;
 	injection.seen++;
-	if (injection.lasting ? injection.seen < injection.at :
-	                        injection.seen != injection.at)
+	if (injection.lasting ? injection.seen < injection.at
+	                      : injection.seen != injection.at)
 		return 0;
 	injection.number = number;
 	*ret_handled = 1;
@@ -104,7 +104,7 @@ bool injected(void)
 	return injection.seen >= injection.at;
 }
 
-/* ---- Allocations ------------------------------------------------------------------- */
+/* ---- Allocations ------------------------------------------------------ */
 
 /* The linker leads the library's calls here (--wrap). */
 void *__real_malloc(size_t bytes);
@@ -154,12 +154,12 @@ char *__wrap_strdup(const char *text)
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                           void *(*run)(void *), void *context)
 {
-	return fails_now() ? EAGAIN :
-	                     __real_pthread_create(thread, attributes, run,
+	return fails_now() ? EAGAIN
+	                   : __real_pthread_create(thread, attributes, run,
 	                                           context);
 }
 
-/* ---- Stages ----------------------------------------------------------------------- */
+/* ---- Stages ----------------------------------------------------------- */
 
 void with_nothing(struct stage *stage)
 {
@@ -241,7 +241,7 @@ static void finish(struct stage *stage)
 	assert_int_equal(count_stale_files(case_directory(), true), 0);
 }
 
-/* ---- The sweep ---------------------------------------------------------------------- */
+/* ---- The sweep -------------------------------------------------------- */
 
 static bool is_allowed(long long result, long long usual, int error)
 {
@@ -256,6 +256,7 @@ static void clear(struct stage *stage, const struct operation *operation,
 {
 	memset(stage, 0, sizeof(*stage));
 	stage->operation = operation->name;
+	stage->descriptors = count_descriptors();
 	stage->order = order;
 }
 
@@ -280,17 +281,45 @@ void complain(const struct stage *stage, const char *format, long long got)
 {
 	print_error("%s, order %d, call %u%s (number %ld) failing with %s: ",
 	            stage->operation, stage->order, injection.at,
-	            injection.lasting ? " on" : "", injection.number, strerrorname_np(injection.error));
+	            injection.lasting ? " on" : "", injection.number,
+	            strerrorname_np(injection.error));
 	print_error(format, got);
 	print_error(" (\"%s\")\n", stoa_last_error());
 	complaints++;
 }
 
-static void look_for_leaks(const struct stage *stage, int descriptors)
+/* What a step printed is forgotten when it was in order. */
+static off_t begin_step(const struct stage *stage, const char *what, unsigned n,
+                        int error)
 {
-	if (count_descriptors() != descriptors)
+	off_t mark;
+
+	fflush(stdout);
+	mark = lseek(STDOUT_FILENO, 0, SEEK_CUR);
+	print_message("%s, order %d, %s %u%s fails with %s\n", stage->operation,
+	              stage->order, what, n, stage->lasting ? " on" : "",
+	              strerrorname_np(error));
+	return mark;
+}
+
+static void end_step(off_t mark, unsigned complaints_before)
+{
+	fflush(stdout);
+	if (mark < 0 || complaints != complaints_before)
+		return;
+	if (ftruncate(STDOUT_FILENO, mark) == 0)
+		lseek(STDOUT_FILENO, mark, SEEK_SET);
+}
+
+static void end_stage(const struct operation *operation, struct stage *stage,
+                      long long result)
+{
+	if (operation->after != NULL)
+		operation->after(stage, result);
+	finish(stage);
+	if (count_descriptors() != stage->descriptors)
 		complain(stage, "left %lld descriptors",
-		         count_descriptors() - descriptors);
+		         count_descriptors() - stage->descriptors);
 	if (count_mappings("stoa-test-") != 0)
 		complain(stage, "left %lld mappings",
 		         count_mappings("stoa-test-"));
@@ -301,26 +330,23 @@ static bool run_failing(const struct operation *operation,
                         enum stoa_queue_order order, int error, unsigned n,
                         bool lasting, long long usual)
 {
-	int descriptors = count_descriptors();
+	unsigned before = complaints;
 	struct stage stage;
 	long long result;
+	off_t mark;
 	bool hit;
 
 	clear(&stage, operation, order);
 	stage.lasting = lasting;
+	mark = begin_step(&stage, "call", n, error);
 	operation->prepare(&stage);
 	inject_at(error, n, lasting);
 	result = operation->run(&stage);
 	hit = injected();
-	print_message("%s, order %d, call %u%s (number %ld), %s: %lld\n",
-	              operation->name, order, n, lasting ? " on" : "",
-	              injection.number, strerrorname_np(error), result);
 	if (!is_allowed(result, usual, hit ? error : 0))
 		complain(&stage, "gave %lld", result);
-	if (operation->after != NULL)
-		operation->after(&stage, result);
-	finish(&stage);
-	look_for_leaks(&stage, descriptors);
+	end_stage(operation, &stage, result);
+	end_step(mark, before);
 	return hit;
 }
 
@@ -329,11 +355,13 @@ static bool run_without_memory(const struct operation *operation,
                                enum stoa_queue_order order, unsigned n,
                                long long usual)
 {
-	int descriptors = count_descriptors();
+	unsigned before = complaints;
 	struct stage stage;
 	long long result;
+	off_t mark;
 
 	clear(&stage, operation, order);
+	mark = begin_step(&stage, "allocation", n, ENOMEM);
 	operation->prepare(&stage);
 	memset(&injection, 0, sizeof(injection));
 	injection.at = n;
@@ -341,14 +369,10 @@ static bool run_without_memory(const struct operation *operation,
 	allocations_left = n;
 	result = operation->run(&stage);
 	allocations_left = 0;
-	print_message("%s, order %d, allocation %u: %lld\n", operation->name,
-	              order, n, result);
 	if (result != usual && result != -ENOMEM && result != -EAGAIN)
 		complain(&stage, "without memory gave %lld", result);
-	if (operation->after != NULL)
-		operation->after(&stage, result);
-	finish(&stage);
-	look_for_leaks(&stage, descriptors);
+	end_stage(operation, &stage, result);
+	end_step(mark, before);
 	return allocation_failed;
 }
 

@@ -10,6 +10,7 @@
 
 struct stage {
 	const char *operation;
+	int descriptors; /* open before it */
 	struct stoa_space *space;
 	struct stoa_queue *queue;
 	struct stoa_queue *other;
@@ -33,17 +34,25 @@ struct operation {
 	bool once; /* no lasting failures */
 };
 
-#define OPERATION(name, prepare) { #name, prepare, name, NULL, false }
-#define OPERATION_ONCE(name, prepare) { #name, prepare, name, NULL, true }
-#define OPERATION_AFTER(name, prepare, after) \
-	{ #name, prepare, name, after, false }
+#define OPERATION(name, prepare)                  \
+	{                                         \
+#name, prepare, name, NULL, false \
+	}
+#define OPERATION_ONCE(name, prepare)            \
+	{                                        \
+#name, prepare, name, NULL, true \
+	}
+#define OPERATION_AFTER(name, prepare, after)      \
+	{                                          \
+#name, prepare, name, after, false \
+	}
 
 /* What is wrong is told, and fails the case in the end. `format` may have one
  * %lld. */
 void complain(const struct stage *stage, const char *format, long long got);
 
-/* Runs each operation with each error at each call, on queues of each order up to
- * `last_order`. */
+/* Runs each operation with each error at each call, on queues of each order
+ * up to `last_order`. */
 void sweep(const struct operation *operations, size_t count, int last_order);
 
 /* The n-th call from now that could give `error` fails with it; `lasting`: and
@@ -55,7 +64,7 @@ bool injected(void);
 /* Stages that operations begin with. */
 void with_nothing(struct stage *stage);
 void with_space(struct stage *stage);
-void with_queue(struct stage *stage);       /* one message in it */
+void with_queue(struct stage *stage); /* one message in it */
 void with_empty_queue(struct stage *stage);
 void with_full_queue(struct stage *stage);
 void with_dead_taker(struct stage *stage);

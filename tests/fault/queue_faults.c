@@ -8,7 +8,7 @@ enum { LARGE = 5000, SHORT_MS = 60 /* more than one slice of a wait */ };
 
 static char data[LARGE];
 
-/* ---- Lifecycle -------------------------------------------------------------------- */
+/* ---- Lifecycle -------------------------------------------------------- */
 
 static long long create_queue(struct stage *stage)
 {
@@ -63,8 +63,8 @@ static void with_held(struct stage *stage)
 {
 	with_queue(stage);
 	stage->other = join_queue(stage->space, "q");
-	assert_ok(stoa_queue_take(stage->other, NULL, STOA_NOW,
-	                          &stage->message));
+	assert_ok(
+		stoa_queue_take(stage->other, NULL, STOA_NOW, &stage->message));
 	assert_ok(stoa_queue_reserve(stage->other, LARGE, STOA_NOW,
 	                             &stage->message));
 }
@@ -101,7 +101,7 @@ static void after_remove(struct stage *stage, long long result)
 	stage->queue = NULL;
 }
 
-/* ---- Messages ---------------------------------------------------------------------- */
+/* ---- Messages --------------------------------------------------------- */
 
 static long long send_small(struct stage *stage)
 {
@@ -146,21 +146,21 @@ static long long receive_of_the_dead(struct stage *stage)
 
 static long long take_and_acknowledge(struct stage *stage)
 {
-	int result = stoa_queue_take(stage->queue, NULL, STOA_NOW,
-	                             &stage->message);
+	int result =
+		stoa_queue_take(stage->queue, NULL, STOA_NOW, &stage->message);
 
-	return result < 0 ?
-	               result :
-	               stoa_queue_acknowledge(stage->queue, &stage->message);
+	return result < 0
+	               ? result
+	               : stoa_queue_acknowledge(stage->queue, &stage->message);
 }
 
 static long long take_and_return(struct stage *stage)
 {
-	int result = stoa_queue_take(stage->queue, NULL, STOA_NOW,
-	                             &stage->message);
+	int result =
+		stoa_queue_take(stage->queue, NULL, STOA_NOW, &stage->message);
 
-	return result < 0 ? result :
-	                    stoa_queue_return(stage->queue, &stage->message);
+	return result < 0 ? result
+	                  : stoa_queue_return(stage->queue, &stage->message);
 }
 
 static long long reserve_and_commit(struct stage *stage)
@@ -170,8 +170,8 @@ static long long reserve_and_commit(struct stage *stage)
 
 	stage->message.type = 1;
 	stage->message.priority = 0;
-	return result < 0 ? result :
-	                    stoa_queue_commit(stage->queue, &stage->message);
+	return result < 0 ? result
+	                  : stoa_queue_commit(stage->queue, &stage->message);
 }
 
 static long long reserve_and_cancel(struct stage *stage)
@@ -179,8 +179,8 @@ static long long reserve_and_cancel(struct stage *stage)
 	int result = stoa_queue_reserve(stage->queue, LARGE, STOA_NOW,
 	                                &stage->message);
 
-	return result < 0 ? result :
-	                    stoa_queue_cancel(stage->queue, &stage->message);
+	return result < 0 ? result
+	                  : stoa_queue_cancel(stage->queue, &stage->message);
 }
 
 static long long peek_one(struct stage *stage)
@@ -200,7 +200,7 @@ static long long ask_stat(struct stage *stage)
 	return stoa_queue_stat(stage->queue, &stat);
 }
 
-/* ---- Being told -------------------------------------------------------------------- */
+/* ---- Being told ------------------------------------------------------- */
 
 static long long ask_for_descriptor(struct stage *stage)
 {
@@ -244,8 +244,7 @@ static void with_registration(struct stage *stage)
 static long long wait_for_nothing(struct stage *stage)
 {
 	struct stoa_condition condition = {
-		.kind = STOA_READABLE,
-		.object = stoa_queue_object(stage->queue)
+		.kind = STOA_READABLE, .object = stoa_queue_object(stage->queue)
 	};
 
 	return stoa_wait_any(&condition, 1, stoa_deadline_in(SHORT_MS * MS));
@@ -310,7 +309,7 @@ TEST(descriptors_and_signals_fail_whole_or_not)
 	sweep(tellings, LENGTH(tellings), STOA_TYPE);
 }
 
-/* ---- The first call after a fork ------------------------------------------------------ */
+/* ---- The first call after a fork -------------------------------------- */
 
 /* The stage is of the parent; the child's call fails in its joining. */
 static void send_failing(void *context)
@@ -337,8 +336,8 @@ static void send_failing(void *context)
 
 TEST(the_first_call_after_a_fork_fails_whole_or_not)
 {
-	static const int errors[] = { EMFILE, ENFILE, ENOMEM, ENOSPC, EACCES,
-		                      EIO,    ENOLCK, EINTR };
+	static const int errors[] = { EMFILE, ENFILE, ENOMEM, ENOSPC,
+		                      EACCES, EIO,    ENOLCK, EINTR };
 
 	for (size_t i = 0; i < LENGTH(errors); i++) {
 		bool hit = true;
@@ -355,8 +354,8 @@ TEST(the_first_call_after_a_fork_fails_whole_or_not)
 			send_text(stage.queue, "one");
 			give_order(&stage.child, 0);
 			end_child(&stage.child);
-			assert_good(stoa_space_clean(stage.space, 0, NULL,
-			                             NULL));
+			assert_good(
+				stoa_space_clean(stage.space, 0, NULL, NULL));
 			assert_receives(stage.queue, "one");
 			assert_capacity(stage.queue, fault_shape.capacity);
 			stoa_queue_close(stage.queue);

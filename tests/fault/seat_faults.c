@@ -115,8 +115,8 @@ static long long clean_and_receive(struct stage *stage)
 static void after_clean_and_receive(struct stage *stage, long long result)
 {
 	(void)result;
-	assert_ok(stoa_queue_acknowledge(handles[HANDLES - 1],
-	                                 &stage->message));
+	assert_ok(
+		stoa_queue_acknowledge(handles[HANDLES - 1], &stage->message));
 	close_handles(stage, result);
 }
 

@@ -194,8 +194,7 @@ static void wake(int result, void *context)
 static long long watch_and_stop(struct stage *stage)
 {
 	struct stoa_condition condition = {
-		.kind = STOA_READABLE,
-		.object = stoa_queue_object(stage->queue)
+		.kind = STOA_READABLE, .object = stoa_queue_object(stage->queue)
 	};
 	struct stoa_watch *watch;
 	int result = stoa_watch_start(stage->space, &watch);

@@ -189,7 +189,7 @@ static void flip_cell_words(struct attack *attack, uint64_t *chance)
 {
 	struct image *image = &attack->image;
 
-	for (uint32_t i = 0; i < image->capacity; i++) {
+	for (uint32_t i = 0; i < image->slots; i++) {
 		uint32_t phase = (uint32_t)random_below(chance, 8);
 		uint32_t lap = QUEUE_WORD_LAP(cell_of(image, i)->word) -
 		               1 + (uint32_t)random_below(chance, 3);
@@ -211,7 +211,7 @@ TEST(cell_words_that_flip_end_every_operation)
 static void flip_messages(struct attack *attack, uint64_t *chance)
 {
 	struct image *image = &attack->image;
-	uint32_t index = (uint32_t)random_below(chance, image->capacity);
+	uint32_t index = (uint32_t)random_below(chance, image->slots);
 	struct queue_cell *cell = cell_of(image, index);
 	uint64_t word = atomic_load(&cell->word);
 	uint64_t ready = QUEUE_WORD(QUEUE_WORD_LAP(word), QUEUE_READY, 0);

@@ -20,8 +20,8 @@ enum {
 
 static const struct queue_shape shapes[] = {
 	{ STOA_FIFO, 8, 5000, 32768 },
-	{ STOA_PRIORITY, 8, 5000, 32768 },
-	{ STOA_TYPE, 8, 5000, 32768 },
+	{ STOA_PRIORITY, 7, 5000, 32768 },
+	{ STOA_TYPE, 9, 5000, 32768 },
 };
 
 struct stage {

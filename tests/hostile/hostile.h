@@ -16,7 +16,8 @@
 /* ---- The watchdog (watchdog.c) -------------------------------------------- */
 
 enum {
-	OPERATION_HANGS_S = 25, /* then the operation counts as hanging */
+	/* Then it hangs; or half of $STOA_TEST_HANG_SECONDS. */
+	OPERATION_HANGS_S = 25,
 	OPERATION_SLOW_MS = 1000, /* of computing: reported */
 	OPERATION_LATE_MS = 5000, /* past its deadline, on a busy machine, too */
 };
@@ -99,6 +100,7 @@ enum region_name {
 	REGION_SEATS,
 	REGION_CONTROL,
 	REGION_CELLS,
+	REGION_PAYLOADS,
 	REGION_ENTRIES,
 	REGION_NODES,
 	REGION_BLOCK_WORDS,
@@ -120,6 +122,7 @@ struct image {
 	char *copy;
 	size_t bytes;
 	uint32_t capacity, blocks;
+	uint32_t slots; /* cells: capacity, or some more */
 	struct region regions[REGIONS];
 };
 
@@ -142,7 +145,7 @@ struct scribbler {
 	char *base;
 	const char *copy;
 	size_t bytes;
-	uint32_t capacity, blocks;
+	uint32_t capacity, blocks, slots;
 	struct region regions[REGIONS];
 	bool spare_header; /* identity and geometry are left alone */
 	uint64_t chance;

@@ -9,9 +9,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define CONTROL_OFFSET OBJECT_KIND_OFFSET
-#define CELLS_OFFSET (OBJECT_KIND_OFFSET + QUEUE_CONTROL_BYTES)
 #define STATE_OFFSET offsetof(struct stoa_object_header, readable)
+#define STATE_BYTES (3 * sizeof(uint32_t))
 
 const char *const region_names[REGIONS] = {
 	[REGION_HEADER] = "header",
@@ -19,6 +18,7 @@ const char *const region_names[REGIONS] = {
 	[REGION_SEATS] = "seats",
 	[REGION_CONTROL] = "control",
 	[REGION_CELLS] = "cells",
+	[REGION_PAYLOADS] = "payloads",
 	[REGION_ENTRIES] = "entries",
 	[REGION_NODES] = "nodes",
 	[REGION_BLOCK_WORDS] = "block words",
@@ -115,43 +115,46 @@ void populate(struct stoa_space *space, const char *name,
 
 /* ---- Where things are ------------------------------------------------------------ */
 
-static void place_regions(struct image *image, const struct stoa_queue *queue)
+static struct region between(const struct stoa_queue *queue, const void *first,
+                             const void *end)
 {
 	const char *base = queue->object.base;
+
+	return (struct region){ (size_t)((const char *)first - base),
+		                (size_t)((const char *)end -
+		                         (const char *)first) };
+}
+
+static void place_regions(struct image *image, const struct stoa_queue *queue)
+{
 	struct region *regions = image->regions;
-	size_t ordered = queue->order != STOA_FIFO;
-	size_t capacity = queue->capacity, blocks = queue->blocks;
+	size_t ordered = queue->order != STOA_FIFO ? queue->capacity : 0;
+	size_t blocks = queue->blocks;
 
 	regions[REGION_HEADER] = (struct region){ 0, STATE_OFFSET };
-	regions[REGION_STATE] = (struct region){ STATE_OFFSET, 12 };
-	regions[REGION_SEATS] = (struct region){
-		OBJECT_SEATS_OFFSET, OBJECT_KIND_OFFSET - OBJECT_SEATS_OFFSET
-	};
-	regions[REGION_CONTROL] = (struct region){
-		CONTROL_OFFSET, sizeof(struct queue_control)
-	};
-	regions[REGION_CELLS] = (struct region){
-		CELLS_OFFSET, capacity * sizeof(struct queue_cell)
-	};
-	regions[REGION_ENTRIES] = (struct region){
-		(size_t)((char *)queue->entries - base),
-		ordered * capacity * sizeof(struct queue_entry)
-	};
-	regions[REGION_NODES] = (struct region){
-		(size_t)((char *)queue->nodes - base),
-		ordered * 2 * capacity * sizeof(struct queue_node)
-	};
-	regions[REGION_BLOCK_WORDS] = (struct region){
-		(size_t)((char *)queue->block_words - base),
-		blocks * sizeof(uint64_t)
-	};
-	regions[REGION_PIECE_WORDS] = (struct region){
-		(size_t)((char *)queue->piece_words - base),
-		blocks * QUEUE_BLOCK_PIECES * sizeof(uint64_t)
-	};
-	regions[REGION_ARENA] = (struct region){
-		(size_t)(queue->arena - base), blocks * QUEUE_BLOCK_BYTES
-	};
+	regions[REGION_STATE] = (struct region){ STATE_OFFSET, STATE_BYTES };
+	regions[REGION_SEATS] = between(
+	        queue, queue->object.base + OBJECT_SEATS_OFFSET,
+	        queue->object.base + OBJECT_KIND_OFFSET);
+	regions[REGION_CONTROL] = between(queue, queue->control,
+	                                  queue->control + 1);
+	regions[REGION_CELLS] = between(queue, queue->cells, queue->payloads);
+	regions[REGION_PAYLOADS] = between(queue, queue->payloads,
+	                                   queue->entries);
+	regions[REGION_ENTRIES] = between(queue, queue->entries,
+	                                  queue->entries + ordered);
+	regions[REGION_NODES] = between(queue, queue->nodes,
+	                                queue->nodes + 2 * ordered);
+	regions[REGION_BLOCK_WORDS] = between(queue, queue->block_words,
+	                                      queue->block_words + blocks);
+	regions[REGION_PIECE_WORDS] = between(
+	        queue, queue->piece_words,
+	        queue->piece_words + blocks * QUEUE_BLOCK_PIECES);
+	regions[REGION_ARENA] = between(
+	        queue, queue->arena,
+	        queue->arena + blocks * QUEUE_BLOCK_BYTES);
+	image->slots = (uint32_t)(regions[REGION_CELLS].bytes /
+	                          sizeof(struct queue_cell));
 }
 
 static void map_image(struct image *image)

@@ -433,7 +433,7 @@ const struct operation queue_operations[] = {
 	{ "cancel", cancel, 3, true, false },
 	{ "peek", peek, 6, true, false },
 	{ "stat", look, 2, true, false },
-	{ "notify", notify, 2, true, false },
+	{ "notify", notify, 2, true, true },
 	{ "pollfd", poll_once, 2, true, true },
 	{ "wait_any", wait_any, 4, true, false },
 	{ "wait_any for a death", wait_for_death, 1, true, false },

@@ -93,7 +93,7 @@ static uint32_t some_token(struct scribbler *scribbler)
 static uint32_t some_lap(struct scribbler *scribbler)
 {
 	size_t cell = scribbler->regions[REGION_CELLS].offset +
-	              below(scribbler, scribbler->capacity) *
+	              below(scribbler, scribbler->slots) *
 	                      sizeof(struct queue_cell);
 	uint32_t lap = QUEUE_WORD_LAP(get64(scribbler, cell)) +
 	               (uint32_t)below(scribbler, 5) - 2;
@@ -110,8 +110,8 @@ static uint64_t some_position(struct scribbler *scribbler)
 
 	if (below(scribbler, 8) == 0)
 		return next_random(&scribbler->chance) >> below(scribbler, 64);
-	return tail + below(scribbler, 4 * scribbler->capacity) -
-	       2 * scribbler->capacity;
+	return tail + below(scribbler, 4 * scribbler->slots) -
+	       2 * scribbler->slots;
 }
 
 static uint64_t some_cell_word(struct scribbler *scribbler)
@@ -223,7 +223,7 @@ static void forge_cells(struct scribbler *scribbler)
 
 	for (int i = 0; i < BURST; i++)
 		forge_cell(scribbler,
-		           first + below(scribbler, scribbler->capacity) *
+		           first + below(scribbler, scribbler->slots) *
 		                           sizeof(struct queue_cell));
 }
 
@@ -422,6 +422,7 @@ void scribbler_init(struct scribbler *scribbler, const struct image *image,
 	scribbler->bytes = image->bytes;
 	scribbler->capacity = image->capacity;
 	scribbler->blocks = image->blocks;
+	scribbler->slots = image->slots;
 	scribbler->chance = seed;
 	memcpy(scribbler->regions, image->regions, sizeof(image->regions));
 }

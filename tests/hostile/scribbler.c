@@ -37,9 +37,9 @@ struct round {
 
 static const struct round rounds[] = {
 	{ "FIFO, small messages", { STOA_FIFO, 8, 80, 0 }, true },
-	{ "FIFO, all sizes", { STOA_FIFO, 16, 9000, 65536 }, true },
+	{ "FIFO, all sizes", { STOA_FIFO, 12, 9000, 65536 }, true },
 	{ "priority, all sizes", { STOA_PRIORITY, 16, 9000, 65536 }, true },
-	{ "type, all sizes", { STOA_TYPE, 16, 9000, 65536 }, true },
+	{ "type, all sizes", { STOA_TYPE, 11, 9000, 65536 }, true },
 	{ "FIFO, one place", { STOA_FIFO, 1, 300, 4096 }, true },
 	{ "type, header too", { STOA_TYPE, 8, 4000, 65536 }, false },
 };

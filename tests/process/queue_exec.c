@@ -22,8 +22,8 @@ static int answer(const char *directory)
 		return 1;
 	bytes = stoa_queue_receive(queue, NULL, buffer, sizeof(buffer),
 	                           STOA_FOREVER, NULL);
-	if (bytes < 0 || stoa_queue_send(queue, buffer, (size_t)bytes,
-	                                 STOA_FOREVER) != 0)
+	if (bytes < 0 ||
+	    stoa_queue_send(queue, buffer, (size_t)bytes, STOA_FOREVER) != 0)
 		return 1;
 	/* Nothing of a space was inherited but what was just opened. */
 	stoa_queue_close(queue);
@@ -111,7 +111,7 @@ TEST(no_descriptor_of_the_library_is_inherited)
 	stoa_space_close(space);
 }
 
-/* ---- Closing all descriptors -------------------------------------------------- */
+/* ---- Closing all descriptors ------------------------------------------ */
 
 enum { FIRST_OWN = 20 }; /* descriptors of the test's own, moved up here */
 
@@ -227,8 +227,8 @@ TEST(what_was_held_when_all_was_closed_is_neither_lost_nor_doubled)
 		child = start_above(close_while_holding, &closing);
 		await_report(&child);
 		if (round == 1)
-			assert_good(stoa_space_clean(closing.space, 0, NULL,
-			                             NULL));
+			assert_good(
+				stoa_space_clean(closing.space, 0, NULL, NULL));
 		give_order(&child, 0);
 		result = await_report(&child);
 		end_child(&child);

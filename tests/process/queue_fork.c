@@ -54,8 +54,8 @@ static void hold(struct held *held)
 	memset(&held->reserved, 0, sizeof(held->reserved));
 	send_text(held->queue, "taken");
 	held->taken = take_text(held->queue, "taken");
-	assert_ok(stoa_queue_reserve(held->queue, 8, STOA_NOW,
-	                             &held->reserved));
+	assert_ok(
+		stoa_queue_reserve(held->queue, 8, STOA_NOW, &held->reserved));
 	memcpy(held->reserved.data, "reserved", 8);
 	held->reserved.type = 1;
 }
@@ -67,10 +67,8 @@ static void try_parents(void *context)
 	assert_result(stoa_queue_acknowledge(held->queue, &held->taken),
 	              -ESTALE);
 	assert_result(stoa_queue_return(held->queue, &held->taken), -ESTALE);
-	assert_result(stoa_queue_commit(held->queue, &held->reserved),
-	              -ESTALE);
-	assert_result(stoa_queue_cancel(held->queue, &held->reserved),
-	              -ESTALE);
+	assert_result(stoa_queue_commit(held->queue, &held->reserved), -ESTALE);
+	assert_result(stoa_queue_cancel(held->queue, &held->reserved), -ESTALE);
 }
 
 static void close_inherited(void *context)
@@ -181,7 +179,7 @@ TEST(what_a_dead_parent_held_comes_back_while_its_child_lives)
 	stoa_space_close(space);
 }
 
-/* ---- Fork while other threads are in the midst of it ------------------------- */
+/* ---- Fork while other threads are in the midst of it ------------------ */
 
 enum { FORKS = 150 };
 
@@ -201,9 +199,9 @@ static void *pass_messages(void *context)
 		                             i % 7 == 0 ? 4000 : 16, STOA_NOW);
 
 		require(result == 0 || result == -EAGAIN);
-		ssize_t bytes = stoa_queue_receive(busy->queue, NULL, buffer,
-		                                   sizeof(buffer), STOA_NOW,
-		                                   NULL);
+		ssize_t bytes =
+			stoa_queue_receive(busy->queue, NULL, buffer,
+		                           sizeof(buffer), STOA_NOW, NULL);
 		require(bytes >= 0 || bytes == -EAGAIN);
 	}
 	return NULL;

@@ -130,9 +130,8 @@ TEST(a_receiver_killed_while_it_waits_takes_nothing_with_it)
 
 TEST(a_sender_killed_while_it_waits_leaves_nothing)
 {
-	static void (*const ways[])(void *) = { send_forever,
-		                                send_large_forever,
-		                                reserve_forever };
+	static void (*const ways[])(
+		void *) = { send_forever, send_large_forever, reserve_forever };
 	struct stoa_space *space = open_space();
 
 	for (size_t i = 0; i < 3 * LENGTH(ways); i++) {
@@ -225,11 +224,10 @@ TEST(the_bytes_that_a_killed_reserver_held_come_back)
 	static char large[LARGE];
 
 	for (int order = STOA_FIFO; order <= STOA_TYPE; order++) {
-		struct stoa_queue *queue =
-		        make_queue(space, "q",
-		                   (struct queue_shape){
-		                           (enum stoa_queue_order)order,
-		                           CAPACITY, LARGE, 2 * 12288 });
+		struct stoa_queue *queue = make_queue(
+			space, "q",
+			(struct queue_shape){ (enum stoa_queue_order)order,
+		                              CAPACITY, LARGE, 2 * 12288 });
 		uint64_t room = 0;
 
 		while (stoa_queue_send(queue, large, LARGE, STOA_NOW) == 0)
@@ -237,7 +235,7 @@ TEST(the_bytes_that_a_killed_reserver_held_come_back)
 		drain_queue(queue);
 		for (int round = 0; round < 10; round++) {
 			struct child child =
-			        start_child(reserve_forever, queue);
+				start_child(reserve_forever, queue);
 			uint64_t count = 0;
 
 			await_report(&child);
@@ -261,11 +259,10 @@ TEST(what_many_killed_takers_held_comes_back_in_order)
 	struct stoa_space *space = open_space();
 
 	for (int order = STOA_FIFO; order <= STOA_TYPE; order++) {
-		struct stoa_queue *queue =
-		        make_queue(space, "q",
-		                   (struct queue_shape){
-		                           (enum stoa_queue_order)order,
-		                           TAKERS, LARGE, 1 << 19 });
+		struct stoa_queue *queue = make_queue(
+			space, "q",
+			(struct queue_shape){ (enum stoa_queue_order)order,
+		                              TAKERS, LARGE, 1 << 19 });
 		struct child takers[TAKERS];
 		char text[16];
 

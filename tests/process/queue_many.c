@@ -10,7 +10,8 @@ static void send_and_receive(void *context)
 	char buffer[300];
 
 	for (int i = 0; i < EACH; i++) {
-		assert_ok(stoa_queue_send(queue, buffer, i % 300, STOA_FOREVER));
+		assert_ok(
+			stoa_queue_send(queue, buffer, i % 300, STOA_FOREVER));
 		assert_good(stoa_queue_receive(queue, NULL, buffer, 300,
 		                               STOA_FOREVER, NULL));
 	}
@@ -23,8 +24,8 @@ TEST(a_hundred_processes_share_a_queue)
 	for (int order = STOA_FIFO; order <= STOA_TYPE; order++) {
 		struct child children[PROCESSES];
 		struct stoa_queue *queue = make_queue(
-		        space, "q",
-		        (struct queue_shape){ (enum stoa_queue_order)order, 128,
+			space, "q",
+			(struct queue_shape){ (enum stoa_queue_order)order, 128,
 		                              300, 1 << 17 });
 
 		for (size_t i = 0; i < PROCESSES; i++)
@@ -57,7 +58,7 @@ TEST(a_thousand_processes_wait_and_each_gets_its_message)
 	static bool seen[CROWD];
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(
-	        space, "q", (struct queue_shape){ STOA_FIFO, 64, 100, 8192 });
+		space, "q", (struct queue_shape){ STOA_FIFO, 64, 100, 8192 });
 
 	for (size_t i = 0; i < CROWD; i++)
 		children[i] = start_child(receive_one, queue);
@@ -77,12 +78,12 @@ TEST(a_thousand_processes_wait_and_each_gets_its_message)
 	stoa_space_close(space);
 }
 
-/* ---- Creation by many at once ------------------------------------------------------ */
+/* ---- Creation by many at once ----------------------------------------- */
 
 static void create_and_send(void *context)
 {
 	struct stoa_queue_attributes attributes = attributes_of(
-	        (struct queue_shape){ STOA_FIFO, CREATORS, 100, 8192 });
+		(struct queue_shape){ STOA_FIFO, CREATORS, 100, 8192 });
 	struct stoa_queue *queue;
 
 	await_order();
@@ -154,8 +155,8 @@ TEST(of_many_exclusive_creators_exactly_one_succeeds)
 
 static void churn(void *context)
 {
-	struct stoa_queue_attributes attributes = attributes_of(
-	        (struct queue_shape){ STOA_FIFO, 4, 100, 8192 });
+	struct stoa_queue_attributes attributes =
+		attributes_of((struct queue_shape){ STOA_FIFO, 4, 100, 8192 });
 	struct stoa_space *space;
 
 	assert_ok(stoa_space_open(context, STOA_CREATE, &space));
@@ -186,8 +187,8 @@ TEST(making_and_removing_one_name_at_once_is_always_whole)
 	struct child children[6];
 
 	for (size_t i = 0; i < LENGTH(children); i++)
-		children[i] = start_child(churn,
-		                          (void *)(uintptr_t)case_directory());
+		children[i] =
+			start_child(churn, (void *)(uintptr_t)case_directory());
 	for (size_t i = 0; i < LENGTH(children); i++)
 		end_child(&children[i]);
 	stoa_queue_unlink(space, "q");
@@ -201,8 +202,8 @@ TEST(creators_killed_at_any_time_leave_no_half_made_queue)
 	uint64_t seed = run_seed();
 
 	for (int round = 0; round < 150; round++) {
-		struct child child = start_child(
-		        churn, (void *)(uintptr_t)case_directory());
+		struct child child =
+			start_child(churn, (void *)(uintptr_t)case_directory());
 		volatile uint64_t spins = random_below(&seed, 3000000);
 		struct stoa_queue *queue = NULL;
 		int result;

@@ -34,7 +34,7 @@ TEST(a_stopped_holder_is_never_robbed)
 
 	for (int order = STOA_FIFO; order <= STOA_TYPE; order++) {
 		struct stoa_queue *queue =
-		        make_queue(space, "q", shape_of(order));
+			make_queue(space, "q", shape_of(order));
 		struct child child;
 		char buffer[LARGE];
 
@@ -117,8 +117,8 @@ static void work_all_day(void *context)
 
 		memset(&message, 0, sizeof(message));
 		if (i % 2 == 0) {
-			result = stoa_queue_send(queue, buffer, bytes,
-			                         STOA_NOW);
+			result =
+				stoa_queue_send(queue, buffer, bytes, STOA_NOW);
 		} else {
 			result = stoa_queue_reserve(queue, bytes, STOA_NOW,
 			                            &message);
@@ -185,7 +185,7 @@ TEST(one_stopped_anywhere_does_not_block_senders_in_any_order)
 	for (int order = STOA_PRIORITY; order <= STOA_TYPE; order++) {
 		for (int round = 0; round < 30; round++) {
 			struct stoa_queue *queue =
-			        make_queue(space, "q", shape_of(order));
+				make_queue(space, "q", shape_of(order));
 			struct child child = start_child(work_all_day, queue);
 			volatile uint64_t spins = random_below(&seed, 200000);
 

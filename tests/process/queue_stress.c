@@ -23,8 +23,8 @@ struct record {
 
 /* In memory that all processes of the case share. */
 struct tally {
-	_Atomic uint32_t finished;           /* nothing more is sent */
-	_Atomic uint32_t next[SENDERS];      /* number to be sent next */
+	_Atomic uint32_t finished; /* nothing more is sent */
+	_Atomic uint32_t next[SENDERS]; /* number to be sent next */
 	_Atomic uint8_t sent[SENDERS][EACH]; /* the send returned */
 	_Atomic uint8_t seen[SENDERS][EACH]; /* times received */
 };
@@ -39,8 +39,7 @@ struct role {
 
 static struct tally *make_tally(void)
 {
-	struct tally *tally = mmap(NULL, sizeof(*tally),
-	                           PROT_READ | PROT_WRITE,
+	struct tally *tally = mmap(NULL, sizeof(*tally), PROT_READ | PROT_WRITE,
 	                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	assert_true(tally != MAP_FAILED);
@@ -79,12 +78,11 @@ static struct record check(const void *data, size_t bytes)
 	assert_int_equal(bytes, size_of(record));
 	assert_true(has_pattern((const char *)data + sizeof(record),
 	                        bytes - sizeof(record),
-	                        (uint64_t)record.sender << 32 |
-	                                record.number));
+	                        (uint64_t)record.sender << 32 | record.number));
 	return record;
 }
 
-/* ---- Sending --------------------------------------------------------------------- */
+/* ---- Sending ---------------------------------------------------------- */
 
 static void describe(struct stoa_message *message, struct record record,
                      void *data)
@@ -119,9 +117,7 @@ static uint32_t send_some(struct role *role, uint32_t number)
 	size_t count = 0;
 
 	switch (random_below(&role->seed, 3)) {
-	case 0:
-		send_reserved(role, record);
-		return 1;
+	case 0: send_reserved(role, record); return 1;
 	case 1:
 		describe(&messages[0], record, data[0]);
 		assert_ok(stoa_queue_send_message(role->queue, &messages[0],
@@ -133,7 +129,7 @@ static uint32_t send_some(struct role *role, uint32_t number)
 			describe(&messages[count], record, data[count]);
 		}
 		return (uint32_t)assert_good(stoa_queue_send_many(
-		        role->queue, messages, count, STOA_FOREVER));
+			role->queue, messages, count, STOA_FOREVER));
 	}
 }
 
@@ -152,7 +148,7 @@ static void be_sender(void *context)
 	}
 }
 
-/* ---- Receiving -------------------------------------------------------------------- */
+/* ---- Receiving -------------------------------------------------------- */
 
 struct order_check {
 	enum stoa_queue_order kind;
@@ -166,12 +162,11 @@ static void note(struct role *role, struct order_check *order,
 	uint8_t before;
 
 	if (!role->gives_back) {
-		assert_true(record.number >
-		            order->last[record.sender][kind]);
+		assert_true(record.number > order->last[record.sender][kind]);
 		order->last[record.sender][kind] = record.number;
 	}
 	before = atomic_fetch_add(
-	        &role->tally->seen[record.sender][record.number], 1);
+		&role->tally->seen[record.sender][record.number], 1);
 	if (before > 0)
 		assert_true(deliveries > 0);
 }
@@ -225,7 +220,7 @@ static bool receive_some(struct role *role, struct order_check *order)
 
 	if (order->kind == STOA_TYPE) {
 		selector.selection =
-		        (enum stoa_selection)random_below(&role->seed, 4);
+			(enum stoa_selection)random_below(&role->seed, 4);
 		selector.type = 1 + (int64_t)random_below(&role->seed, KINDS);
 	}
 	if (role->gives_back || random_below(&role->seed, 2) == 0)
@@ -251,7 +246,7 @@ static void be_receiver(void *context)
 	}
 }
 
-/* ---- Together ----------------------------------------------------------------------- */
+/* ---- Together --------------------------------------------------------- */
 
 struct crew {
 	struct stoa_queue *queue;
@@ -272,10 +267,10 @@ static void start_crew(struct crew *crew, struct stoa_space *space, int order,
 {
 	memset(crew, 0, sizeof(*crew));
 	crew->tally = make_tally();
-	crew->queue = make_queue(
-	        space, "q",
-	        (struct queue_shape){ (enum stoa_queue_order)order, CAPACITY,
-	                              LARGEST, 1 << 18 });
+	crew->queue =
+		make_queue(space, "q",
+	                   (struct queue_shape){ (enum stoa_queue_order)order,
+	                                         CAPACITY, LARGEST, 1 << 18 });
 	for (uint32_t i = 0; i < SENDERS + RECEIVERS; i++) {
 		crew->roles[i] = (struct role){ crew->queue, crew->tally, i,
 			                        run_seed() + i, gives_back };

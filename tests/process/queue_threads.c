@@ -64,8 +64,8 @@ static bool receive_record(struct work *work, struct record *record)
 		result = stoa_queue_take(work->queue, NULL, soon, &message);
 		if (result == 0) {
 			memcpy(record, message.data, sizeof(*record));
-			require(stoa_queue_acknowledge(work->queue,
-			                               &message) == 0);
+			require(stoa_queue_acknowledge(work->queue, &message) ==
+			        0);
 		}
 	}
 	require(result >= 0 || result == -ETIMEDOUT);
@@ -86,8 +86,8 @@ static void *receive_all(void *context)
 		require(record.number > last[record.sender]);
 		last[record.sender] = record.number;
 		require(atomic_fetch_add(
-		                &work->seen[record.sender][record.number],
-		                1) == 0);
+				&work->seen[record.sender][record.number], 1) ==
+		        0);
 		atomic_fetch_add(work->received, 1);
 	}
 	return NULL;
@@ -98,20 +98,19 @@ static void run_threads(struct stoa_space *space, enum stoa_queue_order order,
 {
 	static atomic_uchar seen[SENDERS][EACH];
 	struct stoa_queue *queue = make_queue(
-	        space, "q", (struct queue_shape){ order, 64, BYTES, 16384 });
+		space, "q", (struct queue_shape){ order, 64, BYTES, 16384 });
 	struct work works[SENDERS + RECEIVERS];
 	pthread_t threads[SENDERS + RECEIVERS];
 	atomic_uint received = 0;
 
 	memset((void *)seen, 0, sizeof(seen));
 	for (uint32_t i = 0; i < LENGTH(threads); i++) {
-		works[i] = (struct work){
-			own_handles ? join_queue(space, "q") : queue,
-			i % SENDERS, holds, &received, seen
-		};
+		works[i] = (struct work){ own_handles ? join_queue(space, "q")
+			                              : queue,
+			                  i % SENDERS, holds, &received, seen };
 		assert_int_equal(pthread_create(&threads[i], NULL,
-		                                i < SENDERS ? send_all :
-		                                              receive_all,
+		                                i < SENDERS ? send_all
+		                                            : receive_all,
 		                                &works[i]),
 		                 0);
 	}
@@ -155,7 +154,7 @@ TEST(threads_with_handles_of_their_own_lose_and_double_nothing)
 	stoa_space_close(space);
 }
 
-/* ---- Looking and purging beside traffic --------------------------------------- */
+/* ---- Looking and purging beside traffic ------------------------------- */
 
 struct looker {
 	struct stoa_queue *queue;
@@ -189,7 +188,7 @@ static void *look(void *context)
 	return NULL;
 }
 
-TEST(stat_peek_and_purge_run_beside_traffic_and_every_message_is_counted)
+TEST(stat_peek_and_purge_beside_traffic_account_for_every_message)
 {
 	struct stoa_space *space = open_space();
 
@@ -200,19 +199,16 @@ TEST(stat_peek_and_purge_run_beside_traffic_and_every_message_is_counted)
 		uint64_t received = 0;
 
 		looker.queue = make_queue(
-		        space, "q",
-		        (struct queue_shape){ (enum stoa_queue_order)order, 64,
+			space, "q",
+			(struct queue_shape){ (enum stoa_queue_order)order, 64,
 		                              BYTES, 16384 });
 		work.queue = looker.queue;
-		assert_int_equal(pthread_create(&threads[0], NULL, look,
-		                                &looker),
-		                 0);
-		assert_int_equal(pthread_create(&threads[1], NULL, send_all,
-		                                &work),
-		                 0);
-		assert_int_equal(pthread_create(&threads[2], NULL, send_all,
-		                                &work),
-		                 0);
+		assert_int_equal(
+			pthread_create(&threads[0], NULL, look, &looker), 0);
+		assert_int_equal(
+			pthread_create(&threads[1], NULL, send_all, &work), 0);
+		assert_int_equal(
+			pthread_create(&threads[2], NULL, send_all, &work), 0);
 		while (received + atomic_load(&looker.purged) < 2 * EACH) {
 			struct record record;
 
@@ -247,7 +243,7 @@ TEST(threads_open_and_close_handles_beside_each_other)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(
-	        space, "q", (struct queue_shape){ STOA_FIFO, 8, 100, 8192 });
+		space, "q", (struct queue_shape){ STOA_FIFO, 8, 100, 8192 });
 	pthread_t threads[3];
 	char buffer[8];
 
@@ -271,7 +267,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(threads_that_share_a_handle_lose_and_double_nothing),
 	CASE(threads_that_hold_messages_lose_and_double_nothing),
 	CASE(threads_with_handles_of_their_own_lose_and_double_nothing),
-	CASE(stat_peek_and_purge_run_beside_traffic_and_every_message_is_counted),
+	CASE(stat_peek_and_purge_beside_traffic_account_for_every_message),
 	CASE(threads_open_and_close_handles_beside_each_other),
 };
 

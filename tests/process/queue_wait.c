@@ -17,8 +17,8 @@ static void echo(void *context)
 	ssize_t bytes;
 
 	while ((bytes = assert_good(stoa_queue_receive(
-	                queues[0], NULL, buffer, sizeof(buffer), STOA_FOREVER,
-	                NULL))) > 0)
+			queues[0], NULL, buffer, sizeof(buffer), STOA_FOREVER,
+			NULL))) > 0)
 		assert_ok(stoa_queue_send(queues[1], buffer, (size_t)bytes,
 		                          STOA_FOREVER));
 }
@@ -160,7 +160,7 @@ TEST(as_many_senders_are_woken_as_there_is_room)
 	stoa_space_close(space);
 }
 
-/* ---- Signals ---------------------------------------------------------------------- */
+/* ---- Signals ---------------------------------------------------------- */
 
 static void ignore_signal(int number)
 {
@@ -208,8 +208,8 @@ TEST(a_signal_ends_the_wait_of_an_interruptible_handle)
 		struct child child;
 
 		assert_ok(stoa_queue_open(
-		        space, "q", STOA_READ | STOA_WRITE | STOA_INTERRUPTIBLE,
-		        0, NULL, &interrupted.queue));
+			space, "q", STOA_READ | STOA_WRITE | STOA_INTERRUPTIBLE,
+			0, NULL, &interrupted.queue));
 		if (whats[i] == STOA_WRITE)
 			fill_queue(queue);
 		child = start_child(wait_interrupted, &interrupted);
@@ -260,7 +260,7 @@ TEST(without_the_flag_a_wait_goes_on_after_a_signal)
 	stoa_space_close(space);
 }
 
-/* ---- Cancellation ------------------------------------------------------------------- */
+/* ---- Cancellation ----------------------------------------------------- */
 
 struct cancelled {
 	struct stoa_queue *queue;

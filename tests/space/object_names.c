@@ -8,7 +8,7 @@ static int make(struct stoa_space *space, const char *name)
 {
 	struct stoa_queue *queue;
 	struct stoa_queue_attributes small =
-	        attributes_of((struct queue_shape){ STOA_FIFO, 1, 1, 4096 });
+		attributes_of((struct queue_shape){ STOA_FIFO, 1, 1, 4096 });
 	int result = stoa_queue_open(space, name,
 	                             STOA_READ | STOA_WRITE | STOA_CREATE, 0600,
 	                             &small, &queue);
@@ -44,8 +44,8 @@ TEST(all_the_letters_of_a_name_are_accepted)
 TEST(every_other_byte_is_refused)
 {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	                              "abcdefghijklmnopqrstuvwxyz"
-	                              "0123456789._-";
+				      "abcdefghijklmnopqrstuvwxyz"
+				      "0123456789._-";
 	struct stoa_space *space = open_space();
 	char name[4] = "aba";
 
@@ -60,8 +60,8 @@ TEST(every_other_byte_is_refused)
 
 TEST(a_leading_dot_or_nothing_is_refused)
 {
-	static const char *const wrong[] = { "",   ".",  "..", ".x", "/",
-		                             "//", "/.", "/.x" };
+	static const char *const wrong[] = { "",  ".",  "..", ".x",
+		                             "/", "//", "/.", "/.x" };
 	struct stoa_space *space = open_space();
 
 	for (size_t i = 0; i < LENGTH(wrong); i++) {

@@ -269,8 +269,7 @@ TEST(too_few_descriptors_is_emfile)
 	assert_system(getrlimit(RLIMIT_NOFILE, &limit));
 	none = limit;
 	none.rlim_cur = 3;
-	while (none.rlim_cur < 64 &&
-	       fcntl((int)none.rlim_cur, F_GETFD) >= 0)
+	while (none.rlim_cur < 64 && fcntl((int)none.rlim_cur, F_GETFD) >= 0)
 		none.rlim_cur++;
 	assert_system(setrlimit(RLIMIT_NOFILE, &none));
 	assert_refused(case_directory(), 0, -EMFILE);

@@ -105,7 +105,7 @@ TEST(a_removed_object_is_eidrm)
 	stoa_space_close(space);
 }
 
-/* ---- With other processes ----------------------------------------------------- */
+/* ---- With other processes --------------------------------------------- */
 
 struct stage {
 	struct stoa_space *space;

@@ -164,8 +164,7 @@ TEST(no_more_than_63_conditions_are_watched)
 	assert_ok(stoa_watch_start(space, &watch));
 	for (int i = 0; i < STOA_WAIT_MAX - 1; i++)
 		assert_ok(stoa_watch_once(watch, &condition, note, &call));
-	assert_result(stoa_watch_once(watch, &condition, note, &call),
-	              -ENOSPC);
+	assert_result(stoa_watch_once(watch, &condition, note, &call), -ENOSPC);
 	send_text(queue, "x");
 	for (int i = 0; i < STOA_WAIT_MAX - 1; i++)
 		await_call(&call);
@@ -208,8 +207,8 @@ TEST(a_callback_may_ask_for_the_next_one)
 	chain.condition = condition_of(chain.queue, STOA_READABLE);
 	assert_system(sem_init(&chain.done, 0, 0));
 	assert_ok(stoa_watch_start(space, &chain.watch));
-	assert_ok(stoa_watch_once(chain.watch, &chain.condition, go_on,
-	                          &chain));
+	assert_ok(
+		stoa_watch_once(chain.watch, &chain.condition, go_on, &chain));
 	for (int i = 0; i < 100; i++) {
 		send_text(chain.queue, "x");
 		while (sem_wait(&chain.done) != 0)

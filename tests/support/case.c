@@ -292,11 +292,10 @@ int run_cases(int argc, char **argv, const struct CMUnitTest *cases,
 		if (strstr(cases[i].name, part) != NULL)
 			numbers[run_case(&cases[i])]++;
 	printf("%s: %u passed, %u failed, %u skipped (seed %llu)\n",
-	       name != NULL ? name : argv[0], numbers[PASSED],
-	       numbers[FAILED], numbers[SKIPPED],
-	       (unsigned long long)run_seed());
+	       name != NULL ? name : argv[0], numbers[PASSED], numbers[FAILED],
+	       numbers[SKIPPED], (unsigned long long)run_seed());
 	if (numbers[FAILED] > 0)
 		return EXIT_FAILURE;
-	return numbers[PASSED] == 0 && numbers[SKIPPED] > 0 ? EXIT_SKIPPED :
-	                                                      EXIT_SUCCESS;
+	return numbers[PASSED] == 0 && numbers[SKIPPED] > 0 ? EXIT_SKIPPED
+	                                                    : EXIT_SUCCESS;
 }

@@ -157,11 +157,11 @@ static void pause_briefly(void)
 
 static bool is_blocking_call(long number)
 {
-	static const long calls[] = { SYS_futex, SYS_futex_wait,
-		                      SYS_futex_waitv, SYS_ppoll,
-		                      SYS_epoll_pwait,
+	static const long calls[] = {
+		SYS_futex, SYS_futex_wait,  SYS_futex_waitv,
+		SYS_ppoll, SYS_epoll_pwait,
 #ifdef SYS_poll
-		                      SYS_poll, SYS_epoll_wait,
+		SYS_poll,  SYS_epoll_wait,
 #endif
 	};
 

@@ -104,8 +104,7 @@ void assert_receives_by(struct stoa_queue *queue, enum stoa_selection selection,
 	long long bytes;
 
 	bytes = assert_good(stoa_queue_receive(queue, &selector, buffer,
-	                                       sizeof(buffer), STOA_NOW,
-	                                       NULL));
+	                                       sizeof(buffer), STOA_NOW, NULL));
 	assert_text(buffer, bytes, text);
 }
 

@@ -35,15 +35,18 @@ enum {
 	EXIT_SKIPPED = 77,
 };
 
-/* ---- Cases --------------------------------------------------------------- */
+/* ---- Cases ------------------------------------------------------------ */
 
 /* TEST(a_sentence_without_spaces) { body } and CASE(the_same) in the list. */
 #define TEST(name) static void name(void **state UNUSED)
-#define CASE(name) { #name, name, NULL, NULL, NULL }
-#define MAIN(cases)                                                           \
-	int main(int argc, char **argv)                                       \
-	{                                                                     \
-		return run_cases(argc, argv, cases, LENGTH(cases));           \
+#define CASE(name)                            \
+	{                                     \
+#name, name, NULL, NULL, NULL \
+	}
+#define MAIN(cases)                                                 \
+	int main(int argc, char **argv)                             \
+	{                                                           \
+		return run_cases(argc, argv, cases, LENGTH(cases)); \
 	}
 
 /* Runs the cases (all, or those whose names contain argv[1]). */
@@ -55,21 +58,22 @@ void skip_case(const char *why) __attribute__((noreturn));
 void skip_unless_root(void);
 
 /* Checks the result of a stoa call, and that it left errno alone. */
-#define assert_result(call, expected)                                         \
-	do {                                                                  \
-		errno = ERRNO_MARK;                                           \
-		long long result_ = (long long)(call);                        \
-		check_result(result_, (expected), errno, #call, __FILE__,     \
-		             __LINE__);                                       \
+#define assert_result(call, expected)                                     \
+	do {                                                              \
+		errno = ERRNO_MARK;                                       \
+		long long result_ = (long long)(call);                    \
+		check_result(result_, (expected), errno, #call, __FILE__, \
+		             __LINE__);                                   \
 	} while (0)
 #define assert_ok(call) assert_result(call, 0)
 /* The result is 0 or more; gives it. */
-#define assert_good(call) check_good((long long)(call), #call, __FILE__, __LINE__)
+#define assert_good(call) \
+	check_good((long long)(call), #call, __FILE__, __LINE__)
 /* Of a system call: not -1. */
-#define assert_system(call)                                                   \
+#define assert_system(call) \
 	check_system((long long)(call), #call, __FILE__, __LINE__)
 /* For threads, where cmocka's assertions can't be used. */
-#define require(condition)                                                    \
+#define require(condition) \
 	((condition) ? (void)0 : require_failed(#condition, __FILE__, __LINE__))
 
 enum { ERRNO_MARK = 9999 };
@@ -80,12 +84,12 @@ long long check_good(long long result, const char *what, const char *file,
 long long check_system(long long result, const char *what, const char *file,
                        int line);
 void require_failed(const char *what, const char *file, int line)
-        __attribute__((noreturn));
+	__attribute__((noreturn));
 
 /* The sentence on the last failure is there and contains `part`. */
 void assert_sentence(const char *part);
 
-/* ---- The case's directory and space --------------------------------------- */
+/* ---- The case's directory and space ----------------------------------- */
 
 /* The case's own directory: made before it, removed after it. */
 const char *case_directory(void);
@@ -101,7 +105,7 @@ int count_stale_files(const char *directory, bool print);
 int count_descriptors(void);
 int count_mappings(const char *part); /* whose file's path has `part` in it */
 
-/* ---- Queues ---------------------------------------------------------------- */
+/* ---- Queues ----------------------------------------------------------- */
 
 struct queue_shape {
 	enum stoa_queue_order order;
@@ -117,8 +121,7 @@ struct stoa_queue_stat stat_of(struct stoa_queue *queue);
 
 void send_text(struct stoa_queue *queue, const char *text);
 void send_typed(struct stoa_queue *queue, int64_t type, const char *text);
-void send_urgent(struct stoa_queue *queue, uint32_t priority,
-                 const char *text);
+void send_urgent(struct stoa_queue *queue, uint32_t priority, const char *text);
 void assert_receives(struct stoa_queue *queue, const char *text);
 void assert_receives_by(struct stoa_queue *queue, enum stoa_selection selection,
                         int64_t type, const char *text);
@@ -130,7 +133,7 @@ uint64_t drain_queue(struct stoa_queue *queue);
 /* Empty, then takes exactly `capacity` messages, and is left empty again. */
 void assert_capacity(struct stoa_queue *queue, uint64_t capacity);
 
-/* ---- Patterns and chance --------------------------------------------------- */
+/* ---- Patterns and chance ---------------------------------------------- */
 
 void fill_pattern(void *data, size_t bytes, uint64_t seed);
 bool has_pattern(const void *data, size_t bytes, uint64_t seed);
@@ -138,22 +141,22 @@ uint64_t run_seed(void); /* $STOA_TEST_SEED, or chance; printed */
 uint64_t next_random(uint64_t *state);
 uint64_t random_below(uint64_t *state, uint64_t bound);
 
-/* ---- Processes -------------------------------------------------------------- */
+/* ---- Processes -------------------------------------------------------- */
 
 struct child {
 	pid_t pid;
 	int reports; /* what the child reports */
-	int orders;  /* what it is told */
+	int orders; /* what it is told */
 };
 
 /* Forks a child that runs `run` and ends. It may use cmocka's assertions. */
 struct child start_child(void (*run)(void *context), void *context);
 struct child watch_child(pid_t pid); /* one forked otherwise: no pipes */
-void report(int64_t value);     /* in the child: tells the parent */
-int64_t await_order(void);      /* in the child: waits for the parent's word */
+void report(int64_t value); /* in the child: tells the parent */
+int64_t await_order(void); /* in the child: waits for the parent's word */
 int64_t await_report(struct child *child);
 void give_order(struct child *child, int64_t value);
-void end_child(struct child *child);  /* waits; it must have succeeded */
+void end_child(struct child *child); /* waits; it must have succeeded */
 void kill_child(struct child *child); /* SIGKILL, and waits for its end */
 void stop_child(struct child *child); /* SIGSTOP, and waits until stopped */
 void continue_child(struct child *child);
