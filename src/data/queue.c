@@ -379,6 +379,8 @@ void queue_wake_senders(struct stoa_queue *queue, int cells)
 
 int queue_stale(struct stoa_queue *queue)
 {
+	if (queue_end(queue, 0) < 0)
+		return -EIO;
 	return stoa_fail(-ESTALE,
 	                 "this handle holds no such message of queue %s (any "
 	                 "more)",
@@ -463,5 +465,7 @@ int stoa_queue_pollfd(struct stoa_queue *queue, unsigned direction)
 		                 queue->object.name);
 	if (result == 0)
 		result = queue_begin(queue, direction);
-	return result < 0 ? result : stoa_bell_open(&queue->object, direction);
+	if (result == 0)
+		result = stoa_bell_open(&queue->object, direction);
+	return (int)queue_end(queue, result);
 }

@@ -96,8 +96,10 @@ int stoa_queue_stat(struct stoa_queue *queue, struct stoa_queue_stat *ret_stat)
 	if (stat.high_water < stat.messages)
 		stat.high_water = stat.messages;
 	stat.returned = atomic_load(&queue->control->returned_total);
-	*ret_stat = stat;
-	return 0;
+	result = (int)queue_end(queue, 0);
+	if (result == 0)
+		*ret_stat = stat;
+	return result;
 }
 
 /* ---- Peeking -------------------------------------------------------------------- */
@@ -215,6 +217,7 @@ ssize_t stoa_queue_peek(struct stoa_queue *queue,
 			break;
 	}
 	free(peeked);
+	result = (int)queue_end(queue, result);
 	if (result < 0)
 		return result;
 	if (ret_message)
@@ -251,7 +254,7 @@ int stoa_queue_purge(struct stoa_queue *queue)
 	}
 	if (stoa_event_asked(&queue->object, STOA_WRITE))
 		stoa_event_raise(&queue->object, STOA_WRITE, INT_MAX);
-	return purged;
+	return (int)queue_end(queue, purged);
 }
 
 /* ---- Notification ------------------------------------------------------------------- */
@@ -318,7 +321,7 @@ int stoa_queue_notify(struct stoa_queue *queue,
 	own = stoa_object_token(&queue->object);
 	if (!notification) {
 		drop(control, own);
-		return 0;
+		return (int)queue_end(queue, 0);
 	}
 	if (notification->size != sizeof *notification ||
 	    notification->signal_number < 0 ||
@@ -351,7 +354,7 @@ int stoa_queue_notify(struct stoa_queue *queue,
 	/* seq_cst: EVENT_DEKKER; senders look for the bit after committing */
 	atomic_store(&control->notify_token, own);
 	atomic_fetch_or(&queue->object.header->readable, EVENT_NOTIFY);
-	return 0;
+	return (int)queue_end(queue, 0);
 }
 
 /* By pidfd, and asking for the peer's life after it was opened: the number

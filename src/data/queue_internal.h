@@ -462,6 +462,16 @@ static inline void queue_tell_senders(struct stoa_queue *queue, int cells)
 		queue_wake_senders(queue, cells);
 }
 
+/* Every call that has touched the mapping ends so: a fault in it makes zeros of
+ * all that was read since. */
+static inline long queue_end(struct stoa_queue *queue, long result)
+{
+	if (stoa_likely(!atomic_load_explicit(&queue->object.poisoned,
+	                                      memory_order_relaxed)))
+		return result;
+	return stoa_object_health(&queue->object);
+}
+
 int queue_bad_count(struct stoa_queue *queue);
 int queue_stale(struct stoa_queue *queue);
 /* The cell that a caller's message names, if it is in `phase` and this

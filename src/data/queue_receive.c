@@ -444,7 +444,7 @@ int stoa_queue_acknowledge(struct stoa_queue *queue,
 	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
 	queue_account(queue, STOA_READ, 1, message->bytes);
 	queue_tell_senders(queue, 1);
-	return 0;
+	return (int)queue_end(queue, 0);
 }
 
 int stoa_queue_return(struct stoa_queue *queue,
@@ -464,6 +464,6 @@ int stoa_queue_return(struct stoa_queue *queue,
 	               queue_position(queue,
 	                              queue_near(queue, cell_get(cell, lap)),
 	                              message->cell), 1);
-	return 0;
+	return (int)queue_end(queue, 0);
 }
 

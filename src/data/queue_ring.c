@@ -126,10 +126,11 @@ int queue_claim_slowly(struct stoa_queue *queue, enum queue_phase phase,
 				        queue, queue_next(queue, position));
 				return 0;
 			}
-			if (claim == CLAIM_VOID) {
+			if (claim == CLAIM_VOID)
 				position = queue_tail(queue);
-				skipped = 0;
-			}
+			/* Lost: what was skipped lies before the mark now, and
+			 * raising it again would void the winner's claim. */
+			skipped = 0;
 			continue;
 		}
 		if (ahead > 0) {

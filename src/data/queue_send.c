@@ -81,6 +81,8 @@ static inline int commit_word(struct stoa_queue *queue, struct queue_cell *cell,
 	if (queue_exchange(cell, word,
 	                   QUEUE_WORD(QUEUE_WORD_LAP(word), QUEUE_READY, 0)))
 		return 0;
+	if (queue_end(queue, 0) < 0)
+		return -EIO;
 	return stoa_fail(-ESTALE,
 	                 "this process was taken for dead by others on queue "
 	                 "%s (were its descriptors closed?); send again",
@@ -180,11 +182,10 @@ int stoa_queue_send_many(struct stoa_queue *queue,
 		queue_prefetch(queue, position);
 	}
 	if (sent == 0)
-		return result;
+		return (int)queue_end(queue, result);
 	queue_account(queue, STOA_WRITE, sent, bytes);
 	queue_tell_receivers(queue, position, (int)sent);
-	result = stoa_object_health(&queue->object);
-	return result == -EIO ? result : (int)sent;
+	return (int)queue_end(queue, (long)sent);
 }
 
 int stoa_queue_send_message(struct stoa_queue *queue,
@@ -319,6 +320,6 @@ int stoa_queue_cancel(struct stoa_queue *queue,
 		queue_give_up(queue, cell, message->word);
 	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
 	queue_tell_senders(queue, 1);
-	return 0;
+	return (int)queue_end(queue, 0);
 }
 

@@ -42,6 +42,8 @@ int stoa_condition_holds(const struct stoa_condition *condition)
 	if (result < 0)
 		return result;
 	result = object->kind->ready(object, direction_of(condition));
+	if (!stoa_object_healthy(object))
+		return stoa_object_health(object);
 	return result == STOA_READY_SOON ? 0 : result;
 }
 
