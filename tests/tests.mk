@@ -1,5 +1,6 @@
-# tests.mk: check (all tests but the long ones), check-asan, check-ubsan,
-# check-tsan; crash, hostile, fuzz and model come from files of their own.
+# tests.mk: check (layers, and all tests of rooms, faults and the command),
+# check-asan, check-ubsan, check-tsan; crash, hostile, fuzz and model come from
+# files of their own.
 # V=1 shows every case; STOA_TEST_SEED=N repeats a run.
 
 TEST_CFLAGS := $(ALL_CFLAGS) -Itests/support
@@ -16,7 +17,6 @@ FAULT_LIB := $(BUILD)/testing/libstoa.a
 FAULT_OBJ := $(LIB_SRC:%.c=$(BUILD)/testing/%.o)
 FAULT_WRAP := $(foreach name,malloc calloc aligned_alloc strdup \
                 pthread_create,-Wl,--wrap=$(name))
-CHECKS    := $(sort $(wildcard scripts/check-*))
 TOOL_TEST := $(sort $(wildcard tests/tool/*.sh))
 RUN       := BUILD=$(BUILD) tests/support/run
 
@@ -43,7 +43,7 @@ $(FAULT_BIN): %: %.o $(BUILD)/tests/fault/inject.o $(SUPPORT) $(FAULT_LIB)
 tests: $(TEST_BIN) $(FAULT_BIN)
 
 check: all tests
-	$(Q)$(RUN) $(CHECKS) $(TEST_BIN) $(FAULT_BIN) $(TOOL_TEST)
+	$(Q)$(RUN) scripts/check-layers $(TEST_BIN) $(FAULT_BIN) $(TOOL_TEST)
 
 layers:
 	$(Q)scripts/check-layers

@@ -408,7 +408,7 @@ int stoa_queue_receive_many(struct stoa_queue *queue,
 		return result;
 	queue_account(queue, STOA_READ, received, bytes);
 	queue_tell_senders(queue, (int)received);
-	return (int)received;
+	return (int)queue_end(queue, (long)received);
 }
 
 int stoa_queue_take(struct stoa_queue *queue,

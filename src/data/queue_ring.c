@@ -362,16 +362,27 @@ int queue_find_slowly(struct stoa_queue *queue, struct queue_found *ret_found,
                       int *ret_soon)
 {
 	struct queue_found returned;
-	int result = find_in_order(queue, ret_found, ret_soon);
+	int result = -EAGAIN;
 
-	/* After the walk: whoever sends after a return is found after it. */
-	if (stoa_likely(!queue_scan_asked(queue)) || (STOA_BUG(15) && !result))
-		return result;
-	if (!queue_find_returned(queue, &returned))
-		return result;
-	if (result < 0 || returned.position < ret_found->position)
-		*ret_found = returned;
-	return 0;
+	for (int tries = 0; tries < FIND_TRIES; tries++) {
+		result = find_in_order(queue, ret_found, ret_soon);
+		/* After the walk: whoever sends after a return is found after
+		 * it. */
+		if (stoa_likely(!queue_scan_asked(queue)) ||
+		    (STOA_BUG(15) && result == 0))
+			return result;
+		if (queue_find_returned(queue, &returned)) {
+			if (result < 0 ||
+			    returned.position < ret_found->position)
+				*ret_found = returned;
+			return 0;
+		}
+		/* What had come back went to another since the walk, and one
+		 * may have been sent before it went: walk again. */
+		if (result == 0)
+			return 0;
+	}
+	return result;
 }
 
 /* ---- What came back ------------------------------------------------------ */

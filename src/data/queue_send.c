@@ -269,8 +269,10 @@ int stoa_queue_reserve(struct stoa_queue *queue, size_t bytes,
 	if (step < 0 || result < 0)
 		return step < 0 ? step : result;
 	atomic_fetch_add_explicit(&queue->held, 1, memory_order_relaxed);
-	*ret_message = message;
-	return 0;
+	result = (int)queue_end(queue, 0);
+	if (result == 0)
+		*ret_message = message;
+	return result;
 }
 
 int stoa_queue_commit(struct stoa_queue *queue,

@@ -15,7 +15,8 @@
 
 #define WAITER_PAGE 2u
 #define LETTER_BYTES 32u
-#define ROUNDS_DEFAULT 10u
+#define PLACES_STRIDE 3u /* outside the full portion */
+#define ROUNDS_DEFAULT 4u
 #define ROUNDS_MUTANT 2u
 #define ROUNDS_FULL 300u
 #define PATIENCE_MS 200 /* then the victim sleeps again: a place missed */
@@ -284,6 +285,7 @@ static void kill_woken(struct scene *scene, const struct trace *trace,
 static void sweep_woken(struct scene *scene)
 {
 	struct trace trace;
+	size_t turn = 0;
 	pid_t victim;
 
 	/* Nobody else is there, so that the victim comes to its end. */
@@ -297,7 +299,8 @@ static void sweep_woken(struct scene *scene)
 		broken("can't trace %s after waking", scene->victims->name);
 	trace_kill(victim);
 	for (size_t n = 0; n < trace.count && n < WOKEN_MAX; n++)
-		if (portion_wants(&trace.points[n], n))
+		if (portion_wants(&trace.points[n], n) &&
+		    portion_turn(turn++, PLACES_STRIDE))
 			kill_woken(scene, &trace, n);
 	trace_free(&trace);
 }
@@ -372,6 +375,7 @@ static void run_waker_dies(const struct job *job)
 		.state = job->state
 	};
 	struct trace trace;
+	size_t turn = 0;
 	pid_t victim;
 
 	set_up(&scene);
@@ -384,7 +388,8 @@ static void run_waker_dies(const struct job *job)
 	trace_kill(victim);
 	trace_kill(scene.waiter);
 	for (size_t n = 0; n < trace.count; n++)
-		if (portion_wants(&trace.points[n], n))
+		if (portion_wants(&trace.points[n], n) &&
+		    portion_turn(turn++, PLACES_STRIDE))
 			kill_waker(&scene, &trace, n);
 	trace_free(&trace);
 }

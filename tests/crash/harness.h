@@ -169,7 +169,7 @@ void stage_attributes(const struct state *state,
 void stage_announce(struct stage *stage, uint32_t page,
 		    const struct operation *operation);
 int stage_observe(void *stage);
-uint32_t stage_count_files(const struct stage *stage);
+uint32_t count_files(const char *path);
 
 struct letter *ledger_add(struct ledger *ledger, uint32_t bytes);
 void letter_write(const struct letter *letter, void *buffer);
@@ -245,11 +245,12 @@ extern struct settings settings;
 
 /* A job: runs in a worker of its own. */
 struct job {
-	const char *suite;
+	const char *suite, *name, *where;
 	const struct operation *operation;
-	const struct state *state;
+	const struct state *state; /* then the worker opens the stage */
 	void (*run)(const struct job *job);
 	const void *extra;
+	unsigned number;
 };
 
 typedef size_t job_list(struct job *jobs, size_t room);
@@ -265,6 +266,8 @@ size_t list_toy_jobs(struct job *jobs, size_t room);
 
 /* The worker's own stage, opened by main.c before the job runs. */
 extern struct stage stage;
+/* A directory of its own on tmpfs, not made yet; removed afterwards. */
+extern const char *worker_path;
 
 /*
  * Begins one experiment: 1 if it is to be run, 0 if it was behind us already
@@ -285,6 +288,10 @@ void broken(const char *format, ...)
 uint64_t random_next(uint64_t *state);
 int64_t clock_ns(void);
 
+/* In the full portion all have their turn, else one of so many. */
+int portion_turn(size_t n, size_t stride);
+/* Is the n-th stop at a system call? */
+int portion_wants_stop(size_t n);
 /* Is the n-th point to be tried in this portion? */
 int portion_wants(const struct trace_point *point, size_t n);
 

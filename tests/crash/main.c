@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -28,6 +29,7 @@ struct settings settings = {
 	.portion = PORTION_DEFAULT, .seed = 1, .only_step = UINT64_MAX
 };
 struct stage stage;
+const char *worker_path;
 
 static uint64_t step_here; /* experiments counted by this worker */
 static char program[512];
@@ -166,6 +168,20 @@ static void on_fault(int number)
 #define REPEAT_STRIDE 61u
 #define DEFAULT_STRIDE 97u
 
+/* System calls are places of the other sweep, too. */
+#define STOPS_STRIDE 8u
+
+int portion_turn(size_t n, size_t stride)
+{
+	return settings.portion == PORTION_FULL ||
+	       n % stride == settings.seed % stride;
+}
+
+int portion_wants_stop(size_t n)
+{
+	return portion_turn(n, STOPS_STRIDE);
+}
+
 static int sampled(uint32_t n, uint32_t all, uint32_t stride)
 {
 	return n <= all || n % stride == 0;
@@ -198,6 +214,20 @@ static void pin(void)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
+static const char *name_of(const struct job *job)
+{
+	if (job->name != NULL)
+		return job->name;
+	return job->operation != NULL ? job->operation->name : "-";
+}
+
+static const char *where_of(const struct job *job)
+{
+	if (job->where != NULL)
+		return job->where;
+	return job->state != NULL ? job->state->name : "-";
+}
+
 static void worker(const struct job *job, const char *path)
 {
 	void *warm[1];
@@ -210,9 +240,9 @@ static void worker(const struct job *job, const char *path)
 	signal(SIGBUS, on_fault);
 	signal(SIGABRT, on_fault);
 	step_here = 0;
+	worker_path = path;
 	snprintf(board->where, sizeof(board->where), "%s %s in %s", job->suite,
-		 job->operation ? job->operation->name : "-",
-		 job->state ? job->state->name : "-");
+		 name_of(job), where_of(job));
 	board->trouble[0] = '\0';
 	board->pc = 0;
 	arm(HANG_SECONDS);
@@ -269,19 +299,31 @@ static int matches(const struct job *job)
 	if (settings.suite != NULL && strcmp(settings.suite, job->suite) != 0)
 		return 0;
 	if (settings.operation != NULL &&
-	    (job->operation == NULL ||
-	     strcmp(settings.operation, job->operation->name) != 0))
+	    strcmp(settings.operation, name_of(job)) != 0)
 		return 0;
 	return settings.state == NULL ||
-	       (job->state != NULL &&
-		strncmp(settings.state, job->state->name,
-			strlen(settings.state)) == 0);
+	       strncmp(settings.state, where_of(job),
+		       strlen(settings.state)) == 0;
+}
+
+static double in_seconds(const struct timeval *time)
+{
+	return (double)time->tv_sec + (double)time->tv_usec / 1e6;
+}
+
+static double children_seconds(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_CHILDREN, &usage);
+	return in_seconds(&usage.ru_utime) + in_seconds(&usage.ru_stime);
 }
 
 static void run_job(const struct job *job)
 {
 	int64_t began = clock_ns();
 	uint64_t before = board->counts.passed;
+	double cpu = children_seconds();
 
 	board->step = 0;
 	board->failures_here = 0;
@@ -293,11 +335,11 @@ static void run_job(const struct job *job)
 		printf("     ... and %u more like these\n",
 		       board->failures_here - REPORTS_PER_JOB);
 	if (settings.verbose)
-		printf("job  %s %s %s: %llu passed, %u failed, %.2f s\n",
-		       job->suite, job->operation ? job->operation->name : "-",
-		       job->state ? job->state->name : "-",
+		printf("job  %s %s %s: %llu passed, %u failed, %.2f s cpu, "
+		       "%.2f s\n",
+		       job->suite, name_of(job), where_of(job),
 		       (unsigned long long)(board->counts.passed - before),
-		       board->failures_here,
+		       board->failures_here, children_seconds() - cpu,
 		       (double)(clock_ns() - began) / 1e9);
 }
 
@@ -342,9 +384,10 @@ static void print_counts(double seconds)
 	const struct counts *c = &board->counts;
 
 	printf("crash: seed %llu, %llu jobs (%llu do not apply), %.1f s, "
-	       "slowest survivor %.2f ms\n",
+	       "%.1f s of processor time, slowest survivor %.2f ms\n",
 	       (unsigned long long)settings.seed, (unsigned long long)c->jobs,
 	       (unsigned long long)c->skipped, seconds,
+	       children_seconds(),
 	       (double)board->worst_ns / 1e6);
 	printf("crash: %llu kills; %llu distinct (operation, starting state, "
 	       "instruction), %llu counting each arrival; %llu at system "
@@ -365,8 +408,8 @@ int main(int argc, char **argv)
 	static struct job jobs[JOBS_MAX];
 	static job_list *const lists[] = {
 		list_toy_jobs,	list_calm_jobs,	   list_kill_jobs,
-		list_stop_jobs, list_nested_jobs,  list_blocked_jobs,
-		list_schedule_jobs
+		list_space_jobs, list_stop_jobs,   list_nested_jobs,
+		list_blocked_jobs, list_schedule_jobs
 	};
 	int64_t began = clock_ns();
 	size_t count = 0;
@@ -386,10 +429,8 @@ int main(int argc, char **argv)
 		if (!matches(&jobs[i]))
 			continue;
 		if (list_only) {
-			printf("%s %s %s\n", jobs[i].suite,
-			       jobs[i].operation ? jobs[i].operation->name
-						 : "-",
-			       jobs[i].state ? jobs[i].state->name : "-");
+			printf("%s %s %s\n", jobs[i].suite, name_of(&jobs[i]),
+			       where_of(&jobs[i]));
 			continue;
 		}
 		run_job(&jobs[i]);

@@ -6,6 +6,10 @@
  */
 #include "sweep.h"
 
+/* Of the deaths and of the places after them, outside the full portion. */
+#define DEATHS_STRIDE 4u
+#define PLACES_STRIDE 4u
+
 /* Repairs, by which of them is tried after which death. */
 static const struct operation *repairs[8];
 static size_t repairs_count;
@@ -91,6 +95,7 @@ static void sweep_repair(struct nest *nest)
 {
 	struct trace trace;
 	pid_t pid = set_up(nest);
+	size_t turn = 0;
 
 	if (pid <= 0)
 		return;
@@ -100,7 +105,8 @@ static void sweep_repair(struct nest *nest)
 		       nest->first.operation->name, nest->first.state->name);
 	trace_kill(pid);
 	for (size_t n = 0; n < trace.count; n++)
-		if (portion_wants(&trace.points[n], n))
+		if (portion_wants(&trace.points[n], n) &&
+		    portion_turn(turn++, PLACES_STRIDE))
 			kill_repairer(nest, &trace, n);
 	trace_free(&trace);
 }
@@ -111,6 +117,7 @@ static void run_nested(const struct job *job)
 		.first = { .operation = job->operation, .state = job->state }
 	};
 	uint64_t turn = settings.seed;
+	size_t deaths = 0;
 
 	find_repairs();
 	if (play_record(&nest.first) != 0) {
@@ -119,7 +126,11 @@ static void run_nested(const struct job *job)
 	}
 	for (size_t n = 0; n < nest.first.trace.count; n++) {
 		nest.death = &nest.first.trace.points[n];
-		if (nest.death->kind == TRACE_PLAIN)
+		if (nest.death->kind == TRACE_PLAIN ||
+		    !portion_wants(nest.death, n))
+			continue;
+		if (!portion_turn(deaths++, DEATHS_STRIDE) &&
+		    !(nest.death->kind & TRACE_END))
 			continue;
 		nest.death_number = n;
 		nest.repair = repairs[turn++ % repairs_count];
@@ -135,7 +146,10 @@ static int wanted(const struct operation *operation, const struct state *state)
 		return 0;
 	if (operation->flags & OP_TYPE && state->order != STOA_TYPE)
 		return 0;
-	return settings.portion == PORTION_FULL || state->tags & STATE_NESTED;
+	if (settings.portion == PORTION_FULL)
+		return 1;
+	return operation->flags & OP_BURY && state->tags & STATE_NESTED &&
+	       state->order != STOA_PRIORITY;
 }
 
 size_t list_nested_jobs(struct job *jobs, size_t room)

@@ -395,7 +395,7 @@ const struct operation operations[] = {
 	{ "pollfd", 0, 0, 0, NULL, run_pollfd },
 	{ "send-belled", OP_SEND, 1, SMALL_BYTES, prepare_belled, run_send },
 	{ "wait-any", 0, 0, 0, NULL, run_wait_any },
-	{ "clean", OP_BURY | OP_CORE, 0, 0, NULL, run_clean }
+	{ "clean", OP_BURY, 0, 0, NULL, run_clean }
 };
 
 const size_t operations_count = sizeof(operations) / sizeof(operations[0]);

@@ -343,9 +343,9 @@ int oracle_space(struct stage *s)
 	result = stoa_space_each(s->space, visit_object, s);
 	if (result < 0)
 		return trouble("each: %d %s", result, stoa_last_error());
-	if (stage_count_files(s) > s->files + 1 + SPARE_FILES)
+	if (count_files(s->path) > s->files + 1 + SPARE_FILES)
 		return trouble("%u files are in the space, %u before",
-			       stage_count_files(s), s->files);
+			       count_files(s->path), s->files);
 	return 0;
 }
 

@@ -13,8 +13,8 @@
 #include "sweep.h"
 
 #define PATIENCE_MS 200 /* then it waits for the other one, and is killed */
-#define SCHEDULES_DEFAULT 40u
-#define SCHEDULES_MUTANT 10u
+#define SCHEDULES_DEFAULT 6u
+#define SCHEDULES_MUTANT 4u
 #define SCHEDULES_FULL 4000u
 
 enum lot { LOT_BOTH_END, LOT_KILL_FIRST, LOT_KILL_SECOND, LOTS };

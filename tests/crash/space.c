@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * space.c: what victims do to a space: open it, join it, make, find and remove
- * objects in it, clean it. Whatever the instruction, no name is left half made
- * or wedged, the space lists, and what the dead held comes back.
+ * space.c: victims are killed in every operation on a space: opening it,
+ * joining, making, finding and removing objects in it, cleaning it. Whatever
+ * the instruction, no name is left half made or wedged, the space lists, and
+ * what the dead held comes back.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -12,159 +13,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "errands.h"
 #include "oracle.h"
 
+#define PLACES_STRIDE 2u /* outside the full portion */
 #define OLD_LETTERS 3u
 #define LETTER_BYTES 32u
-#define NEW_MODE 0640
-#define BOTH (STOA_READ | STOA_WRITE)
 
-/* What is there before the victim comes. */
-enum ground { GROUND_NOTHING, GROUND_EMPTY, GROUND_PEOPLED, GROUNDS };
-
-static const char *const ground_names[] = { "nothing", "empty", "peopled" };
-
-struct yard {
-	char path[96];
-	enum ground ground;
-	struct stoa_space *space; /* the survivor's */
-	struct ledger ledger;
-	struct page *page;
-	uint32_t serial, files; /* files when nobody dies */
-};
-
-/* The victim's. */
-struct visit {
-	struct yard *yard;
-	const struct errand *errand;
-	struct stoa_space *space;
-	struct stoa_queue *queue;
-};
-
-enum errand_flag {
-	ERRAND_OPENS = 1,   /* it opens the space itself */
-	ERRAND_MAKES = 2,   /* "new" may be there */
-	ERRAND_REMOVES = 4, /* "old" may be gone */
-	ERRAND_REMOVED = 8, /* "old" may be marked removed */
-	ERRAND_QUEUE = 16   /* it has "old" open */
-};
-
-struct errand {
-	const char *name;
-	unsigned grounds; /* bits */
-	unsigned flags;
-	int64_t (*run)(struct visit *visit);
-};
+static const char *const ground_names[GROUNDS] = { "nothing", "empty",
+						   "peopled" };
 
 static struct yard yard;
-
-static struct stoa_queue_attributes attributes_new(void)
-{
-	struct stoa_queue_attributes attributes = {
-		.size = sizeof(attributes), .capacity = CAPACITY
-	};
-
-	return attributes;
-}
-
-/* ---- Errands -------------------------------------------------------------- */
-
-static int64_t run_open_create(struct visit *v)
-{
-	return stoa_space_open(v->yard->path, STOA_CREATE, &v->space);
-}
-
-static int64_t run_open(struct visit *v)
-{
-	return stoa_space_open(v->yard->path, 0, &v->space);
-}
-
-static int64_t run_join(struct visit *v)
-{
-	stoa_peer self;
-
-	return stoa_space_self(v->space, &self);
-}
-
-static int64_t run_close(struct visit *v)
-{
-	stoa_space_close(v->space);
-	return 0;
-}
-
-static int64_t run_make(struct visit *v)
-{
-	const struct stoa_queue_attributes attributes = attributes_new();
-
-	return stoa_queue_open(v->space, "new",
-			       BOTH | STOA_CREATE | STOA_EXCLUSIVE, NEW_MODE,
-			       &attributes, &v->queue);
-}
-
-static int64_t run_open_or_make(struct visit *v)
-{
-	const struct stoa_queue_attributes attributes = attributes_new();
-
-	return stoa_queue_open(v->space, "new", BOTH | STOA_CREATE, NEW_MODE,
-			       &attributes, &v->queue);
-}
-
-static int64_t run_open_old(struct visit *v)
-{
-	return stoa_queue_open(v->space, "old", BOTH, 0, NULL, &v->queue);
-}
-
-static int64_t run_make_old(struct visit *v)
-{
-	return stoa_queue_open(v->space, "old", BOTH | STOA_CREATE, NEW_MODE,
-			       NULL, &v->queue);
-}
-
-static int64_t run_unlink(struct visit *v)
-{
-	return stoa_queue_unlink(v->space, "old");
-}
-
-static int64_t run_remove(struct visit *v)
-{
-	return stoa_space_remove(v->space, "old", 0);
-}
-
-static int64_t run_remove_wake(struct visit *v)
-{
-	return stoa_space_remove(v->space, "old.queue", 1);
-}
-
-static int visit_nothing(const struct stoa_object_info *info, void *context)
-{
-	(void)info;
-	(void)context;
-	return 0;
-}
-
-static int64_t run_each(struct visit *v)
-{
-	return stoa_space_each(v->space, visit_nothing, NULL);
-}
-
-static int64_t run_find(struct visit *v)
-{
-	struct stoa_object_info info;
-
-	return stoa_space_find(v->space, "old", &info);
-}
-
-static int visit_user(const struct stoa_user *user, void *context)
-{
-	(void)user;
-	(void)context;
-	return 0;
-}
-
-static int64_t run_each_user(struct visit *v)
-{
-	return stoa_space_each_user(v->space, "old", visit_user, NULL);
-}
 
 static int visit_peer(const struct stoa_peer_info *info, void *context)
 {
@@ -172,63 +31,6 @@ static int visit_peer(const struct stoa_peer_info *info, void *context)
 	(void)context;
 	return 0;
 }
-
-static int64_t run_each_peer(struct visit *v)
-{
-	return stoa_space_each_peer(v->space, visit_peer, NULL);
-}
-
-static int64_t run_clean(struct visit *v)
-{
-	return stoa_space_clean(v->space, 0, NULL, NULL);
-}
-
-static int64_t run_clean_dry(struct visit *v)
-{
-	return stoa_space_clean(v->space, 1, NULL, NULL);
-}
-
-static int64_t run_pollfd(struct visit *v)
-{
-	int first = stoa_queue_pollfd(v->queue, STOA_READ);
-
-	return first < 0 ? first : stoa_queue_pollfd(v->queue, STOA_WRITE);
-}
-
-static int64_t run_queue_close(struct visit *v)
-{
-	stoa_queue_close(v->queue);
-	return 0;
-}
-
-#define ON_NOTHING (1u << GROUND_NOTHING)
-#define ON_EMPTY (1u << GROUND_EMPTY)
-#define ON_PEOPLED (1u << GROUND_PEOPLED)
-#define ON_DIRECTORY (ON_EMPTY | ON_PEOPLED)
-
-static const struct errand errands[] = {
-	{ "space-open-create", ON_NOTHING | ON_DIRECTORY, ERRAND_OPENS,
-	  run_open_create },
-	{ "space-open", ON_DIRECTORY, ERRAND_OPENS, run_open },
-	{ "space-join", ON_DIRECTORY, 0, run_join },
-	{ "space-close", ON_DIRECTORY, 0, run_close },
-	{ "queue-make", ON_DIRECTORY, ERRAND_MAKES, run_make },
-	{ "queue-open-or-make", ON_DIRECTORY, ERRAND_MAKES, run_open_or_make },
-	{ "queue-open", ON_PEOPLED, 0, run_open_old },
-	{ "queue-open-made", ON_PEOPLED, 0, run_make_old },
-	{ "queue-close", ON_PEOPLED, ERRAND_QUEUE, run_queue_close },
-	{ "queue-pollfd", ON_PEOPLED, ERRAND_QUEUE, run_pollfd },
-	{ "queue-unlink", ON_PEOPLED, ERRAND_REMOVES, run_unlink },
-	{ "space-remove", ON_PEOPLED, ERRAND_REMOVES, run_remove },
-	{ "space-remove-wake", ON_PEOPLED, ERRAND_REMOVES | ERRAND_REMOVED,
-	  run_remove_wake },
-	{ "space-each", ON_DIRECTORY, 0, run_each },
-	{ "space-find", ON_PEOPLED, 0, run_find },
-	{ "space-each-user", ON_PEOPLED, 0, run_each_user },
-	{ "space-each-peer", ON_DIRECTORY, 0, run_each_peer },
-	{ "space-clean", ON_DIRECTORY, 0, run_clean },
-	{ "space-clean-dry", ON_PEOPLED, 0, run_clean_dry }
-};
 
 /* ---- The ground ----------------------------------------------------------- */
 
@@ -276,12 +78,7 @@ static void people(struct yard *y)
 
 static void yard_make(struct yard *y)
 {
-	char parent[96];
-
-	y->serial++;
-	memcpy(parent, y->path, sizeof(parent));
-	snprintf(strrchr(parent, '/') + 1, 16, "%u", y->serial);
-	memcpy(y->path, parent, sizeof(parent));
+	snprintf(y->path, sizeof(y->path), "%s/%u", worker_path, y->serial++);
 	memset(y->page, 0, offsetof(struct page, buffers));
 	y->space = NULL;
 	if (y->ground == GROUND_NOTHING)
@@ -463,7 +260,6 @@ static int check_lists(struct yard *y, const struct errand *errand)
 
 static int check(struct yard *y, const struct errand *errand, uint32_t variant)
 {
-	struct stage here = { 0 };
 	stoa_peer self;
 
 	if (y->space == NULL)
@@ -481,12 +277,11 @@ static int check(struct yard *y, const struct errand *errand, uint32_t variant)
 		return -1;
 	if (check_lists(y, errand) != 0)
 		return -1;
-	snprintf(here.path, sizeof(here.path), "%s", y->path);
 	if (y->files == 0)
-		y->files = stage_count_files(&here);
-	if (stage_count_files(&here) > y->files)
+		y->files = count_files(y->path);
+	if (count_files(y->path) > y->files)
 		return trouble("%u files are left, not %u",
-			       stage_count_files(&here), y->files);
+			       count_files(y->path), y->files);
 	return 0;
 }
 
@@ -558,14 +353,16 @@ static void run_space(const struct job *job)
 {
 	const struct errand *errand = job->extra;
 	struct trace trace;
-	size_t stops;
+	size_t stops, turn = 0;
 	pid_t pid;
 
-	yard.ground = (enum ground)(job->operation - operations);
+	yard.ground = (enum ground)job->number;
 	yard.page = mmap(NULL, sizeof(*yard.page), PROT_READ | PROT_WRITE,
 			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (yard.page == MAP_FAILED)
 		broken("no memory");
+	if (mkdir(worker_path, 0700) != 0)
+		broken("can't make %s", worker_path);
 	run_calm(errand);
 	pid = yard_spawn(&yard, errand);
 	if (trace_record(pid, NULL, NULL, &trace) != 0)
@@ -573,11 +370,36 @@ static void run_space(const struct job *job)
 	trace_kill(pid);
 	yard_drop(&yard);
 	for (size_t n = 0; n < trace.count; n++)
-		if (portion_wants(&trace.points[n], n))
+		if (portion_wants(&trace.points[n], n) &&
+		    portion_turn(turn++, PLACES_STRIDE))
 			kill_at(errand, &trace, n);
 	trace_free(&trace);
 	stops = trace_count_syscalls(yard_spawn(&yard, errand));
 	yard_drop(&yard);
 	for (size_t n = 1; n <= stops; n++)
-		kill_at_syscall(errand, n);
+		if (portion_wants_stop(n))
+			kill_at_syscall(errand, n);
+}
+
+static int wanted(const struct errand *errand, unsigned ground)
+{
+	return (errand->grounds & 1u << ground) != 0;
+}
+
+size_t list_space_jobs(struct job *jobs, size_t room)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < errands_count; i++)
+		for (unsigned ground = 0; ground < GROUNDS; ground++)
+			if (count < room && wanted(&errands[i], ground))
+				jobs[count++] = (struct job){
+					.suite = "space",
+					.name = errands[i].name,
+					.where = ground_names[ground],
+					.extra = &errands[i],
+					.number = ground,
+					.run = run_space
+				};
+	return count;
 }

@@ -154,7 +154,7 @@ int stage_open(struct stage *s, const char *path)
 	for (unsigned order = STOA_FIFO; order <= STOA_TYPE; order++)
 		for (uint32_t size = 0; size < SIZES; size++)
 			measure_room(s, (enum stoa_queue_order)order, size);
-	s->files = stage_count_files(s);
+	s->files = count_files(s->path);
 	return 0;
 }
 
@@ -264,9 +264,9 @@ int stage_observe(void *context)
 	return changed;
 }
 
-uint32_t stage_count_files(const struct stage *s)
+uint32_t count_files(const char *path)
 {
-	DIR *directory = opendir(s->path);
+	DIR *directory = opendir(path);
 	uint32_t files = 0;
 
 	if (directory == NULL)

@@ -260,7 +260,8 @@ static void fill_wrapped_held(struct stage *s)
 	{ prefix "one", order, fill_one, 0 },					\
 	{ prefix "half", order, fill_half, STATE_CORE },			\
 	{ prefix "full", order, fill_full, STATE_CORE },			\
-	{ prefix "large", order, fill_large, STATE_CORE | STATE_LARGE | STATE_NESTED },	\
+	{ prefix "large", order, fill_large,				\
+	  STATE_CORE | STATE_LARGE | STATE_NESTED },			\
 	{ prefix "large-full", order, fill_large_full, STATE_LARGE },		\
 	{ prefix "held", order, fill_held, STATE_HELD },			\
 	{ prefix "held-only", order, fill_held_only,				\

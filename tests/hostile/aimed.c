@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -16,7 +17,15 @@
 
 #define SHORTLY (20 * MS)
 
-enum { STATUS_BYTES = 64, FLIPS = 1000, LARGE_CAPACITY = 1 << 18 };
+enum {
+	STATUS_BYTES = 64,
+	FLIPS = 1000,
+	LARGE_CAPACITY = 1 << 18,
+	CROWD = SEAT_MAX - SEAT_FIRST_CHUNK,
+	CROWD_CAPACITY = 1 << 14,
+	CROWD_OBJECTS = 50,
+	CROWD_BELLS = 2000,
+};
 
 static const struct queue_shape shapes[] = {
 	{ STOA_FIFO, 16, 9000, 65536 },
@@ -52,7 +61,7 @@ static struct queue_control *control_of(struct image *image)
 static struct queue_cell *cell_of(struct image *image, uint32_t index)
 {
 	struct queue_cell *cells =
-	        (void *)(image->base + image->regions[REGION_CELLS].offset);
+		(void *)(image->base + image->regions[REGION_CELLS].offset);
 
 	return &cells[index];
 }
@@ -71,7 +80,7 @@ static void revive(struct image *image)
 	atomic_store(&header->state, 0);
 }
 
-/* ---- While an attacker stores without end ------------------------------------- */
+/* ---- While an attacker stores without end ------------------------------- */
 
 typedef void (*stores)(struct attack *attack, uint64_t *chance);
 
@@ -90,46 +99,54 @@ static void store_for_ever(void *context)
 		attacker->store(attacker->attack, &chance);
 }
 
-/* Opens, works, and closes, a few times, for each order. */
+/* Opens, works, and closes, a few times. */
+static void work(struct victim *victim, int times)
+{
+	for (int round = 0; round < times; round++) {
+		trial("order %d, round %d", (int)victim->order, round);
+		watch_operation("open", 0);
+		victim_open(victim);
+		operation_done();
+		operate_all(victim);
+		watch_operation("close", 0);
+		victim_close(victim);
+		operation_done();
+	}
+}
+
+static void withstand_with(struct queue_shape shape, stores store, int times)
+{
+	struct stoa_space *space = open_space();
+	struct victim victim = victim_of(space);
+	struct attack attack;
+	struct attacker attacker = { &attack, store };
+	struct stoa_queue *bystander;
+	struct child child;
+
+	victim.order = shape.order;
+	populate(space, "q", shape);
+	memset(&attack, 0, sizeof(attack));
+	image_open(&attack.image, space, "q");
+	bystander = join_queue(space, "q");
+	attack.token = stoa_object_token(&bystander->object);
+	attack.owner = atomic_load(
+		&seat_of(&attack.image, SEAT_INDEX(attack.token))->owner);
+	child = start_child(store_for_ever, &attacker);
+	await_report(&child);
+	work(&victim, times);
+	kill_child(&child);
+	revive(&attack.image);
+	stoa_queue_close(bystander);
+	image_close(&attack.image);
+	stoa_space_close(space);
+	remove_tree(case_directory());
+	assert_system(mkdir(case_directory(), 0700));
+}
+
 static void withstand(stores store, int times)
 {
-	for (size_t i = 0; i < LENGTH(shapes); i++) {
-		struct stoa_space *space = open_space();
-		struct victim victim = victim_of(space);
-		struct attack attack;
-		struct attacker attacker = { &attack, store };
-		struct stoa_queue *bystander;
-		struct child child;
-
-		populate(space, "q", shapes[i]);
-		memset(&attack, 0, sizeof(attack));
-		image_open(&attack.image, space, "q");
-		bystander = join_queue(space, "q");
-		attack.token = stoa_object_token(&bystander->object);
-		attack.owner = atomic_load(
-		        &seat_of(&attack.image, SEAT_INDEX(attack.token))->owner);
-		child = start_child(store_for_ever, &attacker);
-		await_report(&child);
-		for (int round = 0; round < times; round++) {
-			trial("order %zu, round %d", i, round);
-			watch_operation("open", 0);
-			if (victim_open(&victim) < 0)
-				victim.queue = NULL;
-			operation_done();
-			operate_all(&victim);
-			watch_operation("close", 0);
-			victim_close(&victim);
-			operation_done();
-		}
-		kill_child(&child);
-		revive(&attack.image);
-		stoa_queue_close(bystander);
-		image_close(&attack.image);
-		unlink(case_path("q.queue"));
-		stoa_space_close(space);
-		remove_tree(case_directory());
-		assert_system(mkdir(case_directory(), 0700));
-	}
+	for (size_t i = 0; i < LENGTH(shapes); i++)
+		withstand_with(shapes[i], store, times);
 }
 
 /* A peer of slot 0 that was never alive. */
@@ -191,13 +208,13 @@ static void flip_cell_words(struct attack *attack, uint64_t *chance)
 
 	for (uint32_t i = 0; i < image->slots; i++) {
 		uint32_t phase = (uint32_t)random_below(chance, 8);
-		uint32_t lap = QUEUE_WORD_LAP(cell_of(image, i)->word) -
-		               1 + (uint32_t)random_below(chance, 3);
+		uint32_t lap = QUEUE_WORD_LAP(cell_of(image, i)->word) - 1 +
+		               (uint32_t)random_below(chance, 3);
 
 		atomic_store(&cell_of(image, i)->word,
 		             QUEUE_WORD(lap, phase,
-		                        phase == QUEUE_TAKEN ? attack->token :
-		                                               0));
+		                        phase == QUEUE_TAKEN ? attack->token
+		                                             : 0));
 	}
 	revive(image);
 }
@@ -265,26 +282,26 @@ static void knot_index(struct attack *attack, uint64_t *chance)
 {
 	struct image *image = &attack->image;
 	struct queue_entry *entries =
-	        (void *)(image->base + image->regions[REGION_ENTRIES].offset);
+		(void *)(image->base + image->regions[REGION_ENTRIES].offset);
 	struct queue_node *nodes =
-	        (void *)(image->base + image->regions[REGION_NODES].offset);
+		(void *)(image->base + image->regions[REGION_NODES].offset);
 	struct queue_control *control = control_of(image);
 
 	if (image->regions[REGION_NODES].bytes == 0)
 		return;
 	for (uint32_t i = 0; i < image->capacity; i++) {
-		entries[i].next = 1 + (uint32_t)random_below(
-		                              chance, image->capacity);
+		entries[i].next =
+			1 + (uint32_t)random_below(chance, image->capacity);
 		entries[i].listed = (uint32_t)random_below(chance, 3);
 	}
 	for (uint32_t i = 0; i < 2 * image->capacity; i++) {
 		nodes[i].bit = (uint32_t)random_below(chance, QUEUE_LEAF + 1);
-		nodes[i].first = nodes[i].last = 1 + (uint32_t)random_below(
-		                                     chance, image->capacity);
+		nodes[i].first = nodes[i].last =
+			1 + (uint32_t)random_below(chance, image->capacity);
 		for (int side = 0; side < 2; side++)
-			nodes[i].child[side] = 1 + (uint32_t)random_below(
-			                               chance,
-			                               2 * image->capacity - 1);
+			nodes[i].child[side] =
+				1 + (uint32_t)random_below(
+					    chance, 2 * image->capacity - 1);
 	}
 	atomic_store(&control->root, 1);
 	atomic_store(&control->pending, 1);
@@ -297,7 +314,7 @@ TEST(an_index_in_knots_ends_every_receive)
 	withstand(knot_index, 4);
 }
 
-/* ---- One false thing, and then the operations --------------------------------- */
+/* ---- One false thing, and then the operations --------------------------- */
 
 /* The index's only leaf names a cell that has no message, and says that it
  * isn't listed: to be picked again and again. */
@@ -338,8 +355,8 @@ TEST(an_index_that_names_no_message_is_left_soon)
 /* Cells without end that are being written, by somebody who lives. */
 TEST(a_large_queue_of_lies_is_left_by_the_deadline)
 {
-	static const struct queue_shape large = { STOA_FIFO, LARGE_CAPACITY,
-		                                  80, 0 };
+	static const struct queue_shape large = { STOA_FIFO, LARGE_CAPACITY, 80,
+		                                  0 };
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(space, "q", large);
 	uint32_t token = stoa_object_token(&queue->object);
@@ -360,6 +377,60 @@ TEST(a_large_queue_of_lies_is_left_by_the_deadline)
 	operation_done();
 	stoa_queue_close(queue);
 	stoa_space_close(space);
+}
+
+/* As many seats as there can be, each of somebody who was never alive. */
+TEST(a_crowd_of_forged_dead_is_buried_soon)
+{
+	static const struct queue_shape large = { STOA_FIFO, CROWD_CAPACITY, 80,
+		                                  0 };
+	struct stoa_space *space = open_space();
+	struct victim victim = victim_of(space);
+	struct stoa_seat *seats;
+	struct stat found;
+	int fd;
+
+	stoa_queue_close(make_queue(space, "q", large));
+	fd = open(case_path("q.queue"), O_RDWR | O_CLOEXEC);
+	assert_system(fd);
+	assert_system(fstat(fd, &found));
+	seats = mmap(NULL, CROWD * sizeof(*seats), PROT_READ | PROT_WRITE,
+	             MAP_SHARED, fd, found.st_size);
+	assert_ptr_not_equal(seats, MAP_FAILED);
+	assert_system(
+		ftruncate(fd, found.st_size + (off_t)(CROWD * sizeof(*seats))));
+	for (uint32_t i = 0; i < CROWD; i++)
+		atomic_store(&seats[i].owner,
+		             LIFE_PEER(9, UINT64_C(7)) << 16 | 3);
+	watch_operation("open", 0);
+	assert_ok(victim_open(&victim));
+	operation_done();
+	operate_all(&victim);
+	victim_close(&victim);
+	munmap(seats, CROWD * sizeof(*seats));
+	close(fd);
+	stoa_space_close(space);
+	remove_tree(case_directory());
+}
+
+TEST(a_crowd_of_forged_bells_is_cleaned_soon)
+{
+	struct stoa_space *space = open_space();
+	char name[64];
+
+	for (int i = 0; i < CROWD_OBJECTS; i++) {
+		snprintf(name, sizeof(name), "q%d", i);
+		stoa_queue_close(make_queue(space, name, shapes[0]));
+	}
+	for (int i = 0; i < CROWD_BELLS; i++) {
+		snprintf(name, sizeof(name), ".bell.%016x.r", i);
+		assert_system(mkfifo(case_path(name), 0666));
+	}
+	watch_operation("space_clean", 0);
+	assert_good(stoa_space_clean(space, 0, NULL, NULL));
+	operation_done();
+	stoa_space_close(space);
+	remove_tree(case_directory());
 }
 
 /* The first life file that nobody has made yet. */
@@ -407,10 +478,12 @@ TEST(life_files_without_number_leave_descriptors_to_the_program)
 	assert_system(setrlimit(RLIMIT_NOFILE, &few));
 	for (uint32_t round = 0; round < LIFE_SHARDS / 32; round++) {
 		for (uint32_t i = 0; i < 32; i++)
-			atomic_store(&seat_of(&image, 8 + i)->owner,
-			             LIFE_PEER((round * 32 + i) * LIFE_SLOTS + 9,
-			                       UINT64_C(7))
-			                             << 16 | 3);
+			atomic_store(
+				&seat_of(&image, 8 + i)->owner,
+				LIFE_PEER((round * 32 + i) * LIFE_SLOTS + 9,
+			                  UINT64_C(7))
+						<< 16 |
+					3);
 		operate_on_queue(&victim);
 	}
 	fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -453,7 +526,7 @@ TEST(a_lock_on_the_directory_blocks_no_removal)
 	stoa_space_close(space);
 }
 
-/* ---- A registration for somebody who never asked ------------------------------ */
+/* ---- A registration for somebody who never asked ------------------------ */
 
 static void wait_for_signal(void *context)
 {
@@ -532,6 +605,8 @@ static const struct CMUnitTest cases[] = {
 	CASE(an_index_in_knots_ends_every_receive),
 	CASE(an_index_that_names_no_message_is_left_soon),
 	CASE(a_large_queue_of_lies_is_left_by_the_deadline),
+	CASE(a_crowd_of_forged_dead_is_buried_soon),
+	CASE(a_crowd_of_forged_bells_is_cleaned_soon),
 	CASE(a_fifo_instead_of_a_life_file_blocks_nobody),
 	CASE(life_files_without_number_leave_descriptors_to_the_program),
 	CASE(a_lock_on_the_directory_blocks_no_removal),

@@ -104,8 +104,8 @@ static void try_byte(struct stage *stage, const char *where, size_t offset,
 }
 
 /* While the handle is open already, too: what was checked at open is not. */
-static void try_byte_late(struct stage *stage, const char *where,
-                          size_t offset, uint8_t value)
+static void try_byte_late(struct stage *stage, const char *where, size_t offset,
+                          uint8_t value)
 {
 	uint8_t *byte = (uint8_t *)stage->image.base + offset;
 
@@ -133,9 +133,8 @@ static void try_values(struct stage *stage, const char *where, size_t offset,
                        bool important)
 {
 	uint8_t real = (uint8_t)stage->image.copy[offset];
-	const uint8_t values[] = { 0xff,      0x00,
-		                   real ^ 1,  real ^ HIGH_BIT,
-		                   real + 1,  0x7f };
+	const uint8_t values[] = { 0xff,     0x00, real ^ 1, real ^ HIGH_BIT,
+		                   real + 1, 0x7f };
 	int count = important ? (int)LENGTH(values) : 1;
 
 	for (int i = 0; i < count; i++)
@@ -185,8 +184,8 @@ TEST(each_byte_of_the_control_page)
 		try_bytes(&stage, REGION_CONTROL, 0);
 		control = stage.image.regions[REGION_CONTROL];
 		for (size_t i = control.bytes; i < HELD_PAGE_BYTES; i++)
-			try_values(&stage, "unused control",
-			           control.offset + i, false);
+			try_values(&stage, "unused control", control.offset + i,
+			           false);
 		tear_down(&stage);
 	}
 }
@@ -220,11 +219,16 @@ static void try_words(struct stage *stage, enum region_name name)
 	struct region region = stage->image.regions[name];
 	uint32_t capacity = stage->image.capacity;
 	uint32_t pieces = stage->image.blocks * QUEUE_BLOCK_PIECES;
-	const uint32_t values[] = { 0,        1,
-		                    capacity, capacity + 1,
-		                    pieces,   pieces + 1,
-		                    2 * capacity, INT32_MAX,
-		                    UINT32_MAX, UINT32_MAX - 1 };
+	const uint32_t values[] = { 0,
+		                    1,
+		                    capacity,
+		                    capacity + 1,
+		                    pieces,
+		                    pieces + 1,
+		                    2 * capacity,
+		                    INT32_MAX,
+		                    UINT32_MAX,
+		                    UINT32_MAX - 1 };
 
 	for (size_t i = 0; i + sizeof(uint32_t) <= region.bytes;
 	     i += sizeof(uint32_t)) {
@@ -244,8 +248,7 @@ static void try_words(struct stage *stage, enum region_name name)
 
 TEST(each_word_to_each_edge)
 {
-	static const enum region_name names[] = { REGION_HEADER,
-		                                  REGION_CONTROL,
+	static const enum region_name names[] = { REGION_HEADER, REGION_CONTROL,
 		                                  REGION_ENTRIES,
 		                                  REGION_NODES };
 

@@ -49,8 +49,8 @@ static void assert_refused(struct victim *victim, const char *what)
 
 	trial("%s", what);
 	watch_operation("open", 0);
-	result = stoa_queue_open(victim->space, "q", STOA_READ, 0, NULL,
-	                         &queue);
+	result =
+		stoa_queue_open(victim->space, "q", STOA_READ, 0, NULL, &queue);
 	if (result != -EPROTO && result != -EUCLEAN && result != -EACCES)
 		finding("open gave %d", result);
 	result = stoa_queue_open(victim->space, "q", STOA_READ | STOA_CREATE,
@@ -62,7 +62,7 @@ static void assert_refused(struct victim *victim, const char *what)
 		operate(victim, &space_operations[i]);
 }
 
-/* ---- Under an object's name ------------------------------------------------------- */
+/* ---- Under an object's name --------------------------------------------- */
 
 static void make_directory(const char *path)
 {
@@ -158,7 +158,7 @@ TEST(what_is_no_object_is_refused_and_disturbs_nothing)
 	leave(space);
 }
 
-/* ---- Cut before it is opened -------------------------------------------------------- */
+/* ---- Cut before it is opened -------------------------------------------- */
 
 static void cut_everywhere(struct queue_shape shape)
 {
@@ -239,7 +239,7 @@ TEST(noise_is_refused)
 	leave(space);
 }
 
-/* ---- Life files ------------------------------------------------------------------------ */
+/* ---- Life files --------------------------------------------------------- */
 
 static void send_and_receive(struct victim *victim)
 {
@@ -284,8 +284,8 @@ TEST(life_files_may_be_replaced_by_anything)
 
 static void cut_life(int fd, uint64_t *chance)
 {
-	assert_system(ftruncate(fd, (off_t)random_below(chance,
-	                                                LIFE_FILE_BYTES)));
+	assert_system(
+		ftruncate(fd, (off_t)random_below(chance, LIFE_FILE_BYTES)));
 }
 
 static void grow_life(int fd, uint64_t *chance)
@@ -296,13 +296,12 @@ static void grow_life(int fd, uint64_t *chance)
 static void scribble_life(int fd, uint64_t *chance)
 {
 	for (int i = 0; i < 64; i++) {
-		uint64_t word = next_random(chance) >>
-		                random_below(chance, 64);
+		uint64_t word = next_random(chance) >> random_below(chance, 64);
 
-		assert_int_equal(pwrite(fd, &word, sizeof(word),
-		                        (off_t)random_below(chance,
-		                                            LIFE_FILE_BYTES)),
-		                 sizeof(word));
+		assert_int_equal(
+			pwrite(fd, &word, sizeof(word),
+		               (off_t)random_below(chance, LIFE_FILE_BYTES)),
+			sizeof(word));
 	}
 }
 
@@ -335,7 +334,7 @@ TEST(life_files_may_be_cut_and_overwritten)
 	leave(space);
 }
 
-/* ---- Bells ------------------------------------------------------------------------------- */
+/* ---- Bells -------------------------------------------------------------- */
 
 static void bell_path(const struct stoa_queue *queue, char direction,
                       char *path, size_t bytes)
@@ -383,8 +382,8 @@ TEST(bells_may_be_replaced_by_anything)
 				makers[i].make(path[j]);
 			}
 			watch_operation("pollfd", 0);
-			poll_and_ring(&victim, late || makers[i].make ==
-			                                       make_fifo);
+			poll_and_ring(&victim,
+			              late || makers[i].make == make_fifo);
 			operation_done();
 			victim_close(&victim);
 			remove_any(path[0]);

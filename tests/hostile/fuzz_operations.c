@@ -107,13 +107,11 @@ static void store(const struct image *image, const uint8_t *step)
 	/* An odd place: 32 bits. */
 	if (place & 1) {
 		place = place / 2 % (region->bytes / sizeof(uint32_t));
-		memcpy(image->base + region->offset +
-		               place * sizeof(uint32_t),
+		memcpy(image->base + region->offset + place * sizeof(uint32_t),
 		       &value, sizeof(uint32_t));
 	} else {
 		place = place / 2 % (region->bytes / sizeof(uint64_t));
-		memcpy(image->base + region->offset +
-		               place * sizeof(uint64_t),
+		memcpy(image->base + region->offset + place * sizeof(uint64_t),
 		       &value, sizeof(value));
 	}
 }
@@ -123,8 +121,8 @@ static void operate_on(struct victim *victim, const uint8_t *step)
 	size_t all = queue_operation_count + 1;
 	size_t number = step[0] % all;
 
-	victim->chance = (uint64_t)step[1] << 16 | (uint64_t)step[2] << 8 |
-	                 step[3] | 1;
+	victim->chance =
+		(uint64_t)step[1] << 16 | (uint64_t)step[2] << 8 | step[3] | 1;
 	if (number < queue_operation_count)
 		operate(victim, &queue_operations[number]);
 	else

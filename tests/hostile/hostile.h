@@ -13,20 +13,21 @@
 
 #include <data/queue_internal.h>
 
-/* ---- The watchdog (watchdog.c) -------------------------------------------- */
+/* ---- The watchdog (watchdog.c) ------------------------------------------ */
 
 enum {
 	/* Then it hangs; or half of $STOA_TEST_HANG_SECONDS. */
 	OPERATION_HANGS_S = 25,
 	OPERATION_SLOW_MS = 1000, /* of computing: reported */
-	OPERATION_LATE_MS = 5000, /* past its deadline, on a busy machine, too */
+	OPERATION_LATE_MS =
+		5000, /* past its deadline, on a busy machine, too */
 };
 
-#define HOSTILE_MAIN(cases)                                                   \
-	int main(int argc, char **argv)                                       \
-	{                                                                     \
-		watchdog_start();                                             \
-		return run_cases(argc, argv, cases, LENGTH(cases));           \
+#define HOSTILE_MAIN(cases)                                         \
+	int main(int argc, char **argv)                             \
+	{                                                           \
+		watchdog_start();                                   \
+		return run_cases(argc, argv, cases, LENGTH(cases)); \
 	}
 
 /* Once for a program: a PID namespace of its own, if that is allowed, and a
@@ -38,17 +39,17 @@ void watch_operation(const char *name, int64_t patience_ns);
 void operation_done(void);
 /* Something is wrong: tells, and ends the process with a stack. */
 void finding(const char *format, ...)
-        __attribute__((format(printf, 1, 2), noreturn));
+	__attribute__((format(printf, 1, 2), noreturn));
 /* Prints a line that is seen whatever becomes of the case. */
 void remark(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- Walls around the library (walls.c) ------------------------------------ */
+/* ---- Walls around the library (walls.c) --------------------------------- */
 
 /* Signals that the library was about to send to somebody outside this process
  * group, or with a number that no test asks for. They are not sent. */
 unsigned forged_signals(void);
 
-/* ---- Operations (operations.c, operations_space.c) ------------------------- */
+/* ---- Operations (operations.c, operations_space.c) ---------------------- */
 
 enum { HELD_MAX = 4 };
 
@@ -56,10 +57,12 @@ struct victim {
 	struct stoa_space *space;
 	struct stoa_queue *queue; /* NULL: it couldn't be opened */
 	const char *name;
+	enum stoa_queue_order order; /* for reports */
 	uint64_t chance;
 	uint64_t message_max;
 	int64_t patience_ns; /* longest wait of an operation; 0: none */
-	bool may_be_cut;     /* -EIO is expected */
+	bool may_be_cut; /* -EIO is expected */
+	bool whole_at_loan; /* the last loan was made before any fault */
 	struct stoa_message taken[HELD_MAX];
 	struct stoa_message reserved[HELD_MAX];
 	unsigned taken_count;
@@ -92,7 +95,7 @@ void victim_close(struct victim *victim);
 void catch_notifications(void);
 struct stoa_deadline soon(struct victim *victim);
 
-/* ---- Images of object files (image.c) --------------------------------------- */
+/* ---- Images of object files (image.c) ----------------------------------- */
 
 enum region_name {
 	REGION_HEADER,
@@ -137,7 +140,7 @@ void image_open(struct image *image, struct stoa_space *space,
 void image_restore(struct image *image);
 void image_close(struct image *image);
 
-/* ---- Hostile stores (scribble.c) ---------------------------------------------- */
+/* ---- Hostile stores (scribble.c) ---------------------------------------- */
 
 enum { TOKENS_MAX = 16 };
 

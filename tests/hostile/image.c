@@ -96,24 +96,22 @@ void populate(struct stoa_space *space, const char *name,
 	struct stoa_message message;
 	struct stoa_queue *queue;
 
-	check(stoa_queue_open(space, name,
-	                      STOA_READ | STOA_WRITE | STOA_CREATE, 0600,
-	                      &attributes, &queue),
+	check(stoa_queue_open(space, name, STOA_READ | STOA_WRITE | STOA_CREATE,
+	                      0600, &attributes, &queue),
 	      "open");
 	turn_over(queue);
 	send_some(queue, 5);
 	for (uint32_t i = 1; i < queue->capacity / 2; i++)
 		send_some(queue, (size_t)i * 700);
 	if (queue->capacity > 4) {
-		check(stoa_queue_take(queue, NULL, STOA_NOW, &message),
-		      "take");
+		check(stoa_queue_take(queue, NULL, STOA_NOW, &message), "take");
 		check(stoa_queue_return(queue, &message), "return");
 	}
 	hold_and_die(space, name);
 	stoa_queue_close(queue);
 }
 
-/* ---- Where things are ------------------------------------------------------------ */
+/* ---- Where things are --------------------------------------------------- */
 
 static struct region between(const struct stoa_queue *queue, const void *first,
                              const void *end)
@@ -133,26 +131,25 @@ static void place_regions(struct image *image, const struct stoa_queue *queue)
 
 	regions[REGION_HEADER] = (struct region){ 0, STATE_OFFSET };
 	regions[REGION_STATE] = (struct region){ STATE_OFFSET, STATE_BYTES };
-	regions[REGION_SEATS] = between(
-	        queue, queue->object.base + OBJECT_SEATS_OFFSET,
-	        queue->object.base + OBJECT_KIND_OFFSET);
-	regions[REGION_CONTROL] = between(queue, queue->control,
-	                                  queue->control + 1);
+	regions[REGION_SEATS] =
+		between(queue, queue->object.base + OBJECT_SEATS_OFFSET,
+	                queue->object.base + OBJECT_KIND_OFFSET);
+	regions[REGION_CONTROL] =
+		between(queue, queue->control, queue->control + 1);
 	regions[REGION_CELLS] = between(queue, queue->cells, queue->payloads);
-	regions[REGION_PAYLOADS] = between(queue, queue->payloads,
-	                                   queue->entries);
-	regions[REGION_ENTRIES] = between(queue, queue->entries,
-	                                  queue->entries + ordered);
-	regions[REGION_NODES] = between(queue, queue->nodes,
-	                                queue->nodes + 2 * ordered);
-	regions[REGION_BLOCK_WORDS] = between(queue, queue->block_words,
-	                                      queue->block_words + blocks);
-	regions[REGION_PIECE_WORDS] = between(
-	        queue, queue->piece_words,
-	        queue->piece_words + blocks * QUEUE_BLOCK_PIECES);
+	regions[REGION_PAYLOADS] =
+		between(queue, queue->payloads, queue->entries);
+	regions[REGION_ENTRIES] =
+		between(queue, queue->entries, queue->entries + ordered);
+	regions[REGION_NODES] =
+		between(queue, queue->nodes, queue->nodes + 2 * ordered);
+	regions[REGION_BLOCK_WORDS] =
+		between(queue, queue->block_words, queue->block_words + blocks);
+	regions[REGION_PIECE_WORDS] =
+		between(queue, queue->piece_words,
+	                queue->piece_words + blocks * QUEUE_BLOCK_PIECES);
 	regions[REGION_ARENA] = between(
-	        queue, queue->arena,
-	        queue->arena + blocks * QUEUE_BLOCK_BYTES);
+		queue, queue->arena, queue->arena + blocks * QUEUE_BLOCK_BYTES);
 	image->slots = (uint32_t)(regions[REGION_CELLS].bytes /
 	                          sizeof(struct queue_cell));
 }
@@ -174,8 +171,7 @@ static void map_image(struct image *image)
 }
 
 /* The regions come from a handle; the copy is from before it was opened. */
-void image_open(struct image *image, struct stoa_space *space,
-                const char *name)
+void image_open(struct image *image, struct stoa_space *space, const char *name)
 {
 	struct stoa_queue *queue;
 

@@ -55,7 +55,7 @@ static int in_child(void (*run)(void *context), void *context)
 	return status;
 }
 
-/* ---- Cut while mapped ---------------------------------------------------------------- */
+/* ---- Cut while mapped --------------------------------------------------- */
 
 struct cut {
 	struct image image;
@@ -86,9 +86,12 @@ static void prepare(struct victim *victim)
 static void meet_hole(struct victim *victim, const struct operation *operation)
 {
 	uint32_t before = is_poisoned(victim);
-	long long result = operate(victim, operation);
+	long long result;
 
-	if (before == 0 && is_poisoned(victim) && result != -EIO)
+	victim->whole_at_loan = false;
+	result = operate(victim, operation);
+	if (before == 0 && is_poisoned(victim) && !victim->whole_at_loan &&
+	    result != -EIO)
 		finding("%s met the hole and gave %lld", operation->name,
 		        result);
 }
@@ -174,7 +177,7 @@ TEST(each_operation_that_meets_the_hole_says_so)
 		set_up(&cut, shapes[i]);
 		for (size_t j = 0; j < queue_operation_count; j++) {
 			const size_t cells =
-			        cut.image.regions[REGION_CELLS].offset;
+				cut.image.regions[REGION_CELLS].offset;
 			const size_t sizes[] = { 0, PAGE_BYTES, cells,
 				                 cells - PAGE_BYTES };
 
@@ -210,7 +213,7 @@ TEST(without_the_guard_the_program_dies_by_sigbus)
 	tear_down(&cut);
 }
 
-/* ---- Cut while somebody waits -------------------------------------------------------- */
+/* ---- Cut while somebody waits ------------------------------------------- */
 
 struct waiter {
 	pthread_t thread;
@@ -223,16 +226,16 @@ static void *wait_in_thread(void *context)
 {
 	struct waiter *waiter = context;
 	struct stoa_message message;
-	struct stoa_condition condition = {
-		STOA_READABLE, stoa_queue_object(waiter->queue), NULL, 0
-	};
+	struct stoa_condition condition = { STOA_READABLE,
+		                            stoa_queue_object(waiter->queue),
+		                            NULL, 0 };
 	char buffer[64];
 
 	switch (waiter->number % 3) {
 	case 0:
-		waiter->result = stoa_queue_receive(waiter->queue, NULL, buffer,
-		                                    sizeof(buffer),
-		                                    STOA_FOREVER, NULL);
+		waiter->result =
+			stoa_queue_receive(waiter->queue, NULL, buffer,
+		                           sizeof(buffer), STOA_FOREVER, NULL);
 		break;
 	case 1:
 		waiter->result = stoa_queue_take(waiter->queue, NULL,
@@ -313,7 +316,7 @@ TEST(a_loan_from_a_cut_file_reads_as_zeros)
 	tear_down(&cut);
 }
 
-/* ---- Faults that aren't the library's -------------------------------------------------- */
+/* ---- Faults that aren't the library's ----------------------------------- */
 
 static volatile sig_atomic_t own_faults;
 static void *volatile own_address;
@@ -439,7 +442,7 @@ TEST(sigbus_sent_by_somebody_does_what_it_did)
 	assert_int_equal(in_child(be_sent_sigbus, SIG_IGN), 0);
 }
 
-/* ---- Holes -------------------------------------------------------------------------------- */
+/* ---- Holes -------------------------------------------------------------- */
 
 static void punch(struct cut *cut, size_t offset, size_t bytes)
 {
@@ -472,8 +475,8 @@ TEST(a_punched_file_with_room_left_is_as_if_zeroed)
 static void fill_file_system(void)
 {
 	static const char bytes[FILL_BYTES];
-	int fd = open(case_path("filler"), O_CREAT | O_WRONLY | O_CLOEXEC,
-	              0600);
+	int fd =
+		open(case_path("filler"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	size_t part = sizeof(bytes);
 
 	assert_system(fd);

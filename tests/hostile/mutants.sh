@@ -133,8 +133,8 @@ mutant "numbers of seats are not clamped" src/space/seat.c \
 	bytes scribbler
 mutant "symbolic links are followed" src/space/object.c \
 	's/O_NOFOLLOW | //' files
-mutant "anything may be a bell" src/space/bell.c \
-	's/!S_ISFIFO(stat.st_mode)/0/' files
+mutant "a life file that is a FIFO is waited for" src/space/life.c \
+	's/ | O_NONBLOCK//' files aimed
 mutant "a fault leaves the handle in use" src/space/guard.c \
 	's/atomic_store(poisoned, 1)/(void)poisoned/' mapped
 mutant "every fault counts as the library's" src/space/guard.c \

@@ -37,12 +37,9 @@ struct stoa_deadline soon(struct victim *victim)
 	if (victim->patience_ns == 0)
 		return STOA_NOW;
 	switch (random_below(&victim->chance, 4)) {
-	case 0:
-		return stoa_deadline_in(victim->patience_ns);
-	case 1:
-		return stoa_deadline_in(victim->patience_ns / 16);
-	default:
-		return STOA_NOW;
+	case 0: return stoa_deadline_in(victim->patience_ns);
+	case 1: return stoa_deadline_in(victim->patience_ns / 16);
+	default: return STOA_NOW;
 	}
 }
 
@@ -89,7 +86,7 @@ static struct stoa_selector some_selector(struct victim *victim)
 	if (victim->queue->order != STOA_TYPE)
 		return selector;
 	selector.selection =
-	        (enum stoa_selection)random_below(&victim->chance, 4);
+		(enum stoa_selection)random_below(&victim->chance, 4);
 	selector.type = 1 + (int64_t)random_below(&victim->chance, TYPES);
 	return selector;
 }
@@ -113,6 +110,7 @@ static void check_loan(struct victim *victim,
 	const struct stoa_object *object = &victim->queue->object;
 	const char *data = message->data;
 
+	victim->whole_at_loan = atomic_load(&object->poisoned) == 0;
 	if (data < object->base || message->bytes > object->bytes ||
 	    data > object->base + (object->bytes - message->bytes))
 		finding("loaned %zu bytes at %p, outside the mapping of %zu "
@@ -131,7 +129,7 @@ static unsigned sum_of(const void *data, size_t bytes)
 	return sum;
 }
 
-/* ---- Sending ---------------------------------------------------------------- */
+/* ---- Sending ------------------------------------------------------------ */
 
 static long long send_one(struct victim *victim)
 {
@@ -146,8 +144,8 @@ static long long send_one(struct victim *victim)
 static long long send_message(struct victim *victim)
 {
 	struct stoa_message message = some_message(victim);
-	int result = stoa_queue_send_message(victim->queue, &message,
-	                                     soon(victim));
+	int result =
+		stoa_queue_send_message(victim->queue, &message, soon(victim));
 
 	free(message.data);
 	return result;
@@ -225,7 +223,7 @@ static long long cancel(struct victim *victim)
 	return stoa_queue_cancel(victim->queue, &message);
 }
 
-/* ---- Receiving --------------------------------------------------------------- */
+/* ---- Receiving ---------------------------------------------------------- */
 
 static long long receive(struct victim *victim)
 {
@@ -236,8 +234,7 @@ static long long receive(struct victim *victim)
 	ssize_t result = stoa_queue_receive(victim->queue, &selector, buffer,
 	                                    room, soon(victim), &message);
 
-	if (result >= 0 && ((size_t)result > room ||
-	                    message.data != buffer ||
+	if (result >= 0 && ((size_t)result > room || message.data != buffer ||
 	                    message.bytes != (size_t)result))
 		finding("received %zd bytes into %zu; the message says %zu",
 		        result, room, message.bytes);
@@ -268,8 +265,7 @@ static long long receive_many(struct victim *victim)
 		    messages[i].bytes > messages[i].buffer_bytes)
 			finding("message %d of a batch has %zu bytes, its "
 			        "buffer %zu",
-			        i, messages[i].bytes,
-			        messages[i].buffer_bytes);
+			        i, messages[i].bytes, messages[i].buffer_bytes);
 	for (size_t i = 0; i < count; i++)
 		free(buffers[i]);
 	return result;
@@ -329,8 +325,7 @@ static long long use_forged_message(struct victim *victim)
 	if (result >= 0)
 		return result;
 	result = stoa_queue_cancel(victim->queue, &message);
-	return result < 0 ? stoa_queue_commit(victim->queue, &message) :
-	                    result;
+	return result < 0 ? stoa_queue_commit(victim->queue, &message) : result;
 }
 
 static long long peek(struct victim *victim)
@@ -357,7 +352,7 @@ static long long purge(struct victim *victim)
 	return stoa_queue_purge(victim->queue);
 }
 
-/* ---- Looking and waiting ----------------------------------------------------- */
+/* ---- Looking and waiting ------------------------------------------------ */
 
 static long long look(struct victim *victim)
 {
@@ -408,9 +403,9 @@ static long long wait_any(struct victim *victim)
 static long long wait_for_death(struct victim *victim)
 {
 	const struct stoa_condition conditions[] = {
-		{ STOA_READABLE, stoa_queue_object(victim->queue), NULL, 0 },
 		{ STOA_DEATH, NULL, victim->space,
 		  next_random(&victim->chance) },
+		{ STOA_READABLE, stoa_queue_object(victim->queue), NULL, 0 },
 	};
 
 	return stoa_wait_any(conditions, LENGTH(conditions), soon(victim));

@@ -5,7 +5,7 @@
 
 enum { SPACE_TURN = 64 }; /* one operation on the space in so many */
 
-/* ---- On the space -------------------------------------------------------------- */
+/* ---- On the space ------------------------------------------------------- */
 
 static int see_object(const struct stoa_object_info *info, void *context)
 {
@@ -112,13 +112,19 @@ static long long watch(struct victim *victim)
 	return result;
 }
 
-/* ---- On the handle ----------------------------------------------------------- */
+/* ---- On the handle ------------------------------------------------------ */
 
 long long victim_open(struct victim *victim)
 {
-	return stoa_queue_open(victim->space, victim->name,
-	                       STOA_READ | STOA_WRITE, 0, NULL,
-	                       &victim->queue);
+	int result;
+
+	victim->queue = NULL;
+	result = stoa_queue_open(victim->space, victim->name,
+	                         STOA_READ | STOA_WRITE, 0, NULL,
+	                         &victim->queue);
+	if (result < 0 && victim->queue != NULL)
+		finding("a failed open touched its output");
+	return result;
 }
 
 void victim_close(struct victim *victim)
@@ -148,7 +154,7 @@ const struct operation space_operations[] = {
 };
 const size_t space_operation_count = LENGTH(space_operations);
 
-/* ---- Judging -------------------------------------------------------------------- */
+/* ---- Judging ------------------------------------------------------------ */
 
 static bool is_among(long long result, const int *errors, size_t count)
 {
@@ -161,12 +167,12 @@ static bool is_among(long long result, const int *errors, size_t count)
 static bool is_promised(const struct victim *victim,
                         const struct operation *operation, long long result)
 {
-	static const int always[] = { EUCLEAN, EAGAIN, ETIMEDOUT, ESTALE,
-		                      EMSGSIZE, ENOMSG, EIDRM, ENOMEM, EBUSY,
-		                      EUSERS, ENOSPC };
-	static const int at_opening[] = { EPROTO, ENOENT, EPERM, EACCES,
-		                          ENOTUNIQ, EMFILE, EISDIR, ELOOP,
-		                          ENXIO };
+	static const int always[] = { EUCLEAN,  EAGAIN, ETIMEDOUT, ESTALE,
+		                      EMSGSIZE, ENOMSG, EIDRM,     ENOMEM,
+		                      EBUSY,    EUSERS, ENOSPC };
+	static const int at_opening[] = { EPROTO, ENOENT,   EPERM,
+		                          EACCES, ENOTUNIQ, EMFILE,
+		                          EISDIR, ELOOP,    ENXIO };
 
 	if (result >= 0 || is_among(result, always, LENGTH(always)))
 		return true;
@@ -192,9 +198,8 @@ long long operate(struct victim *victim, const struct operation *operation)
 	return result;
 }
 
-static const struct operation *weighted(uint64_t *chance,
-                                        const struct operation *operations,
-                                        size_t count)
+static const struct operation *
+weighted(uint64_t *chance, const struct operation *operations, size_t count)
 {
 	uint64_t total = 0, number;
 
@@ -216,8 +221,8 @@ long long operate_by_chance(struct victim *victim)
 
 	return operate(victim,
 	               on_space ? weighted(&victim->chance, space_operations,
-	                                   space_operation_count) :
-	                          weighted(&victim->chance, queue_operations,
+	                                   space_operation_count)
+	                        : weighted(&victim->chance, queue_operations,
 	                                   queue_operation_count));
 }
 

@@ -18,7 +18,7 @@ static uint64_t below(struct scribbler *scribbler, uint64_t bound)
 	return bound == 0 ? 0 : random_below(&scribbler->chance, bound);
 }
 
-/* ---- Stores --------------------------------------------------------------------- */
+/* ---- Stores ------------------------------------------------------------- */
 
 static void put8(struct scribbler *scribbler, size_t offset, uint8_t value)
 {
@@ -49,8 +49,8 @@ static const struct region *some_region(struct scribbler *scribbler)
 	const struct region *region;
 
 	do {
-		uint64_t most = below(scribbler, 8) == 0 ? REGIONS :
-		                                           REGION_ARENA;
+		uint64_t most =
+			below(scribbler, 8) == 0 ? REGIONS : REGION_ARENA;
 
 		region = &scribbler->regions[below(scribbler, most)];
 	} while (region->bytes < WORD ||
@@ -65,14 +65,15 @@ static size_t some_word(struct scribbler *scribbler,
 	return region->offset + below(scribbler, region->bytes / WORD) * WORD;
 }
 
-/* ---- Values that could be true --------------------------------------------------- */
+/* ---- Values that could be true ------------------------------------------ */
 
 static uint32_t some_number(struct scribbler *scribbler, uint32_t bound)
 {
-	const uint32_t edges[] = { 0,         1,          2,
-		                   bound - 1, bound,      bound + 1,
-		                   2 * bound, UINT32_MAX, INT32_MAX,
-		                   (uint32_t)INT32_MAX + 1 };
+	const uint32_t edges[] = { 0,         1,
+		                   2,         bound - 1,
+		                   bound,     bound + 1,
+		                   2 * bound, UINT32_MAX,
+		                   INT32_MAX, (uint32_t)INT32_MAX + 1 };
 
 	if (below(scribbler, 2) == 0)
 		return (uint32_t)below(scribbler, bound);
@@ -92,21 +93,21 @@ static uint32_t some_token(struct scribbler *scribbler)
 /* Near one that is there. */
 static uint32_t some_lap(struct scribbler *scribbler)
 {
-	size_t cell = scribbler->regions[REGION_CELLS].offset +
-	              below(scribbler, scribbler->slots) *
-	                      sizeof(struct queue_cell);
+	size_t cell =
+		scribbler->regions[REGION_CELLS].offset +
+		below(scribbler, scribbler->slots) * sizeof(struct queue_cell);
 	uint32_t lap = QUEUE_WORD_LAP(get64(scribbler, cell)) +
 	               (uint32_t)below(scribbler, 5) - 2;
 
-	return below(scribbler, 8) == 0 ?
-	               (uint32_t)next_random(&scribbler->chance) :
-	               lap;
+	return below(scribbler, 8) == 0
+	               ? (uint32_t)next_random(&scribbler->chance)
+	               : lap;
 }
 
 static uint64_t some_position(struct scribbler *scribbler)
 {
-	uint64_t tail = get64(scribbler,
-	                      scribbler->regions[REGION_CONTROL].offset);
+	uint64_t tail =
+		get64(scribbler, scribbler->regions[REGION_CONTROL].offset);
 
 	if (below(scribbler, 8) == 0)
 		return next_random(&scribbler->chance) >> below(scribbler, 64);
@@ -132,14 +133,10 @@ static uint64_t some_arena_word(struct scribbler *scribbler)
 	uint64_t word = ARENA_WORD(cell & 0xfffffff, some_lap(scribbler));
 
 	switch (below(scribbler, 4)) {
-	case 0:
-		return 0;
-	case 1:
-		return (word & ~ARENA_USED) | ARENA_SPLIT;
-	case 2:
-		return word | ARENA_SPLIT;
-	default:
-		return word;
+	case 0: return 0;
+	case 1: return (word & ~ARENA_USED) | ARENA_SPLIT;
+	case 2: return word | ARENA_SPLIT;
+	default: return word;
 	}
 }
 
@@ -153,14 +150,15 @@ static uint32_t some_bytes(struct scribbler *scribbler)
 	return sizes[below(scribbler, LENGTH(sizes))];
 }
 
-/* ---- Ways to be hostile ------------------------------------------------------------ */
+/* ---- Ways to be hostile ------------------------------------------------- */
 
 static void noise_of_bytes(struct scribbler *scribbler)
 {
 	const struct region *region = some_region(scribbler);
 
 	for (int i = 0; i < BURST; i++)
-		put8(scribbler, region->offset + below(scribbler, region->bytes),
+		put8(scribbler,
+		     region->offset + below(scribbler, region->bytes),
 		     (uint8_t)next_random(&scribbler->chance));
 }
 
@@ -211,9 +209,7 @@ static void forge_cell(struct scribbler *scribbler, size_t cell)
 		put64(scribbler, cell + offsetof(struct queue_cell, type),
 		      some_number(scribbler, 4));
 		break;
-	default:
-		put64(scribbler, cell, some_cell_word(scribbler));
-		break;
+	default: put64(scribbler, cell, some_cell_word(scribbler)); break;
 	}
 }
 
@@ -249,12 +245,11 @@ static void forge_control(struct scribbler *scribbler)
 	size_t control = scribbler->regions[REGION_CONTROL].offset;
 
 	for (int i = 0; i < BURST / 4; i++) {
-		size_t position = positions[below(scribbler,
-		                                  LENGTH(positions))];
+		size_t position =
+			positions[below(scribbler, LENGTH(positions))];
 		size_t number = numbers[below(scribbler, LENGTH(numbers))];
 
-		put64(scribbler, control + position,
-		      some_position(scribbler));
+		put64(scribbler, control + position, some_position(scribbler));
 		put32(scribbler, control + number,
 		      some_number(scribbler, 2 * scribbler->capacity));
 	}
@@ -317,14 +312,14 @@ static void forge_seats(struct scribbler *scribbler)
 	const struct region *seats = &scribbler->regions[REGION_SEATS];
 
 	for (int i = 0; i < BURST / 8; i++) {
-		size_t seat = seats->offset +
-		              below(scribbler, TOKENS_MAX) *
-		                      sizeof(struct stoa_seat);
+		size_t seat = seats->offset + below(scribbler, TOKENS_MAX) *
+		                                      sizeof(struct stoa_seat);
 
 		put64(scribbler, seat,
-		      below(scribbler, 8) == 0 ?
-		              next_random(&scribbler->chance) :
-		              scribbler->owners[below(scribbler, TOKENS_MAX)]);
+		      below(scribbler, 8) == 0
+		              ? next_random(&scribbler->chance)
+		              : scribbler
+		                        ->owners[below(scribbler, TOKENS_MAX)]);
 	}
 }
 
@@ -343,8 +338,8 @@ static void toggle(struct scribbler *scribbler)
 		one = get64(scribbler, at);
 	}
 	if (below(scribbler, 2) == 0) /* a size, or a number in its place */
-		other = (one & UINT32_MAX) |
-		        (uint64_t)some_bytes(scribbler) << 32;
+		other = (one & UINT32_MAX) | (uint64_t)some_bytes(scribbler)
+		                                     << 32;
 	for (int i = 0; i < TOGGLES; i++)
 		put64(scribbler, at, i & 1 ? one : other);
 }
@@ -359,7 +354,7 @@ static void copy_about(struct scribbler *scribbler)
 		      get64(scribbler, some_word(scribbler, from)));
 }
 
-/* ---- Peace: so that the victims get further than the first check ------------------- */
+/* ---- Peace: so that the victims get further than the first check -------- */
 
 static void restore(struct scribbler *scribbler, const struct region *region)
 {
@@ -394,16 +389,16 @@ static void revive(struct scribbler *scribbler)
 		restore(scribbler, &scribbler->regions[REGION_HEADER]);
 }
 
-/* ---- All of it ----------------------------------------------------------------------- */
+/* ---- All of it ---------------------------------------------------------- */
 
 static void learn_tokens(struct scribbler *scribbler)
 {
 	const struct region *seats = &scribbler->regions[REGION_SEATS];
 
 	for (uint32_t i = 0; i < TOKENS_MAX; i++) {
-		uint64_t owner = get64(scribbler,
-		                       seats->offset +
-		                               i * sizeof(struct stoa_seat));
+		uint64_t owner =
+			get64(scribbler,
+		              seats->offset + i * sizeof(struct stoa_seat));
 		uint32_t generation = (uint32_t)owner & SEAT_GENERATION_MASK;
 
 		if (owner >> 16 == 0)

@@ -16,7 +16,7 @@ enum {
 	SECONDS_DEFAULT = 18,
 	VICTIMS = 2,
 	KILL_EVERY_MS = 100, /* a victim dies with what it holds */
-	SETTLE_MS = 5000,    /* for leaving after the end */
+	SETTLE_MS = 5000, /* for leaving after the end */
 	PATIENCE_US = 500,
 	REMARKS_MAX = 40,
 };
@@ -48,7 +48,7 @@ static struct board *board;
 static char directory[] = "/dev/shm/stoa-test-XXXXXX";
 static uint64_t total_bytes, total_operations;
 
-/* ---- The processes ------------------------------------------------------------------ */
+/* ---- The processes ------------------------------------------------------ */
 
 static uint64_t seed_of(unsigned round, unsigned process)
 {
@@ -141,7 +141,7 @@ static pid_t start_scribbler(const struct image *image,
 	return pid;
 }
 
-/* ---- A round --------------------------------------------------------------------------- */
+/* ---- A round ------------------------------------------------------------ */
 
 static void pause_ms(int64_t ms)
 {

@@ -24,10 +24,10 @@ static struct walled {
 
 static _Atomic unsigned forged;
 
-int __real_stoa_sys_mmap(void *address, size_t bytes, int protection,
-                         int flags, int fd, off_t offset, void **ret_address);
-int __wrap_stoa_sys_mmap(void *address, size_t bytes, int protection,
-                         int flags, int fd, off_t offset, void **ret_address);
+int __real_stoa_sys_mmap(void *address, size_t bytes, int protection, int flags,
+                         int fd, off_t offset, void **ret_address);
+int __wrap_stoa_sys_mmap(void *address, size_t bytes, int protection, int flags,
+                         int fd, off_t offset, void **ret_address);
 int __real_stoa_sys_munmap(void *address, size_t bytes);
 int __wrap_stoa_sys_munmap(void *address, size_t bytes);
 long __real_stoa_system_call(long number, long a, long b, long c, long d,
@@ -64,15 +64,14 @@ static bool forget(void *start)
 	for (int i = 0; i < WALLED_MAX; i++) {
 		uintptr_t known = (uintptr_t)start;
 
-		if (atomic_compare_exchange_strong(&walled[i].start, &known,
-		                                   0))
+		if (atomic_compare_exchange_strong(&walled[i].start, &known, 0))
 			return true;
 	}
 	return false;
 }
 
-int __wrap_stoa_sys_mmap(void *address, size_t bytes, int protection,
-                         int flags, int fd, off_t offset, void **ret_address)
+int __wrap_stoa_sys_mmap(void *address, size_t bytes, int protection, int flags,
+                         int fd, off_t offset, void **ret_address)
 {
 	size_t whole = whole_pages(bytes);
 	char *wall;
@@ -111,17 +110,14 @@ static bool is_own_group(pid_t pid)
 static bool is_forged(long number, long a, long b)
 {
 	switch (number) {
-	case SYS_pidfd_open:
-		return !is_own_group((pid_t)a);
-	case SYS_pidfd_send_signal:
-		return b != SIGUSR1 && b != SIGUSR2;
+	case SYS_pidfd_open: return !is_own_group((pid_t)a);
+	case SYS_pidfd_send_signal: return b != SIGUSR1 && b != SIGUSR2;
 	case SYS_kill:
 	case SYS_tkill:
 	case SYS_rt_sigqueueinfo:
 		return !is_own_group((pid_t)a) ||
 		       (b != SIGUSR1 && b != SIGUSR2);
-	default:
-		return false;
+	default: return false;
 	}
 }
 

@@ -20,7 +20,7 @@ static unsigned hangs_s = OPERATION_HANGS_S;
 
 /* Of the sanitizers' run time; an allocation too large fails, as malloc's. */
 void __sanitizer_set_death_callback(void (*callback)(void))
-        __attribute__((weak));
+	__attribute__((weak));
 const char *__asan_default_options(void);
 const char *__ubsan_default_options(void);
 

@@ -80,12 +80,32 @@ byte behind[8];           /* 1 + the cell whose older message of the same
 byte behind_count[8];
 byte gone[4];
 
-/* One access to shared memory, and what follows from it in private. Who is
- * killed or stopped doesn't make it. */
-#define SHARED(step)                             \
-	if                                       \
-	:: d_step { gone[me] == 0 -> step }      \
-	:: gone[me] != 0 -> goto out             \
+#define LOCALS                                                     \
+	byte token = me + 1, own_tail = FIRST, own_head = FIRST;   \
+	byte at, c, k, busy, busy_from, place, seen, result;       \
+	byte message, least, best, hint, count, steps;             \
+	bit skipped, ok, hold;                                     \
+	short w, best_word, least_word, found_word, sum, sum_before
+
+#define FORGET                                                     \
+	token = 0; own_tail = 0; own_head = 0; at = 0; c = 0;      \
+	k = 0; busy = 0; busy_from = 0; place = 0; seen = 0;       \
+	result = 0; message = 0; least = 0; best = 0; hint = 0;    \
+	count = 0; steps = 0; skipped = 0; ok = 0; hold = 0;       \
+	w = 0; best_word = 0; least_word = 0; found_word = 0;      \
+	sum = 0; sum_before = 0
+
+byte deaths = DEATHS, stops = STOPS;
+
+/* One access to shared memory, and what follows from it in private; or this is
+ * where the process is killed, or stopped for ever. */
+#define SHARED(step)                                                   \
+	if                                                             \
+	:: d_step { step }                                             \
+	:: d_step { me < 3 && deaths > 0 ->                            \
+		    deaths--; gone[me] = KILLED; FORGET } goto out     \
+	:: d_step { me < 3 && stops > 0 ->                             \
+		    stops--; gone[me] = STOPPED; FORGET } goto out     \
 	fi
 
 inline note_empty()
@@ -204,10 +224,13 @@ inline claim()
 			if
 			:: result == VOID ->
 				read_tail();
-				skipped = 0;
-				result = LOST
+				d_step { skipped = 0; result = LOST }
+#ifndef MUTANT_SKIPPED_STAYS
+			:: result == LOST -> skipped = 0
+#endif
 			:: else
-			fi
+			fi;
+			assert(at < 60) /* or they void one another for ever */
 		:: PHASE(w) == FREE && LAP(w) > LAP_OF(at) ->
 			/* catch_up(), then the next place */
 			d_step { busy = 0; at = POSITION_OF(w, c) - CELLS + 1 }
@@ -666,21 +689,6 @@ inline bury(dead)
 
 /* ---- Processes -------------------------------------------------------------------- */
 
-#define LOCALS                                                     \
-	byte token = me + 1, own_tail = FIRST, own_head = FIRST;   \
-	byte at, c, k, busy, busy_from, place, seen, result;       \
-	byte message, least, best, hint, count, steps;             \
-	bit skipped, ok, hold;                                     \
-	short w, best_word, least_word, found_word, sum, sum_before
-
-#define FORGET                                                     \
-	token = 0; own_tail = 0; own_head = 0; at = 0; c = 0;      \
-	k = 0; busy = 0; busy_from = 0; place = 0; seen = 0;       \
-	result = 0; message = 0; least = 0; best = 0; hint = 0;    \
-	count = 0; steps = 0; skipped = 0; ok = 0; hold = 0;       \
-	w = 0; best_word = 0; least_word = 0; found_word = 0;      \
-	sum = 0; sum_before = 0
-
 byte sends[3] = { SENDS };
 byte receives[3] = { RECEIVES };
 byte takes[3] = { TAKES };
@@ -709,23 +717,6 @@ out:
 		FORGET; buried = 0; sends[me] = 0; receives[me] = 0;
 		takes[me] = 0
 	}
-}
-
-proctype fate()
-{
-	byte deaths = DEATHS, stops = STOPS;
-
-	do
-	:: deaths > 0 && gone[0] == 0 -> deaths--; gone[0] = KILLED
-	:: deaths > 0 && gone[1] == 0 -> deaths--; gone[1] = KILLED
-	:: deaths > 0 && gone[2] == 0 -> deaths--; gone[2] = KILLED
-	:: stops > 0 && gone[0] == 0 -> stops--; gone[0] = STOPPED
-	:: stops > 0 && gone[1] == 0 -> stops--; gone[1] = STOPPED
-	:: stops > 0 && gone[2] == 0 -> stops--; gone[2] = STOPPED
-	:: true -> break
-	od;
-	skip;
-	d_step { deaths = 0; stops = 0 }
 }
 
 #define HELD(c)                                                            \
@@ -780,7 +771,6 @@ init
 		run worker(0);
 		run worker(1);
 		run worker(2);
-		run fate();
 		run survivor(3)
 	}
 }

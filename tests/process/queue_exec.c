@@ -150,6 +150,7 @@ static void close_and_go_on(void *context)
 	              4);
 	assert_ok(stoa_space_self(closing->space, &peer));
 	report((int64_t)peer);
+	await_order();
 	take_text(closing->queue, "kept");
 	report(0);
 	await_order();
@@ -192,6 +193,10 @@ TEST(a_process_that_closed_all_descriptors_goes_on)
 	peer = (stoa_peer)await_report(&child);
 	assert_result(stoa_space_alive(closing.space, peer), 1);
 	send_text(closing.queue, "kept");
+	give_order(&child, 0);
+	await_report(&child);
+	assert_result(stoa_space_clean(closing.space, 0, NULL, NULL), 0);
+	assert_int_equal(stat_of(closing.queue).taken, 1);
 	stoa_queue_close(closing.queue);
 	stoa_space_close(closing.space);
 	kill_child(&child);

@@ -381,9 +381,75 @@ TEST(killed_senders_and_takers_lose_and_double_nothing)
 	stoa_space_close(space);
 }
 
+/* ---- Large messages in little room -------------------------------------- */
+
+enum { LARGE_BYTES = 60000, LARGE_EACH = 400, PAIRS = 2 };
+
+static void send_large(void *context)
+{
+	static char data[LARGE_BYTES];
+	struct role *role = context;
+
+	for (uint32_t i = 0; i < LARGE_EACH; i++) {
+		uint64_t id = (uint64_t)role->index << 32 | i;
+
+		memcpy(data, &id, sizeof(id));
+		fill_pattern(data + sizeof(id), LARGE_BYTES - sizeof(id), id);
+		assert_ok(stoa_queue_send(role->queue, data, LARGE_BYTES,
+		                          STOA_FOREVER));
+	}
+}
+
+static void receive_large(void *context)
+{
+	static char data[LARGE_BYTES];
+	struct role *role = context;
+
+	for (uint32_t i = 0; i < LARGE_EACH; i++) {
+		uint64_t id;
+
+		assert_result(stoa_queue_receive(role->queue, NULL, data,
+		                                 LARGE_BYTES, STOA_FOREVER,
+		                                 NULL),
+		              LARGE_BYTES);
+		memcpy(&id, data, sizeof(id));
+		assert_true(has_pattern(data + sizeof(id),
+		                        LARGE_BYTES - sizeof(id), id));
+	}
+}
+
+TEST(large_messages_stay_whole_while_their_room_is_used_again)
+{
+	struct stoa_space *space = open_space();
+
+	for (int order = STOA_FIFO; order <= STOA_TYPE; order++) {
+		struct child children[2 * PAIRS];
+		struct role role = {
+			.queue =
+				make_queue(space, "q",
+			                   (struct queue_shape){
+						   (enum stoa_queue_order)order,
+						   8, LARGE_BYTES, 3 * 61440 })
+		};
+
+		for (uint32_t i = 0; i < LENGTH(children); i++) {
+			role.index = i;
+			children[i] = start_child(
+				i < PAIRS ? send_large : receive_large, &role);
+		}
+		for (size_t i = 0; i < LENGTH(children); i++)
+			end_child(&children[i]);
+		assert_empty(role.queue);
+		stoa_queue_close(role.queue);
+		assert_ok(stoa_queue_unlink(space, "q"));
+	}
+	stoa_space_close(space);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(every_message_arrives_once_and_each_senders_in_order),
 	CASE(every_message_arrives_once_when_some_are_given_back),
+	CASE(large_messages_stay_whole_while_their_room_is_used_again),
 	CASE(killed_senders_and_takers_lose_and_double_nothing),
 };
 
