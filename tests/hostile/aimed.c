@@ -20,11 +20,11 @@
 enum {
 	STATUS_BYTES = 64,
 	FLIPS = 1000,
-	LARGE_CAPACITY = 1 << 18,
+	LARGE_CAPACITY = 1 << 17,
 	CROWD = SEAT_MAX - SEAT_FIRST_CHUNK,
-	CROWD_CAPACITY = 1 << 14,
+	CROWD_CAPACITY = 1 << 12,
 	CROWD_OBJECTS = 50,
-	CROWD_BELLS = 2000,
+	CROWD_BELLS = 1000,
 };
 
 static const struct queue_shape shapes[] = {
