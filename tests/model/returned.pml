@@ -5,238 +5,187 @@
  * Mirrors queue_ask_scan(), queue_scan_done(), oldest_returned(),
  * queue_find_returned(), queue_finish_return() and bury_taken() of
  * src/data/queue_ring.c; stoa_queue_return() and consume_take() of
- * queue_receive.c. A step is one access to shared memory.
+ * queue_receive.c.
  *
- * Two cells with one message each, both TAKEN by the returner at first, who
- * gives each back, and may be killed at any step. Two receivers look for what
- * came back as often as they like; each consumes what it finds, or takes it
- * and gives it back once more. They bury the returner if it is dead.
+ * Two cells; the message in one is TAKEN by the returner at first, who gives it
+ * back, and may be killed. The hint is raised for nothing at first. Two
+ * receivers look for what came back LOOKS times; the first takes what it finds
+ * and gives it back again, once. They bury the returner if it is dead.
  *
- * Asserted: whenever the returner is done and no receiver is at work, a message
- * that is RETURNED has the hint raised: nobody has to look at all cells without
- * being asked to, and none is forgotten.
+ * Asserted: when all have ended, the hint is raised if a message is RETURNED.
  */
+#define PROCESSES 3
+#define MORTAL 1
 #ifndef LOOKS
-#define LOOKS 3 /* by each receiver */
+#define LOOKS 2 /* by each receiver */
 #endif
+#include "step.h"
 
 #define FREE 0
-#define TAKEN 1     /* + token */
-#define RETURNING 4 /* + token */
+#define TAKEN 1     /* + whose */
+#define RETURNING 4 /* + whose */
 #define RETURNED 8  /* + deliveries */
-#define TOKEN_OF_RETURNER 0
 
-byte word[2] = TAKEN + TOKEN_OF_RETURNER;
+byte word[2]; /* the message is in cell 0, which a pass comes to first */
 byte deliveries[2];
 byte hint = 1; /* odd: a scan is asked for; above it, a count */
-bit done, killed;
-byte working;
 
 #ifdef MUTANT_COUNT_GOES_BACK
-/* as it was: counts up, and back to 0 */
 #define RAISED(h) ((h) + 1)
-#define CLEARED(h) 0
+#define DONE(h) 0
 #define ASKED(h) ((h) != 0)
 #else
 #define RAISED(h) (((h) + 2) | 1)
-#define CLEARED(h) ((h) - ((h) & 1))
+#define DONE(h) ((h) - ((h) & 1))
 #define ASKED(h) ((h) & 1)
 #endif
 
-inline exchange(cell, expected, desired)
+#define LOCALS \
+	byte c, count, w, best, best_word, seen, looks; \
+	bit ok, again
+#define FORGET \
+	c = 0; count = 0; w = 0; best = 0; best_word = 0; \
+	seen = 0; looks = 0; ok = 0; again = 0
+
+inline finish_return(expected)
 {
-	d_step {
-		ok = (word[cell] == expected);
+	SHARED(count = deliveries[c] + 1);
+#ifdef MUTANT_HINT_AFTER
+	EXCHANGE(word[c], expected, RETURNED + count);
+	SHARED(hint = RAISED(hint); count = 0)
+#else
+	SHARED(hint = RAISED(hint));
+	EXCHANGE(word[c], expected, RETURNED + count);
+	count = 0
+#endif
+}
+
+/* Cell 0 is older. best: a cell, or 2 */
+inline scan()
+{
+	best = 2;
+	c = 0;
+	do
+	:: c < 2 ->
+		SHARED(w = word[c]);
 		if
-		:: ok -> word[cell] = desired
+		:: w >= RETURNING && w < RETURNED ->
+#ifdef MUTANT_RETURNING_PASSED
+			skip
+#else
+			finish_return(w);
+			SHARED(w = word[c])
+#endif
 		:: else
-		fi
+		fi;
+		if
+		:: w >= RETURNED && best == 2 -> best = c; best_word = w
+		:: else
+		fi;
+		c++
+	:: else -> break
+	od
+}
+
+/* queue_bury(): whose messages come back */
+inline give_back(whose)
+{
+	c = 0;
+	do
+	:: c < 2 ->
+		EXCHANGE(word[c], TAKEN + whose, RETURNING + whose);
+		SHARED(w = word[c]);
+		if
+		:: w == RETURNING + whose -> finish_return(w)
+		:: else
+		fi;
+		c++
+	:: else -> break
+	od
+}
+
+proctype returner(byte me)
+{
+	LOCALS;
+
+	give_back(me);
+out:
+	skip;
+	d_step {
+		FORGET;
+		gone[me] = (gone[me] == KILLED -> KILLED : ENDED)
 	}
 }
 
-inline finish_return(cell, expected)
+proctype receiver(byte me)
 {
-	count = deliveries[cell] + 1;
-#ifdef MUTANT_HINT_AFTER
-	exchange(cell, expected, RETURNED + count);
-	hint = RAISED(hint);
-#else
-	hint = RAISED(hint);
-	exchange(cell, expected, RETURNED + count);
-#endif
-	count = 0
-}
-
-/* The oldest; cell 0 is older. w = its word, found = its cell or 2 */
-inline scan()
-{
-	found = 2;
-	cell = 0;
-	do
-	:: cell < 2 ->
-		w = word[cell];
-		if
-		:: w >= RETURNING && w < RETURNED ->
-#ifndef MUTANT_RETURNING_PASSED
-			finish_return(cell, w);
-			w = word[cell]
-#endif
-		:: else
-		fi;
-		if
-		:: w >= RETURNED && found == 2 -> found = cell; word_found = w
-		:: else
-		fi;
-		cell++
-	:: else -> break
-	od;
-	cell = 0
-}
-
-proctype returner()
-{
-	byte cell, count;
-	bit ok;
-
-	do
-	:: cell < 2 && !killed ->
-		exchange(cell, TAKEN + TOKEN_OF_RETURNER,
-			 RETURNING + TOKEN_OF_RETURNER);
-		if
-		:: killed -> break
-		:: !killed
-		fi;
-		finish_return(cell, RETURNING + TOKEN_OF_RETURNER);
-		cell++
-	:: cell == 2 || killed -> break
-	od;
-	done = 1
-}
-
-/* The returner is killed at any step: where it stands it never goes on. */
-proctype returner_that_dies()
-{
-	byte cell, count;
-	bit ok;
-
-	{
-		do
-		:: cell < 2 ->
-			exchange(cell, TAKEN + TOKEN_OF_RETURNER,
-				 RETURNING + TOKEN_OF_RETURNER);
-			finish_return(cell, RETURNING + TOKEN_OF_RETURNER);
-			cell++
-		:: else -> break
-		od
-	} unless { killed };
-	done = 1
-}
-
-inline bury()
-{
-	cell = 0;
-	do
-	:: cell < 2 ->
-		w = word[cell];
-		if
-		:: w == TAKEN + TOKEN_OF_RETURNER ->
-			exchange(cell, w, RETURNING + TOKEN_OF_RETURNER);
-			if
-			:: ok ->
-				finish_return(cell, RETURNING + TOKEN_OF_RETURNER)
-			:: else
-			fi
-		:: w == RETURNING + TOKEN_OF_RETURNER -> finish_return(cell, w)
-		:: else
-		fi;
-		cell++
-	:: else -> break
-	od;
-	cell = 0
-}
-
-proctype receiver(byte token)
-{
-	byte cell, count, found, w, word_found, seen, looks;
-	bit ok, again;
+	LOCALS;
 
 	do
 	:: looks < LOOKS ->
-		atomic { looks++; working++ }
+		looks++;
 		if
-		:: killed -> bury()
+		:: gone[0] == KILLED -> give_back(0)
 		:: true
 		fi;
+		SHARED(seen = hint);
 		if
-		:: ASKED(hint) ->
-			seen = hint;
+		:: ASKED(seen) ->
+			SHARED(seen = hint);
 			scan();
 			if
-			:: found == 2 ->
-				d_step {
-					if
-					:: hint == seen -> hint = CLEARED(seen)
-					:: else
-					fi
-				}
-			:: found < 2 && !again ->
-				exchange(found, word_found, TAKEN + token);
+			:: best == 2 -> EXCHANGE(hint, seen, DONE(seen))
+			:: best < 2 && me == 1 && !again ->
+				EXCHANGE(word[best], best_word, TAKEN + me);
 				if
 				:: ok ->
 					again = 1;
-					cell = found;
-					deliveries[cell] = word_found - RETURNED;
-					exchange(cell, TAKEN + token,
-						 RETURNING + token);
-					finish_return(cell, RETURNING + token);
-					cell = 0
+					c = best;
+					SHARED(deliveries[c] =
+						       best_word - RETURNED);
+					EXCHANGE(word[c], TAKEN + me,
+						 RETURNING + me);
+					finish_return(RETURNING + me)
 				:: else
 				fi
-			:: found < 2 -> exchange(found, word_found, FREE)
+			:: best < 2 && (me != 1 || again) ->
+				EXCHANGE(word[best], best_word, FREE)
 			fi
 		:: else
 		fi;
-		d_step {
-			found = 0; w = 0; word_found = 0; seen = 0; ok = 0;
-			working--
-		}
+		skip;
+		d_step { c = 0; w = 0; best = 0; best_word = 0; seen = 0; ok = 0 }
 	:: else -> break
-	od
+	od;
+out:
+	skip;
+	d_step { FORGET; gone[me] = ENDED }
 }
 
-proctype judge()
+/* Buries, too, as the next who meets the dead would. */
+proctype judge(byte me)
 {
-	byte cell, count, w;
-	bit ok;
+	LOCALS;
 
-	do
-	:: atomic { done && !killed && working == 0 ->
-		assert(!(word[0] >= RETURNED || word[1] >= RETURNED) ||
-		       ASKED(hint)) } break
-	:: atomic { killed && working == 0 -> working = 9 }
-		bury();
-		assert(!(word[0] >= RETURNED || word[1] >= RETURNED) ||
-		       ASKED(hint));
-		break
-	od
+	gone[0] != 0 && gone[1] != 0 && gone[2] != 0;
+	if
+	:: gone[0] == KILLED -> give_back(0)
+	:: else
+	fi;
+	assert(ASKED(hint) || (word[0] < RETURNED && word[1] < RETURNED));
+	assert(word[0] == FREE || word[0] >= RETURNED);
+	assert(word[1] == FREE || word[1] >= RETURNED);
+out:
+	skip
 }
 
 init
 {
 	atomic {
-#ifdef DEATHS
-		run returner_that_dies();
-#else
-		run returner();
-#endif
+		word[0] = TAKEN;
+		run returner(0);
 		run receiver(1);
 		run receiver(2);
-		run judge();
+		run judge(3)
 	}
-#ifdef DEATHS
-	if
-	:: atomic { !done -> killed = 1 }
-	:: done
-	fi
-#endif
 }

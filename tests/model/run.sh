@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# run.sh BUILD: the slot protocol in spin: every instance must hold, and every
+# run.sh BUILD: the protocols in spin: every instance must hold, and every
 # mutant must be caught in one of them. Last line: "N passed, N failed".
 set -u
 build=$1/model
@@ -14,7 +14,7 @@ search() {
 	mkdir -p "$directory"
 	(
 		cd "$directory" || exit
-		spin -a "$@" "$here/slot.pml" >spin.log 2>&1 &&
+		spin -a "$@" "$here/$model.pml" >spin.log 2>&1 &&
 			gcc -O0 -w -DSAFETY -DCOLLAPSE -DVECTORSZ=4096 \
 				-DMEMLIM=2500 -o pan pan.c &&
 			timeout 300 ./pan -m100000 >pan.log 2>&1
@@ -48,6 +48,7 @@ caught() {
 		say FAILED "mutant $mutant is not caught"
 }
 
+model=slot
 # One sender, two receivers.
 stream="-DSENDS=2,0,0 -DRECEIVES=0,1,1 -DTAKES=0,0,0"
 # Two senders, one receiver, two deaths.
@@ -75,6 +76,10 @@ stopped="-DSENDS=1,1,0 -DRECEIVES=0,0,1 -DTAKES=0,0,0 -DSTOPS=1"
 	caught HINT_FIRST $order
 	caught NO_SECOND_LOOK $stream
 	caught EMPTY_AT_FIRST_SIGHT $mixed
+	model=returned
+	holds returned-hint
+	caught COUNT_GOES_BACK
+	caught RETURNING_PASSED
 }
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

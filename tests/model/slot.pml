@@ -29,12 +29,8 @@
 #define RECEIVES 0, 1, 1
 #define TAKES 0, 0, 0
 #endif
-#ifndef DEATHS
-#define DEATHS 0
-#endif
-#ifndef STOPS
-#define STOPS 0
-#endif
+#define MORTAL 3
+#include "step.h"
 
 #define CELLS 2
 #define FIRST CELLS /* lap 1 */
@@ -68,9 +64,6 @@ byte returned;                   /* the hint: odd = a scan is asked for */
 #define SENDER(m) ((m) / 2)
 #define BIT(m) (1 << (m))
 #define AVAILABLE(c) (PHASE(word[c]) == READY || PHASE(word[c]) == RETURNED)
-#define KILLED 1
-#define STOPPED 2
-#define ENDED 3
 
 byte committed, consumed; /* a bit for each message */
 byte sent[4];             /* how many, by sender */
@@ -78,7 +71,6 @@ byte was_empty;           /* a bit for each process */
 byte behind[8];           /* 1 + the cell whose older message of the same
                              sender had come back when this was committed */
 byte behind_count[8];
-byte gone[4];
 
 #define LOCALS                                                     \
 	byte token = me + 1, own_tail = FIRST, own_head = FIRST;   \
@@ -94,19 +86,6 @@ byte gone[4];
 	count = 0; steps = 0; skipped = 0; ok = 0; hold = 0;       \
 	w = 0; best_word = 0; least_word = 0; found_word = 0;      \
 	sum = 0; sum_before = 0
-
-byte deaths = DEATHS, stops = STOPS;
-
-/* One access to shared memory, and what follows from it in private; or this is
- * where the process is killed, or stopped for ever. */
-#define SHARED(step)                                                   \
-	if                                                             \
-	:: d_step { step }                                             \
-	:: d_step { me < 3 && deaths > 0 ->                            \
-		    deaths--; gone[me] = KILLED; FORGET } goto out     \
-	:: d_step { me < 3 && stops > 0 ->                             \
-		    stops--; gone[me] = STOPPED; FORGET } goto out     \
-	fi
 
 inline note_empty()
 {
