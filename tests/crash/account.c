@@ -60,7 +60,7 @@ static int check_refusal(struct stage *s, const struct operation *operation,
 		return 0;
 	if (result == -ENOMSG && !(operation->flags & (OP_SEND | OP_TAKE)))
 		return 0;
-	if (result != -EAGAIN)
+	if (result != -EAGAIN && result != -ETIMEDOUT)
 		return trouble("the victim's call gave %lld",
 			       (long long)result);
 	if (s->concurrent)

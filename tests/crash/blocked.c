@@ -22,7 +22,7 @@
 #define PATIENCE_MS 200 /* then the victim sleeps again: a place missed */
 #define WOKEN_MAX 2000u /* places after the waking that are tried */
 
-/* ---- Waiters: the operation blocks ---------------------------------------- */
+/* ---- Waiters: the operation blocks --------------------------------------- */
 
 static void wait_to_receive(struct victim *v)
 {
@@ -68,7 +68,7 @@ static const struct operation waits[] = {
 #define WAITS (sizeof(waits) / sizeof(waits[0]))
 #define WAIT_SEND (&waits[2])
 
-/* ---- The scene ------------------------------------------------------------ */
+/* ---- The scene ----------------------------------------------------------- */
 
 struct scene {
 	const struct operation *wait;    /* of the living waiter */
@@ -180,7 +180,7 @@ static pid_t spawn_victim(const struct scene *scene)
 	return pid;
 }
 
-/* ---- Killed asleep, and just woken ---------------------------------------- */
+/* ---- Killed asleep, and just woken --------------------------------------- */
 
 /* Two wait for one letter; the first is killed asleep. */
 static void kill_asleep(struct scene *scene, uint32_t round)
@@ -330,7 +330,7 @@ static void run_waiter_dies(const struct job *job)
 	sweep_woken(&scene);
 }
 
-/* ---- The one who should wake dies ----------------------------------------- */
+/* ---- The one who should wake dies ---------------------------------------- */
 
 /* What returned has given the waiter what it waits for, and so has a return,
  * by death if not by call. */
@@ -394,7 +394,7 @@ static void run_waker_dies(const struct job *job)
 	trace_free(&trace);
 }
 
-/* ---- Jobs ----------------------------------------------------------------- */
+/* ---- Jobs ---------------------------------------------------------------- */
 
 static const struct state *find_state(const char *prefix, const char *name)
 {

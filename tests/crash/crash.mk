@@ -5,6 +5,7 @@ CRASH_SRC  := $(sort $(wildcard $(CRASH_DIR)/*.c))
 CRASH_OBJ  := $(CRASH_SRC:%.c=$(BUILD)/%.o)
 # Linked statically and at fixed addresses: a place is named by its address.
 CRASH_LINK := -static -no-pie
+CRASH_JOBS ?= 1
 
 # The harness's own text gets a name, to tell it from the library's.
 $(CRASH_OBJ): $(BUILD)/%.o: %.c
@@ -17,7 +18,7 @@ $(BUILD)/crash: $(CRASH_OBJ) $(BUILD)/libstoa.a
 	  $(BUILD)/libstoa.a -pthread
 
 crash: $(BUILD)/crash
-	$(Q)$(BUILD)/crash -p full
+	$(Q)$(BUILD)/crash -p full -j $(CRASH_JOBS)
 
 crash-default: $(BUILD)/crash
 	$(Q)$(BUILD)/crash -p default

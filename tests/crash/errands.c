@@ -11,7 +11,7 @@ struct stoa_queue_attributes attributes_new(void)
 	return attributes;
 }
 
-/* ---- Errands -------------------------------------------------------------- */
+/* ---- Errands ------------------------------------------------------------- */
 
 static int64_t run_open_create(struct visit *v)
 {

@@ -21,7 +21,7 @@
 
 #define HANG_SECONDS 20 /* one kill and its check: generous */
 
-/* ---- Letters: the messages, and what may have become of them -------------- */
+/* ---- Letters: the messages, and what may have become of them ------------- */
 
 #define LETTER_MAX_BYTES 8192u
 #define LETTERS_MAX 128u
@@ -66,7 +66,7 @@ struct page {
 	unsigned char buffers[BATCH][LETTER_MAX_BYTES];
 };
 
-/* ---- Starting states ------------------------------------------------------ */
+/* ---- Starting states ----------------------------------------------------- */
 
 struct stage;
 
@@ -88,7 +88,7 @@ enum state_tag {
 extern const struct state states[];
 extern const size_t states_count;
 
-/* ---- Operations ----------------------------------------------------------- */
+/* ---- Operations ---------------------------------------------------------- */
 
 enum operation_flag {
 	OP_SEND = 0x1,     /* outgoing letters may be in the queue */
@@ -129,7 +129,7 @@ struct operation {
 extern const struct operation operations[];
 extern const size_t operations_count;
 
-/* ---- The stage: one queue in its state ------------------------------------ */
+/* ---- The stage: one queue in its state ----------------------------------- */
 
 #define PAGES 3u /* victims in one experiment */
 #define CAPACITY 8u
@@ -147,6 +147,7 @@ struct stage {
 	struct stoa_message held; /* by the survivor, if data is not NULL */
 	uint64_t held_id;
 	uint64_t serial;
+	uint32_t there, most; /* letters in the queue while it was made */
 	int concurrent; /* victims and survivors were at it at once */
 	/* The queue's file and the first pages as last observed. */
 	unsigned char *image, *seen;
@@ -189,7 +190,7 @@ struct act {
 };
 void act_body(void *act);
 
-/* ---- Oracle --------------------------------------------------------------- */
+/* ---- Oracle -------------------------------------------------------------- */
 
 #define VARIANTS 4u /* ways for the survivor to go about it */
 
@@ -206,7 +207,7 @@ int oracle_settle(struct stage *stage);
 /* Cleans twice, and looks at what the space lists. */
 int oracle_space(struct stage *stage);
 
-/* ---- Jobs ----------------------------------------------------------------- */
+/* ---- Jobs ---------------------------------------------------------------- */
 
 struct counts {
 	uint64_t kills, instructions, points, nested, schedules, stops;
@@ -252,6 +253,16 @@ struct job {
 	const void *extra;
 	unsigned number;
 };
+
+const char *job_name(const struct job *job);
+const char *job_where(const struct job *job);
+
+/* Around a job, in its worker. `path`: see worker_path. */
+void worker_begin(const struct job *job, const char *path);
+void worker_end(void) __attribute__((noreturn));
+/* For the supervisor: 0: all is done; 1: it died, and the next is to go on. */
+int worker_ended(int status);
+void job_ended(void);
 
 typedef size_t job_list(struct job *jobs, size_t room);
 

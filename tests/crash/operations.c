@@ -12,6 +12,7 @@
 #define SELECTED_TYPE 2
 #define LOWEST_TYPE 3
 #define POLLS 3
+#define TIMED_NS INT64_C(60000000)
 #define TINY_BUFFER 9u /* smaller than any letter */
 
 static const struct letter *outgoing(const struct victim *v, uint32_t i)
@@ -45,6 +46,13 @@ static void run_send(struct victim *v)
 	v->page->result = sent(stoa_queue_send(v->queue, v->page->buffers[0],
 					       v->page->messages[0].bytes,
 					       STOA_NOW));
+}
+
+static void run_send_timed(struct victim *v)
+{
+	v->page->result = sent(stoa_queue_send(v->queue, v->page->buffers[0],
+					       v->page->messages[0].bytes,
+					       stoa_deadline_in(TIMED_NS)));
 }
 
 static void run_send_message(struct victim *v)
@@ -118,7 +126,7 @@ static void run_cancel(struct victim *v)
 	v->page->result = stoa_queue_cancel(v->queue, &v->page->messages[0]);
 }
 
-/* ---- Receiving ------------------------------------------------------------ */
+/* ---- Receiving ----------------------------------------------------------- */
 
 /* Receives give the number of messages received, their sizes in messages. */
 static void receive(struct victim *v, const struct stoa_selector *selector,
@@ -141,6 +149,18 @@ static void run_poll(struct victim *v)
 {
 	for (int i = 0; i < POLLS && v->page->result <= 0; i++)
 		receive(v, NULL, LETTER_MAX_BYTES);
+}
+
+/* Longer than one slice of a sleep, so the patrol after it is swept, too. */
+static void run_receive_timed(struct victim *v)
+{
+	ssize_t result = stoa_queue_receive(v->queue, NULL,
+					    v->page->buffers[0],
+					    LETTER_MAX_BYTES,
+					    stoa_deadline_in(TIMED_NS),
+					    &v->page->messages[0]);
+
+	v->page->result = result >= 0 ? 1 : result;
 }
 
 static void run_receive_cut(struct victim *v)
@@ -241,7 +261,7 @@ static void run_close(struct victim *v)
 	stoa_queue_close(v->queue);
 }
 
-/* ---- The rest ------------------------------------------------------------- */
+/* ---- The rest ------------------------------------------------------------ */
 
 static void run_peek(struct victim *v)
 {
@@ -349,6 +369,8 @@ const struct operation operations[] = {
 	  write_outgoing, run_send_many },
 	{ "send-many-large", OP_SEND | OP_MESSAGE, BATCH, LARGE_BYTES,
 	  write_outgoing, run_send_many },
+	{ "send-timed", OP_SEND, 1, SMALL_BYTES, write_outgoing,
+	  run_send_timed },
 	{ "send-first", OP_SEND | OP_FIRST, 1, SMALL_BYTES, write_outgoing,
 	  run_send },
 	{ "reserve", 0, 0, 0, NULL, run_reserve_small },
@@ -364,6 +386,7 @@ const struct operation operations[] = {
 	{ "receive", OP_RECEIVE | OP_LOCK_FREE | OP_CORE | OP_BURY, 0, 0, NULL,
 	  run_receive },
 	{ "poll", OP_RECEIVE | OP_BURY, 0, 0, NULL, run_poll },
+	{ "receive-timed", OP_RECEIVE, 0, 0, NULL, run_receive_timed },
 	{ "receive-cut", OP_RECEIVE, 0, 0, NULL, run_receive_cut },
 	{ "receive-exactly", OP_RECEIVE | OP_TYPE, 0, 0, NULL,
 	  run_receive_exactly },

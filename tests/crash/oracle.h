@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* oracle.h: what the oracle's two files share. */
+/* oracle.h: what the oracle's files share. */
 #ifndef CRASH_ORACLE_H
 #define CRASH_ORACLE_H
 
@@ -10,6 +10,9 @@ struct letter *ledger_find(struct ledger *ledger, uint64_t id);
 /* Does the queue's own order give a before b? */
 int letter_before(const struct ledger *ledger, const struct letter *a,
 		  const struct letter *b);
+
+/* So long a survivor asks again for what is in dead hands. */
+#define PATIENCE_NS INT64_C(2000000000)
 
 /* One who goes on with the queue. */
 struct survivor {

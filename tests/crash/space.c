@@ -32,7 +32,7 @@ static int visit_peer(const struct stoa_peer_info *info, void *context)
 	return 0;
 }
 
-/* ---- The ground ----------------------------------------------------------- */
+/* ---- The ground ---------------------------------------------------------- */
 
 static void open_space(struct yard *y)
 {
@@ -136,7 +136,7 @@ static pid_t yard_spawn(struct yard *y, const struct errand *errand)
 	return pid;
 }
 
-/* ---- The survivor --------------------------------------------------------- */
+/* ---- The survivor -------------------------------------------------------- */
 
 static int check_fresh_queue(struct stoa_queue *queue)
 {
@@ -285,7 +285,7 @@ static int check(struct yard *y, const struct errand *errand, uint32_t variant)
 	return 0;
 }
 
-/* ---- The sweep ------------------------------------------------------------ */
+/* ---- The sweep ----------------------------------------------------------- */
 
 static void judge(const struct errand *errand, uint32_t variant)
 {

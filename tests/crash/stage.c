@@ -20,7 +20,7 @@ static const int64_t types[TABLE] = { 2, 1, 3, 2, 4, 1 };
 
 const uint32_t stage_sizes[SIZES] = { 81, 300, 1000, 4096 };
 
-/* ---- Letters -------------------------------------------------------------- */
+/* ---- Letters ------------------------------------------------------------- */
 
 struct letter *ledger_add(struct ledger *ledger, uint32_t bytes)
 {
@@ -88,7 +88,7 @@ int letter_send(struct stoa_queue *queue, const struct letter *letter,
 	return stoa_queue_send_message(queue, &message, deadline);
 }
 
-/* ---- The stage ------------------------------------------------------------ */
+/* ---- The stage ----------------------------------------------------------- */
 
 void stage_attributes(const struct state *state,
 		      struct stoa_queue_attributes *ret_attributes)
@@ -193,6 +193,7 @@ void stage_make(struct stage *s, const struct state *state)
 	memset(&s->held, 0, sizeof(s->held));
 	s->held_id = 0;
 	s->concurrent = 0;
+	s->there = s->most = 0;
 	make_queue(s, state->order);
 	if (state->fill != NULL)
 		state->fill(s);
@@ -221,7 +222,7 @@ void stage_announce(struct stage *s, uint32_t index,
 	}
 }
 
-/* ---- What others can see -------------------------------------------------- */
+/* ---- What others can see ------------------------------------------------- */
 
 static void map_image(struct stage *s)
 {
@@ -277,7 +278,7 @@ uint32_t count_files(const char *path)
 	return files;
 }
 
-/* ---- The victim's side ---------------------------------------------------- */
+/* ---- The victim's side --------------------------------------------------- */
 
 /* The victim ends without closing: to the others that is a death as well. */
 void act_body(void *context)

@@ -18,6 +18,8 @@ static void put(struct stage *s, uint32_t bytes)
 	if (result != 0)
 		broken("state %s: send: %d %s", s->state->name, result,
 		       stoa_last_error());
+	if (++s->there > s->most)
+		s->most = s->there;
 }
 
 static void put_small(struct stage *s, uint32_t count)
@@ -114,7 +116,7 @@ static void fill_held_only(struct stage *s)
 	hold(s);
 }
 
-/* ---- The leftovers of the dead -------------------------------------------- */
+/* ---- The leftovers of the dead ------------------------------------------- */
 
 static void reserver_body(void *context)
 {
@@ -203,7 +205,7 @@ static void fill_dead_both(struct stage *s)
 	let_die(s, reserver_body);
 }
 
-/* ---- Later laps ----------------------------------------------------------- */
+/* ---- Later laps ---------------------------------------------------------- */
 
 static void pass(struct stage *s, uint32_t count, uint32_t bytes)
 {
@@ -214,6 +216,7 @@ static void pass(struct stage *s, uint32_t count, uint32_t bytes)
 		if (stoa_queue_receive(s->queue, NULL, buffer, sizeof(buffer),
 				       STOA_NOW, NULL) < 0)
 			broken("state %s: receive", s->state->name);
+		s->there--;
 	}
 	s->ledger.count = 0;
 }
@@ -255,32 +258,32 @@ static void fill_wrapped_held(struct stage *s)
 	put_small(s, 3);
 }
 
-#define STATES_OF(prefix, order)						\
-	{ prefix "empty", order, NULL, STATE_CORE | STATE_EMPTY },		\
-	{ prefix "one", order, fill_one, 0 },					\
-	{ prefix "half", order, fill_half, STATE_CORE },			\
-	{ prefix "full", order, fill_full, STATE_CORE },			\
+#define STATES_OF(prefix, order)					\
+	{ prefix "empty", order, NULL, STATE_CORE | STATE_EMPTY },	\
+	{ prefix "one", order, fill_one, 0 },				\
+	{ prefix "half", order, fill_half, STATE_CORE },		\
+	{ prefix "full", order, fill_full, STATE_CORE },		\
 	{ prefix "large", order, fill_large,				\
 	  STATE_CORE | STATE_LARGE | STATE_NESTED },			\
-	{ prefix "large-full", order, fill_large_full, STATE_LARGE },		\
-	{ prefix "held", order, fill_held, STATE_HELD },			\
-	{ prefix "held-only", order, fill_held_only,				\
-	  STATE_HELD | STATE_EMPTY },						\
-	{ prefix "held-full", order, fill_held_full, STATE_HELD },		\
-	{ prefix "held-large", order, fill_held_large,				\
-	  STATE_HELD | STATE_LARGE },						\
-	{ prefix "dead-sender", order, fill_dead_sender, STATE_CORE },		\
-	{ prefix "dead-sender-full", order, fill_dead_sender_full, 0 },		\
-	{ prefix "dead-taker", order, fill_dead_taker, STATE_CORE },		\
-	{ prefix "dead-taker-only", order, fill_dead_taker_only, 0 },		\
-	{ prefix "dead-taker-full", order, fill_dead_taker_full, 0 },		\
-	{ prefix "dead-taker-large", order, fill_dead_taker_large,		\
-	  STATE_LARGE },							\
-	{ prefix "dead-both", order, fill_dead_both, 0 },			\
-	{ prefix "wrapped", order, fill_wrapped, 0 },				\
-	{ prefix "wrapped-full", order, fill_wrapped_full, 0 },			\
-	{ prefix "wrapped-empty", order, fill_wrapped_empty, STATE_EMPTY },	\
-	{ prefix "wrapped-large", order, fill_wrapped_large, STATE_LARGE },	\
+	{ prefix "large-full", order, fill_large_full, STATE_LARGE },	\
+	{ prefix "held", order, fill_held, STATE_HELD },		\
+	{ prefix "held-only", order, fill_held_only,			\
+	  STATE_HELD | STATE_EMPTY },					\
+	{ prefix "held-full", order, fill_held_full, STATE_HELD },	\
+	{ prefix "held-large", order, fill_held_large,			\
+	  STATE_HELD | STATE_LARGE },					\
+	{ prefix "dead-sender", order, fill_dead_sender, STATE_CORE },	\
+	{ prefix "dead-sender-full", order, fill_dead_sender_full, 0 },	\
+	{ prefix "dead-taker", order, fill_dead_taker, STATE_CORE },	\
+	{ prefix "dead-taker-only", order, fill_dead_taker_only, 0 },	\
+	{ prefix "dead-taker-full", order, fill_dead_taker_full, 0 },	\
+	{ prefix "dead-taker-large", order, fill_dead_taker_large,	\
+	  STATE_LARGE },						\
+	{ prefix "dead-both", order, fill_dead_both, 0 },		\
+	{ prefix "wrapped", order, fill_wrapped, 0 },			\
+	{ prefix "wrapped-full", order, fill_wrapped_full, 0 },		\
+	{ prefix "wrapped-empty", order, fill_wrapped_empty, STATE_EMPTY }, \
+	{ prefix "wrapped-large", order, fill_wrapped_large, STATE_LARGE }, \
 	{ prefix "wrapped-held", order, fill_wrapped_held, STATE_HELD }
 
 const struct state states[] = {

@@ -13,7 +13,13 @@
 #define LAPS 3u
 
 /* What the victim finds when it goes on. */
-enum ending { ENDING_EMPTY, ENDING_FULL, ENDING_ONE, ENDINGS };
+enum ending {
+	ENDING_EMPTY,
+	ENDING_FULL,
+	ENDING_ONE,
+	ENDING_LARGE, /* all pieces are in use, too */
+	ENDINGS
+};
 
 /* What the survivor saw, in order. */
 struct witness {
@@ -117,7 +123,7 @@ static int get_on(struct witness *w, enum ending ending)
 {
 	struct stage *s = w->survivor.stage;
 	struct survivor *v = &w->survivor;
-	uint32_t here = count_here(s);
+	uint32_t here = count_here(s), sent;
 
 	if (here > w->letters_back && survivor_receive(v) != 1)
 		return trouble("no receive with %u letters there", here);
@@ -129,6 +135,8 @@ static int get_on(struct witness *w, enum ending ending)
 		return -1;
 	if (ending == ENDING_FULL)
 		return fill(w, SMALL_BYTES);
+	if (ending == ENDING_LARGE)
+		return survivor_fill(v, stage_sizes[SIZES - 1], &sent);
 	if (ending == ENDING_ONE && count_held(s) + w->cells_back < CAPACITY &&
 	    letter_send(v->queue, ledger_add(&s->ledger, SMALL_BYTES),
 			STOA_NOW) != 0)
@@ -209,7 +217,7 @@ static int check(const struct play *play, pid_t pid, enum ending ending)
 	return survivor_refill(&w.survivor);
 }
 
-static void stop_at(struct play *play, size_t n)
+static void stop_at(struct play *play, size_t n, enum ending ending)
 {
 	pid_t pid;
 
@@ -222,7 +230,7 @@ static void stop_at(struct play *play, size_t n)
 	if (pid == 0)
 		return;
 	board->counts.stops++;
-	if (check(play, pid, (enum ending)(n % ENDINGS)) == 0)
+	if (check(play, pid, ending) == 0)
 		experiment_passed();
 	else
 		experiment_failed();
@@ -233,6 +241,7 @@ static void run_stop(const struct job *job)
 	struct play play = {
 		.operation = job->operation, .state = job->state
 	};
+	uint64_t turn = settings.seed;
 
 	if (play_record(&play) != 0) {
 		board->counts.skipped++;
@@ -240,7 +249,7 @@ static void run_stop(const struct job *job)
 	}
 	for (size_t n = 0; n < play.trace.count; n++)
 		if (portion_wants(&play.trace.points[n], n))
-			stop_at(&play, n);
+			stop_at(&play, n, (enum ending)(turn++ % ENDINGS));
 	trace_free(&play.trace);
 }
 

@@ -139,7 +139,7 @@ pid_t trace_spawn(trace_body *body, void *context)
 	return -1;
 }
 
-/* ---- Listing the places --------------------------------------------------- */
+/* ---- Listing the places -------------------------------------------------- */
 
 struct arrivals {
 	uint64_t pc[ARRIVALS_SLOTS];
@@ -300,7 +300,7 @@ void trace_free(struct trace *trace)
 	free_all(trace);
 }
 
-/* ---- Getting there -------------------------------------------------------- */
+/* ---- Getting there ------------------------------------------------------- */
 
 static int step_repeat(pid_t pid, uint32_t repeat)
 {
@@ -398,7 +398,7 @@ size_t trace_count_syscalls(pid_t pid)
 	return n;
 }
 
-/* ---- Afterwards ----------------------------------------------------------- */
+/* ---- Afterwards ---------------------------------------------------------- */
 
 void trace_release(pid_t pid)
 {
