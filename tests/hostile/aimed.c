@@ -19,6 +19,7 @@
 
 enum {
 	STATUS_BYTES = 64,
+	LOOKS = 4, /* at a queue, for each open */
 	FLIPS = 1000,
 	LARGE_CAPACITY = 1 << 17,
 	CROWD = SEAT_MAX - SEAT_FIRST_CHUNK,
@@ -107,6 +108,8 @@ static void work(struct victim *victim, int times)
 		watch_operation("open", 0);
 		victim_open(victim);
 		operation_done();
+		for (int i = 1; i < LOOKS && victim->queue != NULL; i++)
+			operate_on_queue(victim);
 		operate_all(victim);
 		watch_operation("close", 0);
 		victim_close(victim);
@@ -243,6 +246,33 @@ static void flip_messages(struct attack *attack, uint64_t *chance)
 TEST(a_message_that_comes_and_goes_ends_every_operation)
 {
 	withstand(flip_messages, 8);
+}
+
+/* True while it is checked, and false when it is used. */
+static void flip_sizes(struct attack *attack, uint64_t *chance)
+{
+	struct image *image = &attack->image;
+	uint32_t index = (uint32_t)random_below(chance, image->slots);
+	struct queue_cell *cell = cell_of(image, index);
+	uint32_t bytes = (uint32_t)random_below(chance, STOA_QUEUE_INLINE);
+	uint32_t piece = (uint32_t)random_below(
+		chance, image->blocks * QUEUE_BLOCK_PIECES);
+	bool large = random_below(chance, 2) == 0;
+
+	for (int i = 0; i < FLIPS; i++) {
+		cell_set(cell, bytes, bytes);
+		cell_set(cell, payload, large ? piece : 0);
+		cell_set(cell, bytes, UINT32_MAX >> (i & 15));
+		cell_set(cell, payload, large ? UINT32_MAX - piece : 0);
+	}
+	cell_set(cell, bytes, bytes);
+	cell_set(cell, payload, large ? piece : 0);
+	revive(image);
+}
+
+TEST(sizes_that_flip_end_every_operation)
+{
+	withstand(flip_sizes, 40);
 }
 
 static void flip_marks(struct attack *attack, uint64_t *chance)
@@ -600,6 +630,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_selection_lock_that_flips_ends_a_receive),
 	CASE(cell_words_that_flip_end_every_operation),
 	CASE(a_message_that_comes_and_goes_ends_every_operation),
+	CASE(sizes_that_flip_end_every_operation),
 	CASE(marks_that_flip_end_every_operation),
 	CASE(events_that_flip_end_every_wait),
 	CASE(an_index_in_knots_ends_every_receive),

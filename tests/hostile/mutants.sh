@@ -9,7 +9,7 @@ only=${2:-}
 place=$build/mutants
 passed=0 failed=0
 caught_by=
-export STOA_TEST_HANG_SECONDS=12 HOSTILE_SECONDS=${HOSTILE_SECONDS:-18}
+export HOSTILE_COMPUTE_SECONDS=8 HOSTILE_SECONDS=${HOSTILE_SECONDS:-18}
 
 # As linked into every program.
 shared=()
@@ -98,17 +98,17 @@ mutant "an arena place is not checked for its start" src/data/queue_arena.c \
 mutant "the size of a small message is loaded twice" \
 	src/data/queue_receive.c \
 	's/(bytes > STOA_QUEUE_INLINE)/(cell_get(found->cell, bytes) > STOA_QUEUE_INLINE)/; s/(bytes > request->buffer_bytes)/(cell_get(found->cell, bytes) > request->buffer_bytes)/' \
-	bytes scribbler
+	aimed scribbler
 mutant "the place of a large message is loaded twice" \
 	src/data/queue_receive.c \
 	's/^\tif (stoa_unlikely(!request->message.data))/\tif (payload \&\& request->message.data)\n\t\trequest->message.data = queue->arena + QUEUE_PIECE_BYTES * ((uint64_t)cell_get(found->cell, payload) - 1);\n&/' \
-	bytes scribbler
+	aimed scribbler
 mutant "the size of a large message is loaded twice" \
 	src/data/queue_receive.c \
 	's/memcpy(request->buffer, request->message.data, request->message.bytes);/memcpy(request->buffer, request->message.data, cell_get(cell, bytes));/' \
-	bytes scribbler
+	aimed scribbler
 mutant "a small message may have any size" src/data/queue.c \
-	's/return bytes <= STOA_QUEUE_INLINE ?/return bytes ?/' bytes scribbler
+	's/return bytes <= STOA_QUEUE_INLINE ?/return bytes ?/' aimed scribbler
 mutant "numbers of nodes are not clamped" src/data/queue_index.c \
 	's/if (number == 0 || number >= 2 \* (uint64_t)queue->capacity)/if (number == 0)/' \
 	bytes scribbler
