@@ -17,17 +17,22 @@ extern "C" {
 /* What all object handles have in common; stoa_queue_object() gives it. */
 struct stoa_object;
 
-enum stoa_condition_kind {
-	STOA_READABLE = 1, /* a receive would find a message */
-	STOA_WRITABLE = 2, /* a send of one small message would find room */
+enum stoa_wait_kind {
+	STOA_READABLE = 1, /* a receive would find a message, a lock could be
+	                      had (an rwlock: by a reader), permits are there */
+	STOA_WRITABLE = 2, /* a send of one small message would find room; a
+	                      writer could have the rwlock */
 	STOA_DEATH = 3     /* the peer is dead */
 };
 
-struct stoa_condition {
-	enum stoa_condition_kind kind;
+struct stoa_wait {
+	enum stoa_wait_kind kind;
 	struct stoa_object *object; /* READABLE, WRITABLE */
 	struct stoa_space *space;   /* DEATH */
 	stoa_peer peer;             /* DEATH */
+	uint64_t amount;    /* of a semaphore's permits; 0 is 1 */
+	const void *detail; /* what else the object's manual asks for: the
+	                       operations on a set, the range of a lock */
 };
 
 /*
@@ -39,7 +44,7 @@ struct stoa_condition {
  * or over STOA_WAIT_MAX, unknown kind), -EIDRM (an object was removed),
  * -EINTR (an object opened STOA_INTERRUPTIBLE).
  */
-STOA_API int stoa_wait_any(const struct stoa_condition *conditions,
+STOA_API int stoa_wait_any(const struct stoa_wait *conditions,
                            size_t count, struct stoa_deadline deadline);
 
 /* ---- Watch: callbacks from a thread, made only when asked for ------------ */
@@ -61,7 +66,7 @@ STOA_API void stoa_watch_stop(struct stoa_watch *watch);
  * open until then or until stoa_watch_stop. -ENOSPC: STOA_WAIT_MAX - 1
  * conditions are being watched. */
 STOA_API int stoa_watch_once(struct stoa_watch *watch,
-                             const struct stoa_condition *condition,
+                             const struct stoa_wait *condition,
                              void (*callback)(int result, void *context),
                              void *context);
 

@@ -2,5 +2,7 @@
 /* data/kinds.c: the kinds of object that this build knows. */
 #include <data/kinds.h>
 
-const struct stoa_object_kind *const stoa_object_kinds[] = { &stoa_queue_kind,
-	                                                     NULL };
+const struct stoa_object_kind *const stoa_object_kinds[] = {
+	&stoa_queue_kind,
+	NULL,
+};

@@ -240,6 +240,8 @@ int stoa_queue_open(struct stoa_space *space, const char *name, unsigned flags,
 		                 "flags 0x%x for queue %s: at least one of "
 		                 "STOA_READ and STOA_WRITE, and no unknown",
 		                 flags, name ? name : "(none)");
+	if (!name)
+		return stoa_name_check(name, &name);
 	if (flags & STOA_CREATE) {
 		result = read_attributes(name ? name : "(none)", attributes,
 		                         plan.geometry);
@@ -304,28 +306,12 @@ void stoa_queue_close(struct stoa_queue *queue)
 
 int stoa_queue_unlink(struct stoa_space *space, const char *name)
 {
-	char file[STOA_FILE_NAME_MAX + 1];
-	int result = stoa_name_check(name, &name);
-
-	if (result < 0)
-		return result;
-	stoa_name_join(name, stoa_queue_kind.name, file);
-	return stoa_space_remove(space, file, 0);
+	return stoa_object_unlink(space, name, &stoa_queue_kind);
 }
 
 int stoa_queue_remove(struct stoa_queue *queue)
 {
-	struct stoa_object *object = &queue->object;
-	char file[STOA_FILE_NAME_MAX + 1];
-
-	int result = stoa_object_enter(object);
-	if (result == 0)
-		result = stoa_object_health(object);
-	if (result == -EIDRM || result == -EIO)
-		return result;
-	stoa_object_mark(object, OBJECT_REMOVED);
-	stoa_name_join(object->name, stoa_queue_kind.name, file);
-	return stoa_space_unlink(object->space, file, object->copy.generation);
+	return stoa_object_remove(&queue->object);
 }
 
 struct stoa_object *stoa_queue_object(struct stoa_queue *queue)
@@ -439,8 +425,10 @@ static int ordered_ready(struct stoa_queue *queue)
 	return result;
 }
 
-int queue_ready(struct stoa_object *object, unsigned direction)
+int queue_ready(struct stoa_object *object, unsigned direction,
+                const struct stoa_wait *wait)
 {
+	(void)wait;
 	struct stoa_queue *queue = (struct stoa_queue *)object;
 	struct queue_found found;
 	int soon;

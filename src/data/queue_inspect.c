@@ -377,7 +377,7 @@ int stoa_queue_notify(struct stoa_queue *queue,
 	             atomic_load(&queue->object.peer));
 	/* seq_cst: EVENT_DEKKER; senders look for the bit after committing */
 	atomic_store(&control->notify_token, own);
-	atomic_fetch_or(&queue->object.header->readable, EVENT_NOTIFY);
+	atomic_fetch_or(&queue->object.header->events.readable, EVENT_NOTIFY);
 	return (int)queue_end(queue, 0);
 }
 
@@ -434,11 +434,11 @@ void queue_notify_arrival(struct stoa_queue *queue, uint64_t position)
 	if (token & REGISTERING)
 		return;
 	if (token == 0) {
-		atomic_fetch_and(&queue->object.header->readable,
+		atomic_fetch_and(&queue->object.header->events.readable,
 		                 ~(uint32_t)EVENT_NOTIFY);
 		/* A registration made in between has its bit taken away. */
 		if (atomic_load(&control->notify_token) != 0)
-			atomic_fetch_or(&queue->object.header->readable,
+			atomic_fetch_or(&queue->object.header->events.readable,
 			                EVENT_NOTIFY);
 		return;
 	}

@@ -502,7 +502,8 @@ static inline void queue_prefetch(struct stoa_queue *queue, uint64_t position)
 
 /* ---- Messages ------------------------------------------------------------ */
 
-int queue_ready(struct stoa_object *object, unsigned direction);
+int queue_ready(struct stoa_object *object, unsigned direction,
+                const struct stoa_wait *wait);
 int queue_check_selector(const struct stoa_queue *queue,
                          const struct stoa_selector *selector);
 int queue_matches(const struct stoa_selector *selector, int64_t type);

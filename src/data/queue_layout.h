@@ -115,7 +115,7 @@
 
 #include <space/object_layout.h>
 #include <stoa/queue.h>
-#include <sync/lock.h>
+#include <base/lock.h>
 
 #define QUEUE_CONTROL_BYTES 4096
 #define QUEUE_CAPACITY_MAX (UINT64_C(1) << 28)

@@ -187,7 +187,7 @@ void stoa_bell_rearm(struct stoa_object *object, unsigned direction)
 	        word, &event, (event + EVENT_COUNT) | EVENT_BELL,
 	        memory_order_seq_cst, memory_order_relaxed))
 		;
-	if (object->kind->ready(object, direction) != 0)
+	if (object->kind->ready(object, direction, NULL) != 0)
 		stoa_bell_ring(object, direction);
 }
 

@@ -2,6 +2,7 @@
 /* space/event.c: waiting for a change of an object's truth. */
 #include <base/deadline.h>
 #include <base/futex.h>
+#include <base/ring.h>
 #include <base/system.h>
 #include <space/event.h>
 
@@ -12,6 +13,7 @@
 #define SPINS_MAX 2000u
 #define SPINS_PER_CLOCK 64u        /* deadline looked at so often */
 #define WAITS_PER_PROBE 32u /* without a budget, spun at so often */
+#define NAP_NS INT64_C(1000000) /* before somebody's death is listened for */
 
 void stoa_event_init(struct stoa_object *object)
 {
@@ -33,7 +35,8 @@ void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
 {
 	*waiter = (struct stoa_waiter){ .object = object,
 		                        .direction = direction,
-		                        .deadline = deadline };
+		                        .deadline = deadline,
+		                        .pidfd = -1 };
 	if (deadline.kind == STOA_DEADLINE_NOW ||
 	    atomic_load_explicit(&object->processors, memory_order_relaxed) < 2)
 		return;
@@ -96,13 +99,65 @@ static int patrol_due(struct stoa_object *object)
 	       STOA_SLICE_NS;
 }
 
+static void stop_listening(struct stoa_waiter *waiter)
+{
+	stoa_ring_close(waiter->ring);
+	if (waiter->pidfd >= 0)
+		stoa_sys_close(waiter->pidfd);
+	waiter->ring = NULL;
+	waiter->pidfd = -1;
+}
+
+/*
+ * The blocker's death is a matter of its pidfd: a hint, as a process number
+ * may mean another process here, or none. Whoever sleeps on it looks at the
+ * life table again.
+ */
+static void listen_for_death(struct stoa_waiter *waiter)
+{
+	struct stoa_life *life = &waiter->object->space->life;
+	struct life_record record;
+
+	if (waiter->watched == waiter->blocker)
+		return;
+	stop_listening(waiter);
+	waiter->watched = waiter->blocker;
+	if (waiter->blocker == 0 ||
+	    stoa_life_record(life, LIFE_SLOT(waiter->blocker), &record) < 0 ||
+	    record.generation != LIFE_GENERATION(waiter->blocker))
+		return;
+	waiter->pidfd = (int)stoa_system_call(SYS_pidfd_open, record.pid, 0, 0,
+	                                      0, 0, 0);
+	if (waiter->pidfd >= 0 && stoa_ring_open(&waiter->ring) < 0)
+		stop_listening(waiter);
+}
+
+static int sleep_on(struct stoa_waiter *waiter, int64_t slice)
+{
+	_Atomic uint32_t *word = stoa_event_word(waiter->object,
+	                                         waiter->direction);
+	int result = -ENOSYS;
+
+	if (waiter->slept > 1 && waiter->blocker != 0)
+		listen_for_death(waiter);
+	else if (waiter->blocker != 0 && slice > NAP_NS)
+		slice = NAP_NS;
+	if (waiter->ring)
+		result = stoa_ring_wait(waiter->ring, word, waiter->seen,
+		                        waiter->pidfd, slice);
+	if (result == -ENOSYS)
+		return stoa_futex_wait(word, waiter->seen, slice);
+	if (result != 1)
+		return result;
+	stop_listening(waiter);
+	return -ETIMEDOUT; /* the patrol is due */
+}
+
 static int sleep_a_slice(struct stoa_waiter *waiter, int64_t left)
 {
 	struct stoa_object *object = waiter->object;
 	int64_t slice = left < STOA_SLICE_NS ? left : STOA_SLICE_NS;
-	int result = stoa_futex_wait(stoa_event_word(object,
-	                                             waiter->direction),
-	                             waiter->seen, slice);
+	int result = sleep_on(waiter, slice);
 
 	if (result == -EINTR && (object->flags & STOA_INTERRUPTIBLE))
 		return -EINTR;
@@ -144,7 +199,7 @@ int stoa_waiter_step(struct stoa_waiter *waiter)
 		arm(waiter);
 		return 0;
 	}
-	waiter->slept = 1;
+	waiter->slept++;
 	result = sleep_a_slice(waiter, left);
 	if (result < 0)
 		return result;
@@ -161,6 +216,7 @@ void stoa_waiter_fini(struct stoa_waiter *waiter)
 
 	if (waiter->armed)
 		tell_waiting(waiter, 0);
+	stop_listening(waiter);
 	if (waiter->slept)
 		budget = budget / 2 < SPINS_PROBE / 8 ? 0 : budget / 2;
 	else if (waiter->spun)

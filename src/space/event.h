@@ -18,6 +18,8 @@
 
 #include <space/object.h>
 
+struct stoa_ring;
+
 #define STOA_SLICE_NS INT64_C(50000000) /* nobody sleeps longer unexamined */
 
 struct stoa_waiter {
@@ -29,6 +31,13 @@ struct stoa_waiter {
 	uint32_t seen; /* the event's value to sleep on */
 	int armed;
 	int slept;
+	/* In the way: its death ends a sleep at once, wherever the kernel has
+	 * io_uring and shows the process, and after a slice elsewhere. Set by
+	 * whoever finds it there; 0: nobody in particular. */
+	stoa_peer blocker;
+	stoa_peer watched; /* whose pidfd it is; 0: none */
+	int pidfd;         /* -1: none */
+	struct stoa_ring *ring;
 };
 
 void stoa_event_init(struct stoa_object *object);
@@ -37,8 +46,8 @@ void stoa_event_fini(struct stoa_object *object);
 static inline _Atomic uint32_t *stoa_event_word(struct stoa_object *object,
                                                 unsigned direction)
 {
-	return direction == STOA_READ ? &object->header->readable :
-	                                &object->header->writable;
+	return direction == STOA_READ ? &object->events->readable :
+	                                &object->events->writable;
 }
 
 void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,

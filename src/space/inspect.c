@@ -150,7 +150,7 @@ static int describe(struct stoa_space *space, const char *file,
 		info->generation = header.generation;
 		info->created_ns = header.created_ns;
 		info->creator_pid = header.creator_pid;
-		info->health = state_health(atomic_load(&header.state));
+		info->health = state_health(atomic_load(&header.events.state));
 		each_seat(space, fd, header.file_bytes, count_user, info);
 	}
 	stoa_sys_close(fd);

@@ -226,6 +226,7 @@ static int map_file(struct stoa_object *object)
 	}
 	object->base = base;
 	object->header = base;
+	object->events = &object->header->events;
 	atomic_store_explicit(&object->chunk[0],
 	                      (struct stoa_seat *)(object->base +
 	                                           OBJECT_SEATS_OFFSET),
@@ -240,6 +241,8 @@ static int find_or_make(struct stoa_object *object, const char *file,
 	unsigned flags = object->flags;
 	int fd;
 
+	if (!file)
+		return make_file(space, object->name, plan, &object->copy);
 	for (int tries = 0; tries < OPEN_TRIES; tries++) {
 		if (!(flags & STOA_EXCLUSIVE) || !(flags & STOA_CREATE)) {
 			fd = open_file(space, object->name, file, O_RDWR);
@@ -302,8 +305,8 @@ int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
                      const struct stoa_object_plan *plan)
 {
 	char file[STOA_FILE_NAME_MAX + 1];
-	const char *checked;
-	int result = stoa_name_check(name, &checked);
+	const char *checked = "(unnamed)";
+	int result = name ? stoa_name_check(name, &checked) : 0;
 
 	if (result < 0)
 		return result;
@@ -311,9 +314,10 @@ int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
 	object->space = space;
 	object->flags = flags;
 	snprintf(object->name, sizeof object->name, "%s", checked);
-	stoa_name_join(checked, kind->name, file);
+	if (name)
+		stoa_name_join(checked, kind->name, file);
 	for (int tries = 0; tries < OPEN_TRIES; tries++) {
-		result = open_once(object, file, plan);
+		result = open_once(object, name ? file : NULL, plan);
 		if (result != -EIDRM)
 			break;
 		/* Marked removed, but a remover has not come to the name, or
@@ -332,6 +336,10 @@ int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
 
 void stoa_object_close(struct stoa_object *object)
 {
+	if (!object->header) {
+		pthread_mutex_destroy(&object->seat_mutex);
+		return;
+	}
 	stoa_object_stand(object);
 	for (uint32_t i = 1; i < SEAT_CHUNKS; i++) {
 		struct stoa_seat *chunk = atomic_load_explicit(
@@ -351,9 +359,37 @@ void stoa_object_close(struct stoa_object *object)
 
 void stoa_object_mark(struct stoa_object *object, uint32_t state_bit)
 {
-	atomic_fetch_or_explicit(&object->header->state, state_bit,
+	atomic_fetch_or_explicit(&object->events->state, state_bit,
 	                         memory_order_seq_cst);
 	stoa_event_broadcast(object);
+}
+
+int stoa_object_unlink(struct stoa_space *space, const char *name,
+                       const struct stoa_object_kind *kind)
+{
+	char file[STOA_FILE_NAME_MAX + 1];
+	int result = stoa_name_check(name, &name);
+
+	if (result < 0)
+		return result;
+	stoa_name_join(name, kind->name, file);
+	return stoa_space_remove(space, file, 0);
+}
+
+int stoa_object_remove(struct stoa_object *object)
+{
+	char file[STOA_FILE_NAME_MAX + 1];
+	int result = stoa_object_enter(object);
+
+	if (result == 0)
+		result = stoa_object_health(object);
+	if (result == -EIDRM || result == -EIO)
+		return result;
+	stoa_object_mark(object, OBJECT_REMOVED);
+	if (!object->header)
+		return 0;
+	stoa_name_join(object->name, object->kind->name, file);
+	return stoa_space_unlink(object->space, file, object->copy.generation);
 }
 
 int stoa_object_damaged(struct stoa_object *object, const char *what)
@@ -367,7 +403,7 @@ int stoa_object_damaged(struct stoa_object *object, const char *what)
 
 int stoa_object_health(struct stoa_object *object)
 {
-	uint32_t state = atomic_load_explicit(&object->header->state,
+	uint32_t state = atomic_load_explicit(&object->events->state,
 	                                      memory_order_relaxed);
 
 	if (stoa_unlikely(atomic_load_explicit(&object->poisoned,

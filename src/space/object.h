@@ -7,6 +7,7 @@
 #define STOA_SPACE_OBJECT_H
 
 #include <base/cpu.h>
+#include <base/thread.h>
 #include <space/object_layout.h>
 #include <space/space.h>
 #include <stoa/wait.h>
@@ -26,9 +27,12 @@ struct stoa_object_kind {
 	 * or is this handle closing. Idempotent, may itself be killed.
 	 * -EUCLEAN: the object is damaged. */
 	int (*bury)(struct stoa_object *object, uint32_t token);
+	uint16_t number; /* of kinds that stand in the caller's memory, too */
 	/* 1: a receive (STOA_READ) or send (STOA_WRITE) would succeed; 0: not;
-	 * STOA_READY_SOON: not yet, a change is being made; -errno. */
-	int (*ready)(struct stoa_object *object, unsigned direction);
+	 * STOA_READY_SOON: not yet, a change is being made; -errno. `wait`
+	 * tells more of what is waited for; NULL: the least. */
+	int (*ready)(struct stoa_object *object, unsigned direction,
+	             const struct stoa_wait *wait);
 	int (*open)(struct stoa_space *space, const char *name, unsigned flags,
 	            struct stoa_object **ret_object);
 	void (*close)(struct stoa_object *object);
@@ -46,7 +50,8 @@ struct stoa_object {
 	int created;    /* by this open */
 	char *base;
 	size_t bytes; /* mapped at base: header.file_bytes */
-	struct stoa_object_header *header;
+	struct stoa_object_header *header; /* NULL: in the caller's memory */
+	struct stoa_events *events;
 	struct stoa_object_header copy; /* checked at open */
 	_Atomic uint32_t poisoned; /* a fault was met: see stoa_guard */
 	struct stoa_seat *_Atomic chunk[SEAT_CHUNKS];
@@ -78,11 +83,34 @@ struct stoa_object_plan {
 
 /* Opens `name` of `kind` into *object (zeroed by the caller; on failure
  * nothing is left to undo). With STOA_CREATE in flags and no such object, makes
- * it after `plan`. Takes no seat yet. */
+ * it after `plan`. Without a name (NULL, and STOA_CREATE) the file has none
+ * either: the handle is all there is of it, for this process and those that it
+ * forks. Takes no seat yet. */
 int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
                      const char *name, unsigned flags,
                      const struct stoa_object_kind *kind,
                      const struct stoa_object_plan *plan);
+
+/*
+ * The same for an object of `needed` bytes in `memory`, which begin with a
+ * struct stoa_place. With STOA_CREATE they are made afresh: cleared, and
+ * `make` (may be NULL) called before anybody can find them whole. Otherwise they are checked.
+ * -EINVAL: too few bytes, or not aligned to 8. -EPROTO, -EXDEV: another kind,
+ * another space.
+ */
+int stoa_object_place(struct stoa_object *object, struct stoa_space *space,
+                      void *memory, size_t bytes, size_t needed, unsigned flags,
+                      const struct stoa_object_kind *kind,
+                      void (*make)(void *memory, const void *context),
+                      const void *context);
+
+/* Takes away the name; handles go on working. -ENOENT, -EACCES, -EINVAL. */
+int stoa_object_unlink(struct stoa_space *space, const char *name,
+                       const struct stoa_object_kind *kind);
+
+/* Removes the object itself: whoever waits is told -EIDRM. -EIDRM when it was
+ * removed before. */
+int stoa_object_remove(struct stoa_object *object);
 
 /* The opening failed after all: a name that it made is taken back. */
 void stoa_object_abandon(struct stoa_object *object);
@@ -107,7 +135,7 @@ static inline int stoa_object_healthy(struct stoa_object *object)
 {
 	return stoa_likely(!atomic_load_explicit(&object->poisoned,
 	                                         memory_order_relaxed) &&
-	                   !atomic_load_explicit(&object->header->state,
+	                   !atomic_load_explicit(&object->events->state,
 	                                         memory_order_relaxed));
 }
 
@@ -130,6 +158,24 @@ static inline int stoa_object_enter(struct stoa_object *object)
 	                peer != 0))
 		return 0;
 	return stoa_object_sit(object);
+}
+
+/*
+ * Who the calling thread is, for words that say whose something is without a
+ * seat: peer below, thread number (15 bits) above; the highest bit is free.
+ * 0: the process has too many threads. After stoa_object_enter().
+ */
+#define AGENT_PEER(agent) ((agent)&UINT64_C(0xffffffffffff))
+#define AGENT_THREAD(agent) ((uint32_t)((agent) >> 48) & STOA_THREAD_MAX)
+
+static inline uint64_t stoa_object_agent(struct stoa_object *object)
+{
+	struct stoa_thread *thread = stoa_thread_self();
+
+	if (stoa_unlikely(!thread))
+		return 0;
+	return atomic_load_explicit(&object->peer, memory_order_relaxed) |
+	       (uint64_t)thread->number << 48;
 }
 
 static inline uint32_t stoa_object_token(struct stoa_object *object)

@@ -55,6 +55,7 @@
 #define OBJECT_MAGIC "stoaobj"
 #define OBJECT_LAYOUT_VERSION 1
 #define OBJECT_BYTE_ORDER 0x01020304u
+#define PLACE_MAGIC 0x616f7473u
 #define OBJECT_HEADER_BYTES 4096
 #define OBJECT_SEATS_OFFSET 4096
 #define OBJECT_GEOMETRY_WORDS 12
@@ -82,6 +83,12 @@ enum {
 
 enum { OBJECT_REMOVED = 1, OBJECT_DAMAGED = 2 }; /* bits of state */
 
+struct stoa_events {
+	_Atomic uint32_t readable; /* event: messages have come */
+	_Atomic uint32_t writable; /* event: room has come */
+	_Atomic uint32_t state;    /* OBJECT_REMOVED, OBJECT_DAMAGED */
+};
+
 struct stoa_object_header {
 	char magic[8];
 	uint32_t layout_version;
@@ -97,10 +104,20 @@ struct stoa_object_header {
 	uint64_t geometry[OBJECT_GEOMETRY_WORDS]; /* the kind's own */
 	uint8_t unused[72];
 
-	/* At 256, a line that is mostly read. */
-	_Atomic uint32_t readable; /* event: messages have come */
-	_Atomic uint32_t writable; /* event: room has come */
-	_Atomic uint32_t state;    /* OBJECT_REMOVED, OBJECT_DAMAGED */
+	struct stoa_events events; /* at 256, a line that is mostly read */
+};
+
+/*
+ * What a small object begins with that stands in memory of the caller's: no
+ * file, no name, no seats. Whoever holds something in it is named by peer and
+ * thread. The magic is written last, when all of it is made.
+ */
+struct stoa_place {
+	_Atomic uint32_t magic;
+	uint16_t kind; /* number of the kind */
+	uint16_t layout_version;
+	uint32_t space; /* the one whose peers it names: see place.c */
+	struct stoa_events events;
 };
 
 struct stoa_seat {
@@ -146,9 +163,15 @@ AT(stoa_object_header, creator, 72);
 AT(stoa_object_header, creator_pid, 80);
 AT(stoa_object_header, creator_uid, 84);
 AT(stoa_object_header, geometry, 88);
-AT(stoa_object_header, readable, 256);
-AT(stoa_object_header, writable, 260);
-AT(stoa_object_header, state, 264);
+AT(stoa_object_header, events, 256);
+AT(stoa_events, readable, 0);
+AT(stoa_events, writable, 4);
+AT(stoa_events, state, 8);
+AT(stoa_place, magic, 0);
+AT(stoa_place, kind, 4);
+AT(stoa_place, layout_version, 6);
+AT(stoa_place, space, 8);
+AT(stoa_place, events, 12);
 AT(stoa_seat, owner, 0);
 AT(stoa_seat, pid, 8);
 AT(stoa_seat, uid, 12);
@@ -162,5 +185,6 @@ AT(stoa_seat, messages_in, 128);
 AT(stoa_seat, messages_out, 152);
 AT(stoa_seat, last_in_pid, 176);
 _Static_assert(sizeof(struct stoa_seat) == 256, "seat size");
+_Static_assert(sizeof(struct stoa_place) == 24, "place size");
 
 #endif

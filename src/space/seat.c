@@ -134,6 +134,8 @@ uint32_t stoa_object_seats(struct stoa_object *object)
 {
 	uint32_t seats = 0;
 
+	if (!object->header)
+		return 0;
 	for (uint32_t chunk = 0; chunk < SEAT_CHUNKS; chunk++) {
 		struct stoa_seat *base;
 
@@ -253,6 +255,13 @@ int stoa_object_sit(struct stoa_object *object)
 
 	if (result < 0)
 		return result;
+	if (!object->header) { /* no seats: see struct stoa_place */
+		atomic_store_explicit(&object->pid, stoa_sys_getpid(),
+		                      memory_order_relaxed);
+		atomic_store_explicit(&object->peer, peer,
+		                      memory_order_release);
+		return 0;
+	}
 	pthread_mutex_lock(&object->seat_mutex);
 	if (atomic_load_explicit(&object->peer, memory_order_relaxed) == peer)
 		goto unlock;

@@ -10,7 +10,7 @@
 
 #define SPINS 200u
 
-static int check(const struct stoa_condition *condition)
+static int check(const struct stoa_wait *condition)
 {
 	switch (condition->kind) {
 	case STOA_READABLE:
@@ -22,12 +22,12 @@ static int check(const struct stoa_condition *condition)
 	return -EINVAL;
 }
 
-static unsigned direction_of(const struct stoa_condition *condition)
+static unsigned direction_of(const struct stoa_wait *condition)
 {
 	return condition->kind == STOA_READABLE ? STOA_READ : STOA_WRITE;
 }
 
-int stoa_condition_holds(const struct stoa_condition *condition)
+int stoa_wait_holds(const struct stoa_wait *condition)
 {
 	struct stoa_object *object = condition->object;
 	int result;
@@ -41,18 +41,18 @@ int stoa_condition_holds(const struct stoa_condition *condition)
 	result = stoa_object_enter(object);
 	if (result < 0)
 		return result;
-	result = object->kind->ready(object, direction_of(condition));
+	result = object->kind->ready(object, direction_of(condition), condition);
 	if (!stoa_object_healthy(object))
 		return stoa_object_health(object);
 	return result == STOA_READY_SOON ? 0 : result;
 }
 
 /* The index of the first that holds, -EAGAIN, or why one can't any more. */
-static int first_that_holds(const struct stoa_condition *conditions,
+static int first_that_holds(const struct stoa_wait *conditions,
                             size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		int result = stoa_condition_holds(&conditions[i]);
+		int result = stoa_wait_holds(&conditions[i]);
 
 		if (result < 0)
 			return result;
@@ -63,7 +63,7 @@ static int first_that_holds(const struct stoa_condition *conditions,
 }
 
 /* seq_cst: EVENT_DEKKER; the conditions are looked at next. */
-static size_t arm(const struct stoa_condition *conditions, size_t count,
+static size_t arm(const struct stoa_wait *conditions, size_t count,
                   struct stoa_futex_wait *waits)
 {
 	size_t armed = 0;
@@ -82,7 +82,7 @@ static size_t arm(const struct stoa_condition *conditions, size_t count,
 	return armed;
 }
 
-static int interruptible(const struct stoa_condition *conditions, size_t count)
+static int interruptible(const struct stoa_wait *conditions, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (conditions[i].kind != STOA_DEATH &&
@@ -91,7 +91,7 @@ static int interruptible(const struct stoa_condition *conditions, size_t count)
 	return 0;
 }
 
-static void patrol(const struct stoa_condition *conditions, size_t count)
+static void patrol(const struct stoa_wait *conditions, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		struct stoa_object *object = conditions[i].object;
@@ -104,7 +104,7 @@ static void patrol(const struct stoa_condition *conditions, size_t count)
 	}
 }
 
-int stoa_wait_conditions(const struct stoa_condition *conditions, size_t count,
+int stoa_wait_several(const struct stoa_wait *conditions, size_t count,
                          const struct stoa_futex_wait *bystander,
                          struct stoa_deadline deadline)
 {
@@ -147,7 +147,7 @@ int stoa_wait_conditions(const struct stoa_condition *conditions, size_t count,
 	return result;
 }
 
-int stoa_wait_any(const struct stoa_condition *conditions, size_t count,
+int stoa_wait_any(const struct stoa_wait *conditions, size_t count,
                   struct stoa_deadline deadline)
 {
 	if (count == 0 || count > STOA_WAIT_MAX)
@@ -160,5 +160,5 @@ int stoa_wait_any(const struct stoa_condition *conditions, size_t count,
 			                 "known kind, or lacks its object or "
 			                 "space",
 			                 i);
-	return stoa_wait_conditions(conditions, count, NULL, deadline);
+	return stoa_wait_several(conditions, count, NULL, deadline);
 }

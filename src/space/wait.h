@@ -7,11 +7,11 @@
 #include <stoa/wait.h>
 
 /* As stoa_wait_any; -ECANCELED when the bystander's word has changed. */
-int stoa_wait_conditions(const struct stoa_condition *conditions, size_t count,
+int stoa_wait_several(const struct stoa_wait *conditions, size_t count,
                          const struct stoa_futex_wait *bystander,
                          struct stoa_deadline deadline);
 
 /* 1, 0, or why it can't hold any more. */
-int stoa_condition_holds(const struct stoa_condition *condition);
+int stoa_wait_holds(const struct stoa_wait *condition);
 
 #endif

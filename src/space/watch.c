@@ -13,7 +13,7 @@
 #define WATCHED_MAX (STOA_WAIT_MAX - 1)
 
 struct watched {
-	struct stoa_condition condition;
+	struct stoa_wait condition;
 	void (*callback)(int result, void *context);
 	void *context;
 };
@@ -44,7 +44,7 @@ static int take_due(struct stoa_watch *watch, struct watched *ret_due,
 	pthread_mutex_lock(&watch->mutex);
 	for (size_t i = 0; i < watch->count && !found && !watch->stop; i++) {
 		int result =
-		        stoa_condition_holds(&watch->watched[i].condition);
+		        stoa_wait_holds(&watch->watched[i].condition);
 
 		if (result == 0)
 			continue;
@@ -58,7 +58,7 @@ static int take_due(struct stoa_watch *watch, struct watched *ret_due,
 }
 
 static size_t copy_conditions(struct stoa_watch *watch,
-                              struct stoa_condition *conditions, int *ret_stop)
+                              struct stoa_wait *conditions, int *ret_stop)
 {
 	size_t count;
 
@@ -93,7 +93,7 @@ static void bury_after_deaths(struct stoa_watch *watch)
 
 static void *run(void *argument)
 {
-	struct stoa_condition conditions[WATCHED_MAX];
+	struct stoa_wait conditions[WATCHED_MAX];
 	struct stoa_watch *watch = argument;
 	int stop = 0;
 
@@ -109,7 +109,7 @@ static void *run(void *argument)
 		size_t count = copy_conditions(watch, conditions, &stop);
 		if (stop)
 			break;
-		stoa_wait_conditions(conditions, count, &bystander,
+		stoa_wait_several(conditions, count, &bystander,
 		                     stoa_deadline_in(STOA_SLICE_NS));
 		bury_after_deaths(watch);
 	}
@@ -153,7 +153,7 @@ void stoa_watch_stop(struct stoa_watch *watch)
 }
 
 int stoa_watch_once(struct stoa_watch *watch,
-                    const struct stoa_condition *condition,
+                    const struct stoa_wait *condition,
                     void (*callback)(int result, void *context), void *context)
 {
 	int result = -ENOSPC;

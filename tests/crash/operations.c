@@ -343,7 +343,7 @@ static void prepare_belled(struct victim *v)
 
 static void run_wait_any(struct victim *v)
 {
-	const struct stoa_condition conditions[] = {
+	const struct stoa_wait conditions[] = {
 		{ .kind = STOA_READABLE, .object = stoa_queue_object(v->queue) },
 		{ .kind = STOA_WRITABLE, .object = stoa_queue_object(v->queue) }
 	};

@@ -164,7 +164,7 @@ static void receive_many_until_removed(void *context)
 
 static void wait_until_removed(void *context)
 {
-	struct stoa_condition condition = {
+	struct stoa_wait condition = {
 		.kind = STOA_READABLE, .object = stoa_queue_object(context)
 	};
 

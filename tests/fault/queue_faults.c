@@ -243,7 +243,7 @@ static void with_registration(struct stage *stage)
 
 static long long wait_for_nothing(struct stage *stage)
 {
-	struct stoa_condition condition = {
+	struct stoa_wait condition = {
 		.kind = STOA_READABLE, .object = stoa_queue_object(stage->queue)
 	};
 

@@ -193,7 +193,7 @@ static void wake(int result, void *context)
 
 static long long watch_and_stop(struct stage *stage)
 {
-	struct stoa_condition condition = {
+	struct stoa_wait condition = {
 		.kind = STOA_READABLE, .object = stoa_queue_object(stage->queue)
 	};
 	struct stoa_watch *watch;

@@ -78,7 +78,7 @@ static void revive(struct image *image)
 {
 	struct stoa_object_header *header = (void *)image->base;
 
-	atomic_store(&header->state, 0);
+	atomic_store(&header->events.state, 0);
 }
 
 /* ---- While an attacker stores without end ------------------------------- */
@@ -298,8 +298,8 @@ static void flip_events(struct attack *attack, uint64_t *chance)
 {
 	struct stoa_object_header *header = (void *)attack->image.base;
 
-	atomic_store(&header->readable, (uint32_t)next_random(chance));
-	atomic_store(&header->writable, (uint32_t)next_random(chance));
+	atomic_store(&header->events.readable, (uint32_t)next_random(chance));
+	atomic_store(&header->events.writable, (uint32_t)next_random(chance));
 }
 
 TEST(events_that_flip_end_every_wait)
@@ -612,7 +612,7 @@ TEST(a_forged_registration_signals_no_other_user)
 	atomic_store(&control->notify_signal, SIGUSR2);
 	atomic_store(&control->notify_peer, self);
 	atomic_store(&control->notify_token, token);
-	atomic_fetch_or(&queue->object.header->readable, EVENT_NOTIFY);
+	atomic_fetch_or(&queue->object.header->events.readable, EVENT_NOTIFY);
 	assert_ok(stoa_queue_send(queue, "x", 1, STOA_NOW));
 	if (is_pending_or_caught(bystander.pid, SIGUSR2))
 		fail_msg("the sender was made to signal a bystander");

@@ -226,7 +226,7 @@ static void *wait_in_thread(void *context)
 {
 	struct waiter *waiter = context;
 	struct stoa_message message;
-	struct stoa_condition condition = { STOA_READABLE,
+	struct stoa_wait condition = { STOA_READABLE,
 		                            stoa_queue_object(waiter->queue),
 		                            NULL, 0 };
 	char buffer[64];

@@ -390,7 +390,7 @@ static long long poll_once(struct victim *victim)
 static long long wait_any(struct victim *victim)
 {
 	struct stoa_object *object = stoa_queue_object(victim->queue);
-	const struct stoa_condition conditions[] = {
+	const struct stoa_wait conditions[] = {
 		{ STOA_READABLE, object, NULL, 0 },
 		{ STOA_WRITABLE, object, NULL, 0 },
 	};
@@ -402,7 +402,7 @@ static long long wait_any(struct victim *victim)
 
 static long long wait_for_death(struct victim *victim)
 {
-	const struct stoa_condition conditions[] = {
+	const struct stoa_wait conditions[] = {
 		{ STOA_DEATH, NULL, victim->space,
 		  next_random(&victim->chance) },
 		{ STOA_READABLE, stoa_queue_object(victim->queue), NULL, 0 },

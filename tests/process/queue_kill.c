@@ -43,7 +43,7 @@ static void receive_many_forever(void *context)
 
 static void wait_forever(void *context)
 {
-	struct stoa_condition condition = {
+	struct stoa_wait condition = {
 		.kind = STOA_READABLE, .object = stoa_queue_object(context)
 	};
 

@@ -6,21 +6,21 @@
 
 static const struct queue_shape tiny = { STOA_FIFO, 2, 100, 8192 };
 
-static struct stoa_condition readable(struct stoa_queue *queue)
+static struct stoa_wait readable(struct stoa_queue *queue)
 {
-	return (struct stoa_condition){ .kind = STOA_READABLE,
+	return (struct stoa_wait){ .kind = STOA_READABLE,
 		                        .object = stoa_queue_object(queue) };
 }
 
-static struct stoa_condition writable(struct stoa_queue *queue)
+static struct stoa_wait writable(struct stoa_queue *queue)
 {
-	return (struct stoa_condition){ .kind = STOA_WRITABLE,
+	return (struct stoa_wait){ .kind = STOA_WRITABLE,
 		                        .object = stoa_queue_object(queue) };
 }
 
-static struct stoa_condition death(struct stoa_space *space, stoa_peer peer)
+static struct stoa_wait death(struct stoa_space *space, stoa_peer peer)
 {
-	return (struct stoa_condition){ .kind = STOA_DEATH,
+	return (struct stoa_wait){ .kind = STOA_DEATH,
 		                        .space = space,
 		                        .peer = peer };
 }
@@ -30,7 +30,7 @@ TEST(the_index_of_the_first_that_holds_is_returned)
 	struct stoa_space *space = open_space();
 	struct stoa_queue *a = make_queue(space, "a", tiny);
 	struct stoa_queue *b = make_queue(space, "b", tiny);
-	struct stoa_condition conditions[] = { readable(a), readable(b),
+	struct stoa_wait conditions[] = { readable(a), readable(b),
 		                               writable(a) };
 
 	assert_result(stoa_wait_any(conditions, 2, STOA_NOW), -EAGAIN);
@@ -53,7 +53,7 @@ TEST(waiting_ends_at_the_deadline)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(space, "q", tiny);
-	struct stoa_condition condition = readable(queue);
+	struct stoa_wait condition = readable(queue);
 	int64_t start = now_ns();
 
 	assert_result(stoa_wait_any(&condition, 1, STOA_NOW), -EAGAIN);
@@ -70,7 +70,7 @@ TEST(wrong_counts_and_kinds_are_refused)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(space, "q", tiny);
-	struct stoa_condition conditions[STOA_WAIT_MAX + 1];
+	struct stoa_wait conditions[STOA_WAIT_MAX + 1];
 
 	for (size_t i = 0; i < LENGTH(conditions); i++)
 		conditions[i] = readable(queue);
@@ -82,9 +82,9 @@ TEST(wrong_counts_and_kinds_are_refused)
 	assert_result(stoa_wait_any(conditions, STOA_WAIT_MAX,
 	                            stoa_deadline_in(MS)),
 	              -ETIMEDOUT);
-	conditions[0].kind = (enum stoa_condition_kind)0;
+	conditions[0].kind = (enum stoa_wait_kind)0;
 	assert_result(stoa_wait_any(conditions, 1, STOA_NOW), -EINVAL);
-	conditions[0].kind = (enum stoa_condition_kind)4;
+	conditions[0].kind = (enum stoa_wait_kind)4;
 	assert_result(stoa_wait_any(conditions, 1, STOA_FOREVER), -EINVAL);
 	stoa_queue_close(queue);
 	stoa_space_close(space);
@@ -95,7 +95,7 @@ TEST(a_removed_object_is_eidrm)
 	struct stoa_space *space = open_space();
 	struct stoa_queue *a = make_queue(space, "a", tiny);
 	struct stoa_queue *b = make_queue(space, "b", tiny);
-	struct stoa_condition conditions[] = { readable(a), readable(b) };
+	struct stoa_wait conditions[] = { readable(a), readable(b) };
 
 	assert_ok(stoa_queue_remove(b));
 	assert_result(stoa_wait_any(conditions, 2, STOA_FOREVER), -EIDRM);
@@ -117,7 +117,7 @@ struct stage {
 static void wait_for_all_kinds(void *context)
 {
 	struct stage *stage = context;
-	struct stoa_condition conditions[] = {
+	struct stoa_wait conditions[] = {
 		readable(stage->a),
 		writable(stage->b),
 		death(stage->space, stage->peer),
@@ -212,7 +212,7 @@ TEST(removal_wakes)
 TEST(a_stopped_peer_is_no_death)
 {
 	struct stage stage = { 0 };
-	struct stoa_condition condition;
+	struct stoa_wait condition;
 	struct child peer;
 
 	stage.space = open_space();
@@ -260,7 +260,7 @@ static void ignore_signal(int number)
 static void wait_interrupted(void *context)
 {
 	struct stoa_queue *queue = context;
-	struct stoa_condition condition = readable(queue);
+	struct stoa_wait condition = readable(queue);
 	struct sigaction action = { .sa_handler = ignore_signal };
 
 	assert_system(sigaction(SIGUSR1, &action, NULL));

@@ -39,10 +39,10 @@ static void await_call(struct call *call)
 		assert_int_equal(errno, EINTR);
 }
 
-static struct stoa_condition condition_of(struct stoa_queue *queue,
-                                          enum stoa_condition_kind kind)
+static struct stoa_wait condition_of(struct stoa_queue *queue,
+                                          enum stoa_wait_kind kind)
 {
-	return (struct stoa_condition){ .kind = kind,
+	return (struct stoa_wait){ .kind = kind,
 		                        .object = stoa_queue_object(queue) };
 }
 
@@ -50,7 +50,7 @@ TEST(the_callback_comes_once_from_the_watchs_thread)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(space, "q", tiny);
-	struct stoa_condition condition = condition_of(queue, STOA_READABLE);
+	struct stoa_wait condition = condition_of(queue, STOA_READABLE);
 	struct stoa_watch *watch;
 	struct call call;
 
@@ -79,7 +79,7 @@ TEST(a_condition_that_holds_already_calls_too)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(space, "q", tiny);
-	struct stoa_condition condition = condition_of(queue, STOA_WRITABLE);
+	struct stoa_wait condition = condition_of(queue, STOA_WRITABLE);
 	struct stoa_watch *watch;
 	struct call call;
 
@@ -98,8 +98,8 @@ TEST(removal_calls_with_eidrm)
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(space, "q", tiny);
 	struct stoa_queue *other = make_queue(space, "other", tiny);
-	struct stoa_condition condition = condition_of(queue, STOA_READABLE);
-	struct stoa_condition others = condition_of(other, STOA_READABLE);
+	struct stoa_wait condition = condition_of(queue, STOA_READABLE);
+	struct stoa_wait others = condition_of(other, STOA_READABLE);
 	struct stoa_watch *watch;
 	struct call call;
 	struct call second;
@@ -136,7 +136,7 @@ TEST(the_death_of_a_peer_calls)
 {
 	struct stoa_space *space = open_space();
 	struct child child = start_child(join_and_wait, space);
-	struct stoa_condition condition = { .kind = STOA_DEATH,
+	struct stoa_wait condition = { .kind = STOA_DEATH,
 		                            .space = space };
 	struct stoa_watch *watch;
 	struct call call;
@@ -156,7 +156,7 @@ TEST(no_more_than_63_conditions_are_watched)
 {
 	struct stoa_space *space = open_space();
 	struct stoa_queue *queue = make_queue(space, "q", tiny);
-	struct stoa_condition condition = condition_of(queue, STOA_READABLE);
+	struct stoa_wait condition = condition_of(queue, STOA_READABLE);
 	struct stoa_watch *watch;
 	struct call call;
 
@@ -179,7 +179,7 @@ TEST(no_more_than_63_conditions_are_watched)
 struct chain {
 	struct stoa_watch *watch;
 	struct stoa_queue *queue;
-	struct stoa_condition condition;
+	struct stoa_wait condition;
 	sem_t done;
 	int left;
 };

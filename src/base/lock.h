@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sync/lock.h: the internal lock: one 32-bit word in shared memory whose owner
+ * base/lock.h: the internal lock: one 32-bit word in shared memory whose owner
  * may die at any instruction.
  *
  *     31        30              0

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* sync/lock.c: the internal lock. */
+/* base/lock.c: the internal lock. */
 #include <base/cpu.h>
 #include <base/deadline.h>
 #include <base/futex.h>
-#include <sync/lock.h>
+#include <base/lock.h>
 
 #include <errno.h>
 
