@@ -61,7 +61,10 @@ STOA_API int stoa_deadline_at(clockid_t clock, const struct timespec *time,
  */
 STOA_API const char *stoa_last_error(void);
 
-/* The library's version, "0.1.0", and the newest layout version it knows. */
+#define STOA_LAYOUT_VERSION 1 /* of what stands in shared memory */
+
+/* The library's version, and the newest layout that it knows: "0.1.0, layout
+ * 1". */
 STOA_API const char *stoa_version(void);
 
 #ifdef __cplusplus

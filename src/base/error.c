@@ -7,6 +7,8 @@
 #include <stdio.h>
 
 #define SENTENCE_MAX 512
+#define TEXT_OF(what) #what
+#define TEXT(what) TEXT_OF(what)
 
 static _Thread_local char sentence[SENTENCE_MAX];
 
@@ -27,5 +29,5 @@ const char *stoa_last_error(void)
 
 const char *stoa_version(void)
 {
-	return "0.1.0";
+	return "0.1.0, layout " TEXT(STOA_LAYOUT_VERSION);
 }

@@ -227,10 +227,14 @@ ssize_t stoa_queue_peek(struct stoa_queue *queue,
 	if (result < 0)
 		return result;
 	if (!(queue->object.flags & STOA_READ))
-		return -EBADF;
+		return stoa_fail(-EBADF,
+		                 "queue %s was not opened to receive: open it "
+		                 "with STOA_READ to peek",
+		                 queue->object.name);
 	struct peeked *peeked = malloc(queue->capacity * sizeof *peeked);
 	if (!peeked)
-		return -ENOMEM;
+		return stoa_fail(-ENOMEM, "no memory to peek into queue %s",
+		                 queue->object.name);
 	for (int tries = 0; tries < PEEK_TRIES; tries++) {
 		uint64_t count = collect(queue, selector, peeked);
 

@@ -116,7 +116,7 @@ static void stop_listening(struct stoa_waiter *waiter)
 static void listen_for_death(struct stoa_waiter *waiter)
 {
 	struct stoa_life *life = &waiter->object->space->life;
-	struct life_record record;
+	struct life_record record = { 0 };
 
 	if (waiter->watched == waiter->blocker)
 		return;

@@ -409,7 +409,7 @@ int stoa_life_record(struct stoa_life *life, uint32_t slot,
 
 static int alive_by(int fd, stoa_peer peer)
 {
-	struct life_record record;
+	struct life_record record = { 0 };
 	uint32_t slot = LIFE_SLOT(peer);
 	int result = read_record(fd, slot, &record);
 

@@ -48,12 +48,14 @@
 #ifndef STOA_SPACE_OBJECT_LAYOUT_H
 #define STOA_SPACE_OBJECT_LAYOUT_H
 
+#include <stoa/base.h>
+
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define OBJECT_MAGIC "stoaobj"
-#define OBJECT_LAYOUT_VERSION 1
+#define OBJECT_LAYOUT_VERSION STOA_LAYOUT_VERSION
 #define OBJECT_BYTE_ORDER 0x01020304u
 #define PLACE_MAGIC 0x616f7473u
 #define OBJECT_HEADER_BYTES 4096
