@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync/mutex_layout.h: a mutex in shared memory: in its object file from
+ * OBJECT_KIND_OFFSET on, or after the struct stoa_place at its head.
+ *
+ * Truth: one word, `owner`.
+ *
+ *      63     62       48 47                    0
+ *      | DIED |  thread  |         peer         |     an agent: object.h
+ *
+ *   0          FREE
+ *   a          locked by agent a
+ *   a | DIED   locked by a, who was told that the one before died, and has
+ *              not said yet that all is mended
+ *   ORPHANED   DIED alone: nobody's, and to be mended
+ *   LOST       DIED, thread 0x7fff of peer 0 (who is nobody): nobody's ever
+ *
+ * Transitions, all by compare-and-swap of the whole word:
+ *   1  FREE -> me              lock
+ *   2  ORPHANED -> me | DIED   lock, told -EOWNERDEAD
+ *   3  a, a | DIED -> me | DIED   the same, by whoever finds a's peer dead
+ *   4  me | DIED -> me         consistent
+ *   5  me -> FREE              unlock
+ *   6  me | DIED -> LOST       unlock without mending
+ *   7  me, me | DIED -> ORPHANED  my thread ends, or its handle is closed
+ *   1 to 3 acquire what 5 to 7 released. 3 acquires from one who is dead: its
+ *   writes had ended before the kernel said so. All are seq_cst for
+ *   EVENT_DEKKER: 5 to 7 are changes for the event `readable`.
+ *
+ * States a death may leave: locked by a dead agent. Nobody else writes the
+ * word then but by 3, which names the new owner and keeps the death in the
+ * same step: dying right after it leaves the same state again. A peer is never
+ * reused, so the word can't change back and forth under a compare-and-swap but
+ * by living owners locking again, for whom 3 isn't tried. The number of an
+ * ended thread is reused; therefore 7.
+ *
+ * Everything else is not the truth:
+ *   depth            further locks of a recursive one. The owner's alone; 0
+ *                    whenever it is unlocked, set to 0 by 2 and 3.
+ *   since, tid       for people; written by the owner, after 1 to 3. Those of
+ *                    the owner before until then.
+ *   waiters          for people: who sleeps. An entry is claimed by
+ *                    compare-and-swap of its agent, 0 -> me, freed by its
+ *                    owner, or, when all are taken, by one who finds its agent
+ *                    dead. A sleeper that finds none is not listed.
+ *
+ * MUTEX_WAKING: at most one wake in flight. `waking` says that a sleeper has
+ * been woken and has not tried yet; who unlocks then wakes no second. Without
+ * it each unlock would wake another of many sleepers for nothing, as a running
+ * thread is mostly faster. (The kernel's own mutexes know the same as
+ * MUTEX_FLAG_WOKEN: Linux, rwsem and osq code; glibc's get it from clearing
+ * the waiters bit with the unlock.)
+ *
+ *     unlock                          wait, each round
+ *     U1 owner = FREE                 W1 event |= SLEEPERS
+ *     U2 if !(event & SLEEPERS) end   W2 waking = 0
+ *     U3 if swap(waking, 1) == 1 end  W3 try; if it has it, end
+ *     U4 raise(1); if > 0 end         W4 sleep while event is as W1 left it
+ *     U5 waking = 0
+ *     U6 if owner is FREE, from U2
+ *
+ *   All seq_cst. If U3 reads 1, either the one woken for it comes to W2 after
+ *   U3, and so to W3 after U1: it has the mutex, or finds an owner after U1,
+ *   whose U3 is yet to come. Or nobody was woken, and that unlocker comes to
+ *   U5 after U3, and to U6 after U1. So when the mutex is free and somebody
+ *   sleeps, somebody awake is between U1 and U6 or between W4 and W3. A waiter
+ *   that gives up (deadline, signal) after having slept goes through W2 and U6
+ *   in its way out: it may have been woken in another's stead.
+ *   Observers (stoa_wait_any) and bells are told by each unlock: with their
+ *   bits in the event U3 is left out, and a raise wakes everyone.
+ *   States a death may leave: waking 1 and nobody on the way (killed just
+ *   woken, or between U3 and U5); SLEEPERS and nobody raising (killed between
+ *   U1 and U4). Whoever sleeps goes through W1 to W3 at its slice of 50 ms at
+ *   the latest, and whoever newly comes to sleep through W2; one that sleeps
+ *   behind a living owner is woken by that one's unlock.
+ */
+#ifndef STOA_SYNC_MUTEX_LAYOUT_H
+#define STOA_SYNC_MUTEX_LAYOUT_H
+
+#include <space/object_layout.h>
+
+#define MUTEX_FREE UINT64_C(0)
+#define MUTEX_DIED (UINT64_C(1) << 63)
+#define MUTEX_ORPHANED MUTEX_DIED
+#define MUTEX_LOST (MUTEX_DIED | UINT64_C(0x7fff) << 48)
+#define MUTEX_WAITERS 10
+
+/* header.geometry of the file; in the struct below when it has no file. */
+enum {
+	MUTEX_GEOMETRY_KIND = 0,
+	MUTEX_GEOMETRY_MADE_TICKS = 1, /* the processor's, and CLOCK_MONOTONIC */
+	MUTEX_GEOMETRY_MADE_NS = 2     /* at one and the same instant */
+};
+
+struct mutex_waiter {
+	_Atomic uint64_t agent; /* 0: free */
+	_Atomic int64_t since_ns; /* CLOCK_REALTIME_COARSE */
+	_Atomic int32_t tid;
+	uint32_t reserved;
+};
+
+struct mutex_shared {
+	_Atomic uint64_t owner;
+	_Atomic uint64_t since; /* stoa_cpu_ticks() */
+	_Atomic int32_t tid;
+	_Atomic uint32_t depth;
+	_Atomic uint32_t waking;
+	uint32_t kind;       /* these three are constant, and only used when */
+	uint64_t made_ticks; /* it has no file */
+	int64_t made_ns;
+	struct mutex_waiter waiters[MUTEX_WAITERS];
+};
+
+struct mutex_place {
+	struct stoa_place place;
+	struct mutex_shared shared;
+};
+
+AT(mutex_shared, owner, 0);
+AT(mutex_shared, since, 8);
+AT(mutex_shared, tid, 16);
+AT(mutex_shared, depth, 20);
+AT(mutex_shared, waking, 24);
+AT(mutex_shared, kind, 28);
+AT(mutex_shared, made_ticks, 32);
+AT(mutex_shared, made_ns, 40);
+AT(mutex_shared, waiters, 48);
+AT(mutex_waiter, agent, 0);
+AT(mutex_waiter, since_ns, 8);
+AT(mutex_waiter, tid, 16);
+_Static_assert(sizeof(struct mutex_shared) == 288, "mutex size");
+AT(mutex_place, shared, 24);
+
+#endif
