@@ -3,6 +3,8 @@
 #ifndef STOA_BASE_CPU_H
 #define STOA_BASE_CPU_H
 
+#include <stdint.h>
+
 #define STOA_CACHE_LINE 64
 
 #define stoa_likely(x) __builtin_expect(!!(x), 1)
@@ -22,6 +24,28 @@ static inline void stoa_cpu_pause(void)
 static inline void stoa_cpu_pause(void)
 {
 	__asm__ volatile("" ::: "memory");
+}
+#endif
+
+/* A counter that goes on at an even rate and is the same for all processes:
+ * cheaper than any clock. 0: there is none. */
+#if defined(__x86_64__)
+static inline uint64_t stoa_cpu_ticks(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+#elif defined(__aarch64__)
+static inline uint64_t stoa_cpu_ticks(void)
+{
+	uint64_t ticks;
+
+	__asm__ volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+	return ticks;
+}
+#else
+static inline uint64_t stoa_cpu_ticks(void)
+{
+	return 0;
 }
 #endif
 

@@ -37,6 +37,24 @@ int stoa_futex_wake(_Atomic uint32_t *word, int count)
 	                             0, 0, 0);
 }
 
+/* This one takes an instant, not a time. */
+int stoa_futex_wait_bits(_Atomic uint32_t *word, uint32_t value, uint32_t bits,
+                         int64_t timeout_ns)
+{
+	int64_t until = stoa_sys_clock_ns(CLOCK_MONOTONIC) + timeout_ns;
+	struct timespec instant = { until / NS_PER_SECOND,
+		                    until % NS_PER_SECOND };
+
+	return (int)stoa_system_call(SYS_futex, (long)word, FUTEX_WAIT_BITSET,
+	                             value, (long)&instant, 0, bits);
+}
+
+int stoa_futex_wake_bits(_Atomic uint32_t *word, int count, uint32_t bits)
+{
+	return (int)stoa_system_call(SYS_futex, (long)word, FUTEX_WAKE_BITSET,
+	                             count, 0, 0, bits);
+}
+
 int stoa_futex_wait_any(const struct stoa_futex_wait *waits, size_t count,
                         int64_t timeout_ns)
 {

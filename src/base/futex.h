@@ -19,6 +19,12 @@ int stoa_futex_wait(_Atomic uint32_t *word, uint32_t value,
 /* Wakes up to `count` sleepers; returns how many there were. */
 int stoa_futex_wake(_Atomic uint32_t *word, int count);
 
+/* The same for sleepers that differ in a mask: a wake is for those that have a
+ * bit of its in theirs; one without a mask is for all. */
+int stoa_futex_wait_bits(_Atomic uint32_t *word, uint32_t value, uint32_t bits,
+                         int64_t timeout_ns);
+int stoa_futex_wake_bits(_Atomic uint32_t *word, int count, uint32_t bits);
+
 struct stoa_futex_wait {
 	_Atomic uint32_t *word;
 	uint32_t value;

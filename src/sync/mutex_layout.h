@@ -47,9 +47,9 @@
  * MUTEX_WAKING: at most one wake in flight. `waking` says that a sleeper has
  * been woken and has not tried yet; who unlocks then wakes no second. Without
  * it each unlock would wake another of many sleepers for nothing, as a running
- * thread is mostly faster. (The kernel's own mutexes know the same as
- * MUTEX_FLAG_WOKEN: Linux, rwsem and osq code; glibc's get it from clearing
- * the waiters bit with the unlock.)
+ * thread is mostly faster. (It is the mutexWoken of Go's sync.Mutex; glibc has
+ * the same effect from taking the waiters bit away with the unlock, and from
+ * its being set again by the one who was woken.)
  *
  *     unlock                          wait, each round
  *     U1 owner = FREE                 W1 event |= SLEEPERS
