@@ -138,6 +138,9 @@ static int sleep_on(struct stoa_waiter *waiter, int64_t slice)
 	                                         waiter->direction);
 	int result = -ENOSYS;
 
+	if (waiter->bits)
+		return stoa_futex_wait_bits(word, waiter->seen, waiter->bits,
+		                            slice);
 	if (waiter->slept > 1 && waiter->blocker != 0)
 		listen_for_death(waiter);
 	else if (waiter->blocker != 0 && slice > NAP_NS)
@@ -229,24 +232,40 @@ void stoa_waiter_fini(struct stoa_waiter *waiter)
 	                      memory_order_relaxed);
 }
 
+int stoa_event_raise_bits(struct stoa_object *object, unsigned direction,
+                          uint32_t bits)
+{
+	_Atomic uint32_t *word = stoa_event_word(object, direction);
+
+	atomic_fetch_add_explicit(word, EVENT_COUNT, memory_order_seq_cst);
+	return stoa_futex_wake_bits(word, STOA_FUTEX_ALL, bits);
+}
+
 /*
  * A wake that finds nobody takes the bits away. A waiter that armed before
  * that, with the value that the waker had left, may go to sleep after the
  * vain wake and have its bit taken from under it: so everyone is woken once
  * more after the bits are gone, and arms again.
  */
-static int wake(_Atomic uint32_t *word, uint32_t event, int count)
+static int wake(_Atomic uint32_t *word, int count)
 {
 	uint32_t sleeping = EVENT_SLEEPERS | EVENT_OBSERVERS;
+	uint32_t event = atomic_fetch_add_explicit(word, EVENT_COUNT,
+	                                           memory_order_seq_cst) +
+	                 EVENT_COUNT;
 
 	if (event & EVENT_OBSERVERS)
 		count = STOA_FUTEX_ALL;
-	event = atomic_fetch_add_explicit(word, EVENT_COUNT,
-	                                  memory_order_seq_cst) +
-	        EVENT_COUNT;
 	int woken = stoa_futex_wake(word, count);
-	if (woken > 0)
+	if (woken > 0) {
+		/* An observer that came meanwhile may have been woken in the
+		 * stead of one who may act. */
+		if (count != STOA_FUTEX_ALL &&
+		    (atomic_load_explicit(word, memory_order_relaxed) &
+		     EVENT_OBSERVERS))
+			woken += stoa_futex_wake(word, STOA_FUTEX_ALL);
 		return woken;
+	}
 	if (atomic_compare_exchange_strong_explicit(word, &event,
 	                                            event & ~sleeping,
 	                                            memory_order_seq_cst,
@@ -262,7 +281,7 @@ int stoa_event_raise(struct stoa_object *object, unsigned direction, int count)
 	uint32_t event = atomic_load_explicit(word, memory_order_relaxed);
 
 	if (event & (EVENT_SLEEPERS | EVENT_OBSERVERS))
-		woken = wake(word, event, count);
+		woken = wake(word, count);
 	event = atomic_load_explicit(word, memory_order_relaxed);
 	if (event & EVENT_BELL) {
 		/* Rung before the bit goes: dying in between rings twice. The

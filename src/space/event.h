@@ -31,6 +31,7 @@ struct stoa_waiter {
 	uint32_t seen; /* the event's value to sleep on */
 	int armed;
 	int slept;
+	uint32_t bits; /* mask of the sleep; 0: any wake is for this one */
 	/* In the way: its death ends a sleep at once, wherever the kernel has
 	 * io_uring and shows the process, and after a slice elsewhere. Set by
 	 * whoever finds it there; 0: nobody in particular. */
@@ -61,6 +62,11 @@ void stoa_waiter_fini(struct stoa_waiter *waiter);
  * Returns how many slept. */
 int stoa_event_raise(struct stoa_object *object, unsigned direction,
                      int count);
+
+/* Wakes the sleepers that have one of these bits in their mask, or none; and
+ * leaves all else as it is. Returns how many slept. */
+int stoa_event_raise_bits(struct stoa_object *object, unsigned direction,
+                          uint32_t bits);
 
 /* Whether anybody wants to be told. seq_cst: EVENT_DEKKER; the change came
  * before as a seq_cst read-modify-write. */
