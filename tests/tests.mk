@@ -9,7 +9,7 @@ SUPPORT     := $(BUILD)/tests/libsupport.a
 SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 
 TEST_SRC  := $(sort $(wildcard $(addprefix tests/,$(addsuffix /*.c,\
-               base space data process))))
+               base space sync data process))))
 TEST_BIN  := $(TEST_SRC:%.c=$(BUILD)/%)
 FAULT_SRC := $(sort $(wildcard tests/fault/*.c))
 FAULT_BIN := $(filter-out %/inject,$(FAULT_SRC:%.c=$(BUILD)/%))

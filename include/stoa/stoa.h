@@ -4,6 +4,8 @@
 #define STOA_STOA_H
 
 #include <stoa/base.h>
+#include <stoa/condition.h>
+#include <stoa/mutex.h>
 #include <stoa/queue.h>
 #include <stoa/space.h>
 #include <stoa/wait.h>

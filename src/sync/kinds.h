@@ -16,4 +16,7 @@ enum {
 	KIND_RANGE_LOCK
 };
 
+extern const struct stoa_object_kind stoa_mutex_kind;
+extern const struct stoa_object_kind stoa_condition_kind;
+
 #endif
