@@ -5,6 +5,8 @@
 
 #include <stoa/base.h>
 #include <stoa/queue.h>
+#include <stoa/semaphore.h>
+#include <stoa/semaphore_set.h>
 #include <stoa/space.h>
 #include <stoa/wait.h>
 

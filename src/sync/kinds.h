@@ -16,4 +16,7 @@ enum {
 	KIND_RANGE_LOCK
 };
 
+extern const struct stoa_object_kind stoa_semaphore_kind;
+extern const struct stoa_object_kind stoa_semaphore_set_kind;
+
 #endif
