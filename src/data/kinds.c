@@ -6,5 +6,6 @@
 const struct stoa_object_kind *const stoa_object_kinds[] = {
 	&stoa_queue_kind,
 	&stoa_semaphore_kind,
+	&stoa_semaphore_set_kind,
 	NULL,
 };
