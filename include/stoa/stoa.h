@@ -7,6 +7,8 @@
 #include <stoa/condition.h>
 #include <stoa/mutex.h>
 #include <stoa/queue.h>
+#include <stoa/semaphore.h>
+#include <stoa/semaphore_set.h>
 #include <stoa/space.h>
 #include <stoa/wait.h>
 

@@ -35,6 +35,8 @@ void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
 {
 	*waiter = (struct stoa_waiter){ .object = object,
 		                        .direction = direction,
+		                        .word = stoa_event_word(object,
+		                                                direction),
 		                        .deadline = deadline,
 		                        .pidfd = -1 };
 	if (deadline.kind == STOA_DEADLINE_NOW ||
@@ -82,11 +84,19 @@ static void tell_waiting(struct stoa_waiter *waiter, int begins)
 /* seq_cst: EVENT_DEKKER, the truth is looked at next. */
 static void arm(struct stoa_waiter *waiter)
 {
-	waiter->seen = atomic_fetch_or_explicit(
-	                       stoa_event_word(waiter->object,
-	                                       waiter->direction),
-	                       EVENT_SLEEPERS, memory_order_seq_cst) |
+	waiter->seen = atomic_fetch_or_explicit(waiter->word, EVENT_SLEEPERS,
+	                                        memory_order_seq_cst) |
 	               EVENT_SLEEPERS;
+}
+
+int stoa_waiter_move(struct stoa_waiter *waiter, _Atomic uint32_t *word)
+{
+	if (waiter->word == word)
+		return 0;
+	waiter->word = word;
+	if (waiter->armed)
+		arm(waiter);
+	return waiter->armed;
 }
 
 /* Wakes may come all the time, and none be for this one. */
@@ -134,8 +144,7 @@ static void listen_for_death(struct stoa_waiter *waiter)
 
 static int sleep_on(struct stoa_waiter *waiter, int64_t slice)
 {
-	_Atomic uint32_t *word = stoa_event_word(waiter->object,
-	                                         waiter->direction);
+	_Atomic uint32_t *word = waiter->word;
 	int result = -ENOSYS;
 
 	if (waiter->bits)
@@ -274,6 +283,15 @@ static int wake(_Atomic uint32_t *word, int count)
 	return woken > 0 ? woken : 0;
 }
 
+int stoa_event_raise_word(_Atomic uint32_t *word, int count)
+{
+	uint32_t event = atomic_load_explicit(word, memory_order_relaxed);
+
+	if (!(event & (EVENT_SLEEPERS | EVENT_OBSERVERS)))
+		return 0;
+	return wake(word, event, count);
+}
+
 int stoa_event_raise(struct stoa_object *object, unsigned direction, int count)
 {
 	int woken = 0;
@@ -309,4 +327,6 @@ void stoa_event_broadcast(struct stoa_object *object)
 		    EVENT_BELL)
 			stoa_bell_ring(object, directions[i]);
 	}
+	if (object->kind->broadcast)
+		object->kind->broadcast(object);
 }

@@ -25,6 +25,7 @@ struct stoa_ring;
 struct stoa_waiter {
 	struct stoa_object *object;
 	unsigned direction;
+	_Atomic uint32_t *word; /* the event to sleep on */
 	struct stoa_deadline deadline;
 	uint32_t spins_left;
 	uint32_t spun;
@@ -58,6 +59,11 @@ void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
 int stoa_waiter_step(struct stoa_waiter *waiter);
 void stoa_waiter_fini(struct stoa_waiter *waiter);
 
+/* From now on the waiter sleeps on another event: one of the kind's own, that
+ * follows the same protocol and that kind->broadcast wakes. 1: look at the truth again
+ * before the next step. */
+int stoa_waiter_move(struct stoa_waiter *waiter, _Atomic uint32_t *word);
+
 /* Tells up to `count` waiters; call it when stoa_event_asked() says so.
  * Returns how many slept. */
 int stoa_event_raise(struct stoa_object *object, unsigned direction,
@@ -67,6 +73,8 @@ int stoa_event_raise(struct stoa_object *object, unsigned direction,
  * leaves all else as it is. Returns how many slept. */
 int stoa_event_raise_bits(struct stoa_object *object, unsigned direction,
                           uint32_t bits);
+/* The same for sleepers on an event of the kind's own. */
+int stoa_event_raise_word(_Atomic uint32_t *word, int count);
 
 /* Whether anybody wants to be told. seq_cst: EVENT_DEKKER; the change came
  * before as a seq_cst read-modify-write. */

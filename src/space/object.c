@@ -63,6 +63,24 @@ static void fill_header(struct stoa_object_header *header,
 	memcpy(header->geometry, plan->geometry, sizeof plan->geometry);
 }
 
+static int put_content(int fd, const struct stoa_object_plan *plan)
+{
+	const char *content = plan->content;
+	size_t bytes = plan->content_bytes;
+	off_t at = OBJECT_KIND_OFFSET;
+
+	while (bytes > 0) {
+		ssize_t put = stoa_sys_pwrite(fd, content, bytes, at);
+
+		if (put <= 0)
+			return put < 0 ? (int)put : -EIO;
+		content += put;
+		bytes -= (size_t)put;
+		at += put;
+	}
+	return 0;
+}
+
 /* An unnamed file, complete, open at the returned descriptor. */
 static int make_file(struct stoa_space *space, const char *name,
                      const struct stoa_object_plan *plan,
@@ -89,6 +107,8 @@ static int make_file(struct stoa_space *space, const char *name,
 	                             stoa_sys_pwrite(fd, header,
 	                                             sizeof *header, 0);
 	result = put == sizeof *header ? 0 : put < 0 ? (int)put : -EIO;
+	if (result == 0)
+		result = put_content(fd, plan);
 	if (result == 0)
 		result = stoa_sys_fchmod(fd, plan->mode & 0777);
 	if (result < 0)

@@ -36,6 +36,8 @@ struct stoa_object_kind {
 	int (*open)(struct stoa_space *space, const char *name, unsigned flags,
 	            struct stoa_object **ret_object);
 	void (*close)(struct stoa_object *object);
+	/* Wakes all who sleep on words of the kind's own. NULL: nobody does. */
+	void (*broadcast)(struct stoa_object *object);
 };
 
 /* All kinds, ended by NULL; floor 4 fills the table (data/kinds.c). */
@@ -79,6 +81,9 @@ struct stoa_object_plan {
 	mode_t mode;
 	uint64_t file_bytes;
 	uint64_t geometry[OBJECT_GEOMETRY_WORDS];
+	/* What the kind's bytes begin with; the rest is zeros. */
+	const void *content;
+	size_t content_bytes;
 };
 
 /* Opens `name` of `kind` into *object (zeroed by the caller; on failure

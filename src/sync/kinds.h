@@ -18,5 +18,7 @@ enum {
 
 extern const struct stoa_object_kind stoa_mutex_kind;
 extern const struct stoa_object_kind stoa_condition_kind;
+extern const struct stoa_object_kind stoa_semaphore_kind;
+extern const struct stoa_object_kind stoa_semaphore_set_kind;
 
 #endif

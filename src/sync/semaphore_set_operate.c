@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+/* sync/semaphore_set_operate.c: judging an array of changes, making them, and
+ * waiting until it can be done. */
+#include <base/error.h>
+#include <base/system.h>
+#include <sync/semaphore_set_internal.h>
+
+enum { BLOCKED = 1, NO_ROW = 2 }; /* beside 0 and -errno */
+
+struct request {
+	const struct stoa_semaphore_change *changes;
+	size_t count;
+	uint32_t blocked; /* the change that can't be made */
+	int undoes;
+};
+
+/* ---- Judging ------------------------------------------------------------------- */
+
+static int range(struct stoa_semaphore_set *set, uint32_t semaphore)
+{
+	return stoa_fail(-ERANGE,
+	                 "semaphore %u of set %s: its value, or what would be "
+	                 "undone, would pass %d",
+	                 semaphore, set->object.name,
+	                 STOA_SEMAPHORE_SET_VALUE_MAX);
+}
+
+static int check(struct stoa_semaphore_set *set, struct request *request)
+{
+	if (request->count == 0)
+		return stoa_fail(-EINVAL, "an operation on set %s has changes",
+		                 set->object.name);
+	if (request->count > STOA_SEMAPHORE_SET_OPERATIONS)
+		return stoa_fail(-E2BIG,
+		                 "an operation on set %s has at most %d changes",
+		                 set->object.name,
+		                 STOA_SEMAPHORE_SET_OPERATIONS);
+	for (size_t i = 0; i < request->count; i++) {
+		const struct stoa_semaphore_change *change =
+		        &request->changes[i];
+
+		if ((change->flags &
+		     ~(STOA_SEMAPHORE_NO_WAIT | STOA_SEMAPHORE_UNDO)) ||
+		    change->reserved != 0)
+			return stoa_fail(-EINVAL,
+			                 "change %zu on set %s has unknown "
+			                 "flags, or its reserved field isn't "
+			                 "zero",
+			                 i, set->object.name);
+		if (change->semaphore >= set->count)
+			return set_no_such(set, change->semaphore);
+		if (change->amount < -STOA_SEMAPHORE_SET_VALUE_MAX)
+			return range(set, change->semaphore);
+		request->undoes |= change->flags & STOA_SEMAPHORE_UNDO;
+	}
+	return 0;
+}
+
+static struct set_step *find_step(struct set_step *steps, uint32_t count,
+                                  uint32_t semaphore)
+{
+	for (uint32_t i = 0; i < count; i++)
+		if (steps[i].semaphore == semaphore)
+			return &steps[i];
+	return NULL;
+}
+
+static int judge_undo(struct stoa_semaphore_set *set, struct set_step *step,
+                      int32_t amount, uint32_t row)
+{
+	if (!step->adjusts && row != SET_NO_ROW)
+		step->adjustment = set_get(
+		        *set_adjustment(set, row, step->semaphore));
+	step->adjusts = 1;
+	int64_t adjustment = (int64_t)step->adjustment - amount;
+	if (adjustment > STOA_SEMAPHORE_SET_VALUE_MAX ||
+	    adjustment < -STOA_SEMAPHORE_SET_VALUE_MAX)
+		return range(set, step->semaphore);
+	step->adjustment = (int32_t)adjustment;
+	return 0;
+}
+
+static int judge_value(struct stoa_semaphore_set *set, struct set_step *step,
+                       int32_t amount)
+{
+	int64_t value = (int64_t)step->value + amount;
+
+	if (amount == 0)
+		return step->value == 0 ? 0 : BLOCKED;
+	if (value < 0)
+		return BLOCKED;
+	if (value > STOA_SEMAPHORE_SET_VALUE_MAX)
+		return range(set, step->semaphore);
+	step->value = (uint32_t)value;
+	return 0;
+}
+
+/* Under the lock: what the operation would do. Changes nothing. 0, BLOCKED, or
+ * -ERANGE, -EUCLEAN. */
+static int judge(struct stoa_semaphore_set *set, struct request *request,
+                 struct set_step *steps, uint32_t *ret_count)
+{
+	uint32_t row = request->undoes ? set_own_row(set) : SET_NO_ROW;
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < request->count; i++) {
+		struct stoa_semaphore_change change = request->changes[i];
+		struct set_step *step = find_step(steps, count,
+		                                  change.semaphore);
+
+		if (!step) {
+			int value = set_value(
+			        set, set_get(set->semaphores[change.semaphore]
+			                             .word));
+			if (value < 0)
+				return value;
+			step = &steps[count++];
+			*step = (struct set_step){
+				.semaphore = change.semaphore,
+				.before = (uint32_t)value,
+				.value = (uint32_t)value
+			};
+		}
+		int result = judge_value(set, step, change.amount);
+		request->blocked = i;
+		if (result == 0 && change.amount != 0 &&
+		    (change.flags & STOA_SEMAPHORE_UNDO))
+			result = judge_undo(set, step, change.amount, row);
+		if (result != 0)
+			return result;
+	}
+	*ret_count = count;
+	return 0;
+}
+
+/* ---- Making -------------------------------------------------------------------- */
+
+static void operated(struct stoa_semaphore_set *set)
+{
+	set_put(set->control->last_operation_ns,
+	        stoa_sys_clock_ns(CLOCK_REALTIME_COARSE));
+}
+
+static void tell(struct stoa_semaphore_set *set)
+{
+	if (stoa_unlikely(stoa_event_asked(&set->object, STOA_READ)))
+		stoa_event_raise(&set->object, STOA_READ, INT32_MAX);
+}
+
+static int attempt_many(struct stoa_semaphore_set *set,
+                        struct request *request, struct stoa_deadline deadline)
+{
+	struct set_step steps[STOA_SEMAPHORE_SET_OPERATIONS];
+	uint32_t count, row = SET_NO_ROW;
+	int result = set_lock(set, deadline);
+
+	if (result < 0)
+		return result;
+	result = judge(set, request, steps, &count);
+	if (result == 0 && request->undoes) {
+		row = set_claim_row(set);
+		if (row == SET_NO_ROW)
+			result = NO_ROW;
+	}
+	if (result == 0) {
+		set_commit(set, steps, count, row);
+		operated(set);
+	}
+	set_unlock(set);
+	if (result != 0)
+		return result;
+	for (uint32_t i = 0; i < count; i++)
+		set_wake(&set->semaphores[steps[i].semaphore], steps[i].before,
+		         steps[i].value);
+	tell(set);
+	return 0;
+}
+
+/* One change without undo: one store. */
+static int attempt_one(struct stoa_semaphore_set *set, struct request *request,
+                       struct stoa_deadline deadline)
+{
+	struct set_semaphore *semaphore =
+	        &set->semaphores[request->changes->semaphore];
+	struct set_step step = { .semaphore = request->changes->semaphore };
+	int result = set_lock(set, deadline);
+
+	if (result < 0)
+		return result;
+	request->blocked = 0;
+	int value = set_value(set, set_get(semaphore->word));
+	step.before = step.value = (uint32_t)value;
+	result = value < 0 ?
+	                 value :
+	                 judge_value(set, &step, request->changes->amount);
+	if (result == 0) {
+		set_put(semaphore->word, /* commits */
+		        SET_WORD(step.value, set_get(set->object.pid)));
+		operated(set);
+	}
+	set_unlock(set);
+	if (result != 0)
+		return result;
+	set_wake(semaphore, step.before, step.value);
+	tell(set);
+	return 0;
+}
+
+static int attempt(struct stoa_semaphore_set *set, struct request *request,
+                   struct stoa_deadline deadline)
+{
+	int result;
+
+	if (stoa_likely(request->count == 1 && !request->undoes))
+		return attempt_one(set, request, deadline);
+	result = attempt_many(set, request, deadline);
+	if (result != NO_ROW)
+		return result;
+	set_bury_rows(set);
+	result = attempt_many(set, request, deadline);
+	if (result != NO_ROW)
+		return result;
+	return stoa_fail(-ENOSPC,
+	                 "as many handles of set %s have undo as it can tell "
+	                 "apart (%u)",
+	                 set->object.name, set->rows);
+}
+
+/* ---- Waiting -------------------------------------------------------------------- */
+
+/* One change of -1 takes what wakes it, and one for zero takes nothing. */
+static int simple(const struct request *request)
+{
+	return request->count == 1 && request->changes->amount >= -1;
+}
+
+static _Atomic uint32_t *event_of(struct stoa_semaphore_set *set,
+                                  const struct request *request)
+{
+	const struct stoa_semaphore_change *change =
+	        &request->changes[request->blocked];
+	struct set_semaphore *semaphore = &set->semaphores[change->semaphore];
+
+	return change->amount == 0 ? &semaphore->zero : &semaphore->increased;
+}
+
+/* Without the lock, which spinning would keep from those who are waited for. */
+static int looks_blocked(struct stoa_semaphore_set *set,
+                         const struct request *request)
+{
+	const struct stoa_semaphore_change *change =
+	        &request->changes[request->blocked];
+	uint32_t value = SET_WORD_VALUE(
+	        set_get(set->semaphores[change->semaphore].word));
+
+	if (request->count > 1)
+		return 0;
+	return change->amount == 0 ? value != 0 :
+	                             (int64_t)value + change->amount < 0;
+}
+
+/* A handle whose end would give what is waited for. */
+static stoa_peer find_blocker(struct stoa_semaphore_set *set,
+                              const struct request *request)
+{
+	const struct stoa_semaphore_change *change =
+	        &request->changes[request->blocked];
+	uint32_t rows = set_get(set->control->rows_used);
+
+	for (uint32_t row = 0; row < rows && row < set->rows; row++) {
+		int adjustment = set_get(
+		        *set_adjustment(set, row, change->semaphore));
+		uint32_t token = set_get(set->row[row].token);
+		struct stoa_seat *seat;
+
+		if (token == 0 ||
+		    (change->amount == 0 ? adjustment >= 0 : adjustment <= 0))
+			continue;
+		seat = stoa_object_seat(&set->object, SEAT_INDEX(token));
+		return seat ? set_get(seat->owner) >> 16 : 0;
+	}
+	return 0;
+}
+
+struct registration {
+	uint32_t index;
+	uint64_t word; /* 0: none */
+};
+
+/* For people: who waits for what. */
+static void enlist(struct stoa_semaphore_set *set,
+                   const struct request *request, struct registration *place)
+{
+	const struct stoa_semaphore_change *change =
+	        &request->changes[request->blocked];
+	uint64_t word = SET_WAITER(stoa_object_token(&set->object),
+	                           change->amount == 0, change->semaphore);
+
+	if (place->word == word)
+		return;
+	if (place->word != 0 &&
+	    atomic_compare_exchange_strong_explicit(
+	            &set->waiters[place->index], &place->word, word,
+	            memory_order_relaxed, memory_order_relaxed)) {
+		place->word = word;
+		return;
+	}
+	place->word = 0;
+	for (uint32_t i = 0; i < SET_WAITERS; i++) {
+		uint64_t none = 0;
+
+		if (set_get(set->waiters[i]) == 0 &&
+		    atomic_compare_exchange_strong_explicit(
+		            &set->waiters[i], &none, word, memory_order_relaxed,
+		            memory_order_relaxed)) {
+			*place = (struct registration){ i, word };
+			return;
+		}
+	}
+}
+
+static void delist(struct stoa_semaphore_set *set, struct registration *place)
+{
+	if (place->word != 0)
+		atomic_compare_exchange_strong_explicit(
+		        &set->waiters[place->index], &place->word, 0,
+		        memory_order_relaxed, memory_order_relaxed);
+}
+
+/* seq_cst: EVENT_DEKKER; the truth is looked at next. */
+static void observe(_Atomic uint32_t *event)
+{
+	if (!(set_get(*event) & EVENT_OBSERVERS))
+		atomic_fetch_or_explicit(event, EVENT_OBSERVERS,
+		                         memory_order_seq_cst);
+}
+
+/* Between a vain attempt and the next. */
+static int await_change(struct stoa_semaphore_set *set,
+                        struct request *request, struct stoa_waiter *waiter,
+                        struct registration *place)
+{
+	int result = 0;
+
+	if (request->changes[request->blocked].flags & STOA_SEMAPHORE_NO_WAIT)
+		return -EAGAIN;
+	if (!stoa_waiter_move(waiter, event_of(set, request))) {
+		if (waiter->armed) {
+			waiter->blocker = find_blocker(set, request);
+			enlist(set, request, place);
+		}
+		do
+			result = stoa_waiter_step(waiter);
+		while (result == 0 && !waiter->armed &&
+		       looks_blocked(set, request));
+	}
+	if (result == 0 && waiter->armed && !simple(request))
+		observe(waiter->word);
+	return result;
+}
+
+static int wait(struct stoa_semaphore_set *set, struct request *request,
+                struct stoa_deadline deadline)
+{
+	struct registration place = { 0 };
+	struct stoa_waiter waiter;
+	int result;
+
+	set_bury_rows(set);
+	result = attempt(set, request, deadline);
+	if (result != BLOCKED)
+		return result;
+	stoa_waiter_init(&waiter, &set->object, STOA_READ, deadline);
+	for (;;) {
+		int step = await_change(set, request, &waiter, &place);
+
+		if (step < 0) {
+			result = step;
+			break;
+		}
+		result = attempt(set, request, deadline);
+		if (result != BLOCKED)
+			break;
+	}
+	delist(set, &place);
+	stoa_waiter_fini(&waiter);
+	return result;
+}
+
+int stoa_semaphore_set_operate(struct stoa_semaphore_set *set,
+                               const struct stoa_semaphore_change *changes,
+                               size_t count, struct stoa_deadline deadline)
+{
+	struct request request = { .changes = changes, .count = count };
+	int result = stoa_object_enter(&set->object);
+
+	if (stoa_likely(result == 0))
+		result = check(set, &request);
+	if (result == 0 && stoa_unlikely(!stoa_object_healthy(&set->object)))
+		result = stoa_object_health(&set->object);
+	if (stoa_unlikely(result < 0))
+		return result;
+	result = attempt(set, &request, deadline);
+	if (stoa_unlikely(result == BLOCKED))
+		result = wait(set, &request, deadline);
+	return set_end(set, result);
+}
+
+/* ---- Readiness ------------------------------------------------------------------ */
+
+static int any_value(struct stoa_semaphore_set *set)
+{
+	for (uint32_t i = 0; i < set->count; i++)
+		if (SET_WORD_VALUE(atomic_load_explicit(
+		            &set->semaphores[i].word, memory_order_seq_cst)) !=
+		    0)
+			return 1;
+	return 0;
+}
+
+static int judge_alone(struct stoa_semaphore_set *set, struct request *request)
+{
+	struct set_step steps[STOA_SEMAPHORE_SET_OPERATIONS];
+	uint32_t count;
+	int result = set_lock(set, STOA_NOW);
+
+	if (result < 0)
+		return result == -EAGAIN ? STOA_READY_SOON : result;
+	result = judge(set, request, steps, &count);
+	set_unlock(set);
+	return result == BLOCKED ? 0 : 1; /* a failure comes at once, too */
+}
+
+int set_ready(struct stoa_object *object, unsigned direction,
+              const struct stoa_wait *wait_for)
+{
+	struct stoa_semaphore_set *set = (struct stoa_semaphore_set *)object;
+	const struct stoa_semaphore_operation *operation =
+	        wait_for ? wait_for->detail : NULL;
+	struct request request = { 0 };
+
+	if (direction == STOA_WRITE)
+		return 1;
+	if (!operation)
+		return any_value(set);
+	request.changes = operation->changes;
+	request.count = operation->count;
+	int result = check(set, &request);
+	if (result < 0)
+		return result;
+	result = judge_alone(set, &request);
+	if (result != 0)
+		return result;
+	set_bury_rows(set);
+	return judge_alone(set, &request);
+}
