@@ -5,6 +5,7 @@
 
 #include <stoa/base.h>
 #include <stoa/queue.h>
+#include <stoa/range_lock.h>
 #include <stoa/space.h>
 #include <stoa/wait.h>
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* data/kinds.c: the kinds of object that this build knows. */
 #include <data/kinds.h>
+#include <sync/kinds.h>
 
 const struct stoa_object_kind *const stoa_object_kinds[] = {
 	&stoa_queue_kind,
+	&stoa_range_lock_kind,
 	NULL,
 };

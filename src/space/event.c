@@ -157,8 +157,19 @@ static int sleep_a_slice(struct stoa_waiter *waiter, int64_t left)
 {
 	struct stoa_object *object = waiter->object;
 	int64_t slice = left < STOA_SLICE_NS ? left : STOA_SLICE_NS;
-	int result = sleep_on(waiter, slice);
+	int result;
 
+	if (waiter->note && waiter->slept == 1)
+		waiter->began_ns = stoa_sys_clock_ns(CLOCK_MONOTONIC);
+	if (waiter->note && waiter->slept > 1) {
+		result = stoa_waits_tell(waiter);
+		if (result != 0)
+			return result < 0 ? result : 0;
+	}
+	result = sleep_on(waiter, slice);
+	/* Before the event is armed again, and the truth looked at. */
+	if (waiter->note)
+		waiter->looked_ns = stoa_sys_clock_ns(CLOCK_MONOTONIC);
 	if (result == -EINTR && (object->flags & STOA_INTERRUPTIBLE))
 		return -EINTR;
 	if (result == -ETIMEDOUT || patrol_due(object)) {
@@ -216,6 +227,7 @@ void stoa_waiter_fini(struct stoa_waiter *waiter)
 
 	if (waiter->armed)
 		tell_waiting(waiter, 0);
+	stoa_waits_clear(waiter);
 	stop_listening(waiter);
 	if (waiter->slept)
 		budget = budget / 2 < SPINS_PROBE / 8 ? 0 : budget / 2;
@@ -241,6 +253,8 @@ static int wake(_Atomic uint32_t *word, uint32_t event, int count)
 
 	if (event & EVENT_OBSERVERS)
 		count = STOA_FUTEX_ALL;
+	/* After the truth was changed: see CIRCLES in waits_layout.h. */
+	stoa_thread_here.raised_ns = stoa_sys_clock_ns(CLOCK_MONOTONIC);
 	event = atomic_fetch_add_explicit(word, EVENT_COUNT,
 	                                  memory_order_seq_cst) +
 	        EVENT_COUNT;

@@ -16,4 +16,6 @@ enum {
 	KIND_RANGE_LOCK
 };
 
+extern const struct stoa_object_kind stoa_range_lock_kind;
+
 #endif

@@ -136,7 +136,7 @@ struct range_waiter {
 	_Atomic uint64_t owner;
 	_Atomic uint64_t start, last;
 	_Atomic uint64_t ticket;
-	_Atomic uint64_t blocker; /* for people: agent of the first in the way */
+	_Atomic uint64_t blocker; /* for people: word of the first in the way */
 	uint64_t unused[2];
 };
 
