@@ -136,6 +136,33 @@ STOA_API int stoa_space_each_user(struct stoa_space *space, const char *name,
                                                void *context),
                                   void *context);
 
+/* A thread that waits, and for whom: of the kinds that say so (locks). */
+struct stoa_waiting {
+	char name[96]; /* of the object, with its kind; may be cut. Foreign */
+	uint64_t generation; /* of the object; 0: it has no file */
+	stoa_peer peer;
+	pid_t pid, tid;  /* as the process sees itself */
+	uint32_t thread; /* number within its process */
+	uint32_t mode;   /* the kind's own: STOA_RANGE_EXCLUSIVE ... */
+	int64_t since_ns; /* CLOCK_REALTIME */
+	uint64_t start, last; /* of a range, both included */
+	uint32_t is_range;
+	uint32_t blockers; /* in the way, as far as there is room */
+	stoa_peer blocker[7];
+	uint32_t blocker_thread[7];
+	pid_t blocker_pid[7]; /* 0: not known */
+};
+
+/* Calls `visit` for each thread of the space that has waited for a
+ * millisecond or longer on the object of that generation (0: on any), as
+ * stoa_space_each. Up to 64 of a process are shown, and none on a full
+ * tmpfs. */
+STOA_API int stoa_space_each_waiting(struct stoa_space *space,
+                                     uint64_t generation,
+                                     int (*visit)(const struct stoa_waiting *,
+                                                  void *context),
+                                     void *context);
+
 /* What stoa_space_clean did, or would do. */
 struct stoa_cleaning {
 	const char *name;   /* file in the space */

@@ -9,6 +9,7 @@
 #include <stoa/queue.h>
 #include <stoa/semaphore.h>
 #include <stoa/semaphore_set.h>
+#include <stoa/range_lock.h>
 #include <stoa/space.h>
 #include <stoa/wait.h>
 

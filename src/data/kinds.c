@@ -9,5 +9,6 @@ const struct stoa_object_kind *const stoa_object_kinds[] = {
 	&stoa_condition_kind,
 	&stoa_semaphore_kind,
 	&stoa_semaphore_set_kind,
+	&stoa_range_lock_kind,
 	NULL,
 };

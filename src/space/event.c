@@ -169,8 +169,19 @@ static int sleep_a_slice(struct stoa_waiter *waiter, int64_t left)
 {
 	struct stoa_object *object = waiter->object;
 	int64_t slice = left < STOA_SLICE_NS ? left : STOA_SLICE_NS;
-	int result = sleep_on(waiter, slice);
+	int result;
 
+	if (waiter->note && waiter->slept == 1)
+		waiter->began_ns = stoa_sys_clock_ns(CLOCK_MONOTONIC);
+	if (waiter->note && waiter->slept > 1) {
+		result = stoa_waits_tell(waiter);
+		if (result != 0)
+			return result < 0 ? result : 0;
+	}
+	result = sleep_on(waiter, slice);
+	/* Before the event is armed again, and the truth looked at. */
+	if (waiter->note)
+		waiter->looked_ns = stoa_sys_clock_ns(CLOCK_MONOTONIC);
 	if (result == -EINTR && (object->flags & STOA_INTERRUPTIBLE))
 		return -EINTR;
 	if (result == -ETIMEDOUT || patrol_due(object)) {
@@ -228,6 +239,7 @@ void stoa_waiter_fini(struct stoa_waiter *waiter)
 
 	if (waiter->armed)
 		tell_waiting(waiter, 0);
+	stoa_waits_clear(waiter);
 	stop_listening(waiter);
 	if (waiter->slept)
 		budget = budget / 2 < SPINS_PROBE / 8 ? 0 : budget / 2;
@@ -265,6 +277,8 @@ static int wake(_Atomic uint32_t *word, int count)
 
 	if (event & EVENT_OBSERVERS)
 		count = STOA_FUTEX_ALL;
+	/* After the truth was changed: see CIRCLES in waits_layout.h. */
+	stoa_thread_here.raised_ns = stoa_sys_clock_ns(CLOCK_MONOTONIC);
 	int woken = stoa_futex_wake(word, count);
 	if (woken > 0) {
 		/* An observer that came meanwhile may have been woken in the

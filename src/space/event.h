@@ -17,6 +17,7 @@
 #define STOA_SPACE_EVENT_H
 
 #include <space/object.h>
+#include <space/waits.h>
 
 struct stoa_ring;
 
@@ -40,6 +41,11 @@ struct stoa_waiter {
 	stoa_peer watched; /* whose pidfd it is; 0: none */
 	int pidfd;         /* -1: none */
 	struct stoa_ring *ring;
+	/* What it waits for, to be shown to others: the kind's own; NULL: not
+	 * shown. See waits.h. */
+	struct stoa_wait_note *note;
+	int64_t began_ns;  /* CLOCK_MONOTONIC: when it first slept */
+	int64_t looked_ns; /* CLOCK_MONOTONIC: when it last woke */
 };
 
 void stoa_event_init(struct stoa_object *object);
@@ -55,7 +61,7 @@ static inline _Atomic uint32_t *stoa_event_word(struct stoa_object *object,
 void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
                       unsigned direction, struct stoa_deadline deadline);
 /* 0: look again. Else what the wait ends with: -EAGAIN, -ETIMEDOUT, -EINTR,
- * -EIDRM, -EUCLEAN, -EIO. */
+ * -EIDRM, -EUCLEAN, -EIO, -EDEADLK (with a note that asks for it). */
 int stoa_waiter_step(struct stoa_waiter *waiter);
 void stoa_waiter_fini(struct stoa_waiter *waiter);
 

@@ -43,6 +43,8 @@ static void after_fork_in_child(void)
 		life->lock_fd = -1;
 		atomic_store_explicit(&life->self->peer, 0,
 		                      memory_order_relaxed);
+		atomic_store_explicit(&life->waits_taken, 0,
+		                      memory_order_relaxed);
 		pthread_mutex_init(&life->mutex, NULL);
 	}
 	pthread_mutex_unlock(&fork_mutex);

@@ -25,6 +25,8 @@ struct stoa_life {
 	pthread_mutex_t mutex; /* private memory: joining, opening shards */
 	_Atomic int shard_fd[LIFE_SHARDS]; /* for asking; 0 = not open, else
 	                                      fd + 1 */
+	_Atomic uint64_t waits_taken;    /* records: see waits.c */
+	_Atomic uint64_t waits_sequence; /* of the last one written */
 	struct stoa_life *next_to_fork, **link_to_fork;
 };
 

@@ -20,5 +20,6 @@ extern const struct stoa_object_kind stoa_mutex_kind;
 extern const struct stoa_object_kind stoa_condition_kind;
 extern const struct stoa_object_kind stoa_semaphore_kind;
 extern const struct stoa_object_kind stoa_semaphore_set_kind;
+extern const struct stoa_object_kind stoa_range_lock_kind;
 
 #endif

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync/range_lock_index.c: two AVL trees over the ranges (Adelson-Velsky and
+ * Landis, 1962), one of them an interval tree by the largest end of each
+ * subtree (Cormen et al., Introduction to Algorithms, chapter 14). Links are
+ * foreign: each is checked, and no path is longer than RANGE_DEPTH_MAX.
+ */
+#include <sync/range_lock_internal.h>
+
+#include <errno.h>
+
+#define FLAG (UINT32_C(1) << RANGE_LINK_BITS) /* in the right links */
+
+struct path {
+	struct range_record *node[RANGE_DEPTH_MAX];
+	int side[RANGE_DEPTH_MAX]; /* on which the path goes on */
+	int depth;
+};
+
+static inline uint32_t link_of(const struct range_record *node, int tree,
+                               int side)
+{
+	return get(node->link[tree][side]) & RANGE_LINK_MASK;
+}
+
+static inline void set_link(struct range_record *node, int tree, int side,
+                            uint32_t number)
+{
+	set(node->link[tree][side],
+	    (get(node->link[tree][side]) & ~RANGE_LINK_MASK) | number);
+}
+
+static inline uint32_t height_of(const struct range_record *node, int tree)
+{
+	return node ? get(node->link[tree][0]) >> RANGE_LINK_BITS : 0;
+}
+
+static inline void set_height(struct range_record *node, int tree,
+                              uint32_t height)
+{
+	set(node->link[tree][0],
+	    (height & 63) << RANGE_LINK_BITS | link_of(node, tree, 0));
+}
+
+static inline void set_flag(struct range_record *node, int tree, int flag)
+{
+	set(node->link[tree][1], link_of(node, tree, 1) | (flag ? FLAG : 0));
+}
+
+int range_index_listed(const struct range_record *record)
+{
+	return !!(get(record->link[RANGE_OWN][1]) & FLAG);
+}
+
+static inline int has_exclusive(const struct range_record *node)
+{
+	return !!(get(node->link[RANGE_PLACE][1]) & FLAG);
+}
+
+void range_index_clear(struct stoa_range_lock *lock)
+{
+	set(lock->control->root[RANGE_PLACE], 0);
+	set(lock->control->root[RANGE_OWN], 0);
+}
+
+/* 0 and the child, which may be none (NULL). */
+static inline int child_of(struct stoa_range_lock *lock,
+                           const struct range_record *node, int tree, int side,
+                           struct range_record **ret_child)
+{
+	uint32_t number = link_of(node, tree, side);
+
+	*ret_child = number ? range_at(lock, number) : NULL;
+	return number && !*ret_child ? -EUCLEAN : 0;
+}
+
+/* Whether `a` stands before `b`. */
+static inline int before(const struct range_record *a,
+                         const struct range_record *b, int tree)
+{
+	if (tree == RANGE_OWN && get(a->owner) != get(b->owner))
+		return get(a->owner) < get(b->owner);
+	if (get(a->start) != get(b->start))
+		return get(a->start) < get(b->start);
+	return a < b;
+}
+
+static void add_most(struct range_record *node,
+                     const struct range_record *child)
+{
+	if (!child)
+		return;
+	if (get(child->most) > get(node->most))
+		set(node->most, get(child->most));
+	if (!has_exclusive(child))
+		return;
+	if (!has_exclusive(node) ||
+	    get(child->most_exclusive) > get(node->most_exclusive))
+		set(node->most_exclusive, get(child->most_exclusive));
+	set_flag(node, RANGE_PLACE, 1);
+}
+
+/* What a node says of its subtree, from itself and its children. */
+static inline void refresh(struct range_record *node, int tree,
+                           const struct range_record *left,
+                           const struct range_record *right)
+{
+	uint32_t low = height_of(left, tree), high = height_of(right, tree);
+
+	set_height(node, tree, (low > high ? low : high) + 1);
+	if (tree == RANGE_OWN)
+		return;
+	set(node->most, get(node->last));
+	set(node->most_exclusive, get(node->last));
+	set_flag(node, tree,
+	         RANGE_WORD_MODE(get(node->word)) == STOA_RANGE_EXCLUSIVE);
+	add_most(node, left);
+	add_most(node, right);
+}
+
+static int refresh_from_links(struct stoa_range_lock *lock,
+                              struct range_record *node, int tree)
+{
+	struct range_record *left, *right;
+	int result = child_of(lock, node, tree, 0, &left) ?:
+	             child_of(lock, node, tree, 1, &right);
+
+	if (result == 0)
+		refresh(node, tree, left, right);
+	return result;
+}
+
+/* The child on `side` of *ret_node goes up into its place. */
+static int rotate(struct stoa_range_lock *lock, int tree, int side,
+                  struct range_record **ret_node)
+{
+	struct range_record *down = *ret_node, *up;
+	int result = child_of(lock, down, tree, side, &up);
+
+	if (result < 0 || !up || up == down)
+		return -EUCLEAN;
+	set_link(down, tree, side, link_of(up, tree, !side));
+	set_link(up, tree, !side, range_number(lock, down));
+	*ret_node = up;
+	return refresh_from_links(lock, down, tree) ?:
+	       refresh_from_links(lock, up, tree);
+}
+
+/* Brings *ret_node up to date, and into balance: it may be another then. */
+static int balance(struct stoa_range_lock *lock, int tree,
+                   struct range_record **ret_node)
+{
+	struct range_record *node = *ret_node, *child[2], *inner, *outer;
+	int result = child_of(lock, node, tree, 0, &child[0]) ?:
+	             child_of(lock, node, tree, 1, &child[1]);
+
+	if (stoa_unlikely(result < 0))
+		return result;
+	uint32_t low = height_of(child[0], tree);
+	uint32_t high = height_of(child[1], tree);
+	if (stoa_likely(low <= high + 1 && high <= low + 1)) {
+		refresh(node, tree, child[0], child[1]);
+		return 0;
+	}
+	int side = high > low;
+	result = child_of(lock, child[side], tree, !side, &inner) ?:
+	         child_of(lock, child[side], tree, side, &outer);
+	if (result == 0 && height_of(inner, tree) > height_of(outer, tree)) {
+		struct range_record *top = child[side];
+
+		result = rotate(lock, tree, !side, &top);
+		set_link(node, tree, side, range_number(lock, top));
+	}
+	return result < 0 ? result : rotate(lock, tree, side, ret_node);
+}
+
+static void relink(struct stoa_range_lock *lock, int tree,
+                   const struct path *path, int depth, uint32_t number)
+{
+	if (depth == 0)
+		set(lock->control->root[tree], number);
+	else
+		set_link(path->node[depth - 1], tree, path->side[depth - 1],
+		         number);
+}
+
+struct summary {
+	uint32_t height;
+	int flag;
+	uint64_t most, most_exclusive;
+};
+
+static inline struct summary summary_of(const struct range_record *node,
+                                        int tree)
+{
+	struct summary summary = { .height = height_of(node, tree) };
+
+	if (tree == RANGE_PLACE) {
+		summary.flag = has_exclusive(node);
+		summary.most = get(node->most);
+		summary.most_exclusive = get(node->most_exclusive);
+	}
+	return summary;
+}
+
+static inline int same_summary(struct summary a, struct summary b)
+{
+	return a.height == b.height && a.flag == b.flag && a.most == b.most &&
+	       a.most_exclusive == b.most_exclusive;
+}
+
+/* From the end of the path to the root, or to where nothing changes. */
+static inline int mend_upwards(struct stoa_range_lock *lock, int tree,
+                               const struct path *path)
+{
+	for (int depth = path->depth - 1; depth >= 0; depth--) {
+		struct range_record *node = path->node[depth], *top = node;
+		struct summary was = summary_of(node, tree);
+		int result = balance(lock, tree, &top);
+
+		if (stoa_unlikely(result < 0))
+			return result;
+		if (top != node)
+			relink(lock, tree, path, depth,
+			       range_number(lock, top));
+		else if (same_summary(was, summary_of(node, tree)))
+			return 0;
+	}
+	return 0;
+}
+
+static inline int push(struct path *path, struct range_record *node, int side)
+{
+	if (stoa_unlikely(!node || path->depth == RANGE_DEPTH_MAX))
+		return -EUCLEAN;
+	path->node[path->depth] = node;
+	path->side[path->depth++] = side;
+	return 0;
+}
+
+static inline int insert(struct stoa_range_lock *lock, int tree,
+                         struct range_record *record)
+{
+	uint32_t number = get(lock->control->root[tree]);
+	struct path path;
+
+	path.depth = 0;
+	while (number) {
+		struct range_record *node = range_at(lock, number);
+
+		if (stoa_unlikely(!node || node == record))
+			return -EUCLEAN;
+		int side = before(node, record, tree);
+		if (stoa_unlikely(push(&path, node, side) < 0))
+			return -EUCLEAN;
+		number = link_of(node, tree, side);
+	}
+	set_link(record, tree, 0, 0);
+	set_link(record, tree, 1, 0);
+	refresh(record, tree, NULL, NULL);
+	relink(lock, tree, &path, path.depth, range_number(lock, record));
+	return mend_upwards(lock, tree, &path);
+}
+
+static inline int find(struct stoa_range_lock *lock, int tree,
+                       struct range_record *record, struct path *path)
+{
+	uint32_t number = get(lock->control->root[tree]);
+
+	path->depth = 0;
+	for (;;) {
+		struct range_record *node = range_at(lock, number);
+
+		if (stoa_unlikely(!node))
+			return -EUCLEAN;
+		if (node == record)
+			return 0;
+		int side = before(node, record, tree);
+		if (stoa_unlikely(push(path, node, side) < 0))
+			return -EUCLEAN;
+		number = link_of(node, tree, side);
+	}
+}
+
+/* The record has two children: its successor takes its place. */
+static int replace(struct stoa_range_lock *lock, int tree,
+                   struct range_record *record, struct path *path)
+{
+	int at = path->depth;
+	struct range_record *next = NULL;
+	uint32_t number = link_of(record, tree, 1);
+	int result = push(path, record, 1);
+
+	while (result == 0 && number) {
+		next = range_at(lock, number);
+		result = push(path, next, 0);
+		if (result == 0)
+			number = link_of(next, tree, 0);
+	}
+	if (result < 0 || !next)
+		return -EUCLEAN;
+	path->depth--;
+	relink(lock, tree, path, path->depth, link_of(next, tree, 1));
+	set_link(next, tree, 0, link_of(record, tree, 0));
+	set_link(next, tree, 1, link_of(record, tree, 1));
+	path->node[at] = next;
+	relink(lock, tree, path, at, range_number(lock, next));
+	return 0;
+}
+
+static inline int remove_from(struct stoa_range_lock *lock, int tree,
+                              struct range_record *record)
+{
+	struct path path;
+	int result = find(lock, tree, record, &path);
+
+	if (stoa_unlikely(result < 0))
+		return result;
+	uint32_t left = link_of(record, tree, 0);
+	uint32_t right = link_of(record, tree, 1);
+	if (left && right)
+		result = replace(lock, tree, record, &path);
+	else
+		relink(lock, tree, &path, path.depth, left ? left : right);
+	return result < 0 ? result : mend_upwards(lock, tree, &path);
+}
+
+int range_index_insert_place(struct stoa_range_lock *lock,
+                             struct range_record *record)
+{
+	return insert(lock, RANGE_PLACE, record);
+}
+
+int range_index_remove_place(struct stoa_range_lock *lock,
+                             struct range_record *record)
+{
+	return remove_from(lock, RANGE_PLACE, record);
+}
+
+int range_index_insert(struct stoa_range_lock *lock,
+                       struct range_record *record)
+{
+	int result = insert(lock, RANGE_PLACE, record) ?:
+	             insert(lock, RANGE_OWN, record);
+
+	set_flag(record, RANGE_OWN, 1);
+	return result;
+}
+
+int range_index_remove(struct stoa_range_lock *lock,
+                       struct range_record *record)
+{
+	int result = remove_from(lock, RANGE_PLACE, record) ?:
+	             remove_from(lock, RANGE_OWN, record);
+
+	set_flag(record, RANGE_OWN, 0);
+	return result;
+}
+
+struct range_record *range_index_own(struct stoa_range_lock *lock,
+                                     uint64_t owner, uint64_t from)
+{
+	uint32_t number = get(lock->control->root[RANGE_OWN]);
+	struct range_record *found = NULL;
+
+	for (int depth = 0; number && depth < RANGE_DEPTH_MAX; depth++) {
+		struct range_record *node = range_at(lock, number);
+
+		if (stoa_unlikely(!node))
+			return NULL; /* an insert or removal will tell */
+		uint64_t other = get(node->owner);
+		int right = other != owner ? other < owner :
+		                             get(node->last) < from;
+		if (other == owner && !right)
+			found = node;
+		number = link_of(node, RANGE_OWN, right);
+	}
+	return found;
+}
+
+static inline int may_conflict(const struct range_record *node,
+                               const struct range_request *request)
+{
+	if (request->mode == STOA_RANGE_EXCLUSIVE)
+		return get(node->most) >= request->start;
+	return has_exclusive(node) &&
+	       get(node->most_exclusive) >= request->start;
+}
+
+static inline void check_conflict(const struct range_record *node,
+                                  struct range_request *request)
+{
+	uint64_t word = get(node->word);
+
+	if (word == 0 || get(node->owner) == request->owner ||
+	    get(node->last) < request->start)
+		return;
+	if (request->mode != STOA_RANGE_EXCLUSIVE &&
+	    RANGE_WORD_MODE(word) != STOA_RANGE_EXCLUSIVE)
+		return;
+	request->blocker[request->blockers++] =
+	        (struct range_blocker){ word, get(node->start),
+		                        get(node->last), 0 };
+}
+
+int range_index_conflicts(struct stoa_range_lock *lock,
+                          struct range_request *request)
+{
+	uint32_t number = get(lock->control->root[RANGE_PLACE]);
+	struct path path;
+
+	path.depth = 0;
+	for (uint32_t steps = 0; steps <= lock->capacity; steps++) {
+		while (number) {
+			struct range_record *node = range_at(lock, number);
+
+			if (stoa_unlikely(!node))
+				return -EUCLEAN;
+			if (!may_conflict(node, request))
+				break;
+			if (stoa_unlikely(push(&path, node, 0) < 0))
+				return -EUCLEAN;
+			number = link_of(node, RANGE_PLACE, 0);
+		}
+		if (path.depth == 0)
+			return 0;
+		struct range_record *node = path.node[--path.depth];
+		if (get(node->start) > request->last)
+			return 0;
+		check_conflict(node, request);
+		if (request->blockers == RANGE_BLOCKERS)
+			return 0;
+		number = link_of(node, RANGE_PLACE, 1);
+	}
+	return -EUCLEAN;
+}
