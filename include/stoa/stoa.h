@@ -6,6 +6,7 @@
 #include <stoa/base.h>
 #include <stoa/queue.h>
 #include <stoa/space.h>
+#include <stoa/stream.h>
 #include <stoa/wait.h>
 
 #endif
