@@ -79,7 +79,9 @@ struct stoa_stream_attributes {
 /*
  * Opens the stream `name`, or makes it (STOA_CREATE; `mode` is set exactly,
  * whatever the umask; `attributes` NULL = all defaults, and ignored when the
- * stream exists). `flags` has STOA_READ, STOA_WRITE or both: which ends.
+ * stream exists). `flags` has STOA_READ, STOA_WRITE or both: which ends; or
+ * neither, for a handle that is no end, to look at the stream, to resize or
+ * remove it.
  *
  * With one end, waits by `deadline` until somebody has the other, as a FIFO's
  * open does: has it now, or has had it since this call began; bytes in the

@@ -4,5 +4,6 @@
 
 const struct stoa_object_kind *const stoa_object_kinds[] = {
 	&stoa_queue_kind,
+	&stoa_stream_kind,
 	NULL,
 };
