@@ -11,6 +11,7 @@
 #include <stoa/semaphore_set.h>
 #include <stoa/range_lock.h>
 #include <stoa/space.h>
+#include <stoa/stream.h>
 #include <stoa/wait.h>
 
 #endif

@@ -49,6 +49,21 @@ static inline uint64_t stoa_cpu_ticks(void)
 }
 #endif
 
+/* Orders everything before a read-modify-write that was just done with
+ * everything after it: where such an instruction is a full barrier itself, the
+ * compiler alone must be told. */
+#if defined(__x86_64__)
+static inline void stoa_cpu_fence_after_exchange(void)
+{
+	__asm__ volatile("" ::: "memory");
+}
+#else
+static inline void stoa_cpu_fence_after_exchange(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+#endif
+
 /* Fetches a cache line with the intent to write it. gcc's builtin means
  * prefetchw only where it is told that the processor has it; all 64-bit ones
  * do, or take it for no operation. */

@@ -29,6 +29,7 @@ static int acquire_slowly(struct stoa_lock *lock,
                           struct stoa_deadline deadline)
 {
 	uint32_t keep = 0; /* WAITERS once slept */
+	int result = 0;
 
 	for (int i = 0; i < owner->spins; i++) {
 		stoa_cpu_pause();
@@ -53,24 +54,27 @@ static int acquire_slowly(struct stoa_lock *lock,
 			break;
 		} else if ((word & WAITERS) ||
 		           exchange(lock, word, word | WAITERS)) {
-			stoa_futex_wait(&lock->word, word | WAITERS,
-			                left < SLICE_NS ? left : SLICE_NS);
+			result = stoa_futex_wait(&lock->word, word | WAITERS,
+			                         left < SLICE_NS ? left :
+			                                           SLICE_NS);
 			keep = WAITERS;
 		}
-		if (left == 0)
+		if (left == 0 || (result == -EINTR && owner->interruptible))
 			break;
 	}
 	/* This one may have been woken in another's stead. */
 	if (keep)
 		stoa_futex_wake(&lock->word, 1);
-	return stoa_deadline_result(deadline);
+	return result == -EINTR && owner->interruptible ?
+	               -EINTR :
+	               stoa_deadline_result(deadline);
 }
 
 int stoa_lock_acquire(struct stoa_lock *lock,
                       const struct stoa_lock_owner *owner,
                       struct stoa_deadline deadline)
 {
-	if (stoa_likely(exchange(lock, 0, owner->token)))
+	if (stoa_likely(stoa_lock_try(lock, owner->token)))
 		return 0;
 	return acquire_slowly(lock, owner, deadline);
 }

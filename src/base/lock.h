@@ -38,9 +38,34 @@ struct stoa_lock_owner {
 	int spins;      /* before sleeping */
 	int (*alive)(void *context, uint32_t token);
 	void *context;
+	int interruptible;
 };
 
-/* 0: acquired. -EAGAIN, -ETIMEDOUT. */
+/* Takes the lock if nobody has it. acquire: pairs with the release by whoever
+ * had it before. */
+static inline int stoa_lock_try(struct stoa_lock *lock, uint32_t token)
+{
+	uint32_t none = 0;
+
+	return atomic_compare_exchange_strong_explicit(
+	        &lock->word, &none, token, memory_order_acquire,
+	        memory_order_relaxed);
+}
+
+/* Whether anybody has it, or this one has. relaxed: true of that moment. */
+static inline int stoa_lock_taken(const struct stoa_lock *lock)
+{
+	return (atomic_load_explicit(&lock->word, memory_order_relaxed) &
+	        0x7fffffffu) != 0;
+}
+
+static inline int stoa_lock_held_by(const struct stoa_lock *lock, uint32_t token)
+{
+	return (atomic_load_explicit(&lock->word, memory_order_relaxed) &
+	        0x7fffffffu) == token;
+}
+
+/* 0: acquired. -EAGAIN, -ETIMEDOUT; -EINTR (if interruptible). */
 int stoa_lock_acquire(struct stoa_lock *lock,
                       const struct stoa_lock_owner *owner,
                       struct stoa_deadline deadline);

@@ -89,6 +89,26 @@ int stoa_sys_fallocate(int fd, off_t offset, off_t length)
 	return (int)result;
 }
 
+int stoa_sys_ftruncate(int fd, off_t length)
+{
+	return (int)stoa_system_call(SYS_ftruncate, fd, length, 0, 0, 0, 0);
+}
+
+int stoa_sys_punch(int fd, off_t offset, off_t length)
+{
+	return (int)stoa_system_call(
+	        SYS_fallocate, fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+	        offset, length, 0, 0);
+}
+
+int stoa_sys_reopen(int fd, int flags)
+{
+	char path[sizeof "/proc/self/fd/" + 12];
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	return stoa_sys_openat(AT_FDCWD, path, flags, 0);
+}
+
 int stoa_sys_fchmod(int fd, mode_t mode)
 {
 	return (int)stoa_system_call(SYS_fchmod, fd, (long)mode, 0, 0, 0, 0);

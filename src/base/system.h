@@ -32,6 +32,11 @@ int stoa_sys_fstat(int fd, struct stat *ret_stat);
 int stoa_sys_fstatat(int directory, const char *path, struct stat *ret_stat,
                      int flags);
 int stoa_sys_fallocate(int fd, off_t offset, off_t length);
+int stoa_sys_ftruncate(int fd, off_t length);
+/* Gives memory back: the bytes read as zeros. `length` may go beyond. */
+int stoa_sys_punch(int fd, off_t offset, off_t length);
+/* The file that `fd` is, opened once more. */
+int stoa_sys_reopen(int fd, int flags);
 int stoa_sys_fchmod(int fd, mode_t mode);
 /* Gives the unnamed file `fd` the name `path`; -EEXIST if that is taken. */
 int stoa_sys_publish(int fd, int directory, const char *path);
@@ -48,7 +53,8 @@ int stoa_sys_munmap(void *address, size_t bytes);
 int stoa_sys_getpid(void);
 int stoa_sys_getuid(void);
 
-/* Open-file-description lock on one byte. `type` is F_WRLCK or F_UNLCK. */
+/* Open-file-description lock on one byte. `type` is F_WRLCK, F_RDLCK (shared)
+ * or F_UNLCK. */
 int stoa_sys_lock_byte(int fd, off_t offset, int type);
 /* 1: somebody else's description holds a lock on the byte; 0: nobody. */
 int stoa_sys_byte_locked(int fd, off_t offset);

@@ -10,5 +10,6 @@ const struct stoa_object_kind *const stoa_object_kinds[] = {
 	&stoa_semaphore_kind,
 	&stoa_semaphore_set_kind,
 	&stoa_range_lock_kind,
+	&stoa_stream_kind,
 	NULL,
 };

@@ -6,5 +6,6 @@
 #include <space/object.h>
 
 extern const struct stoa_object_kind stoa_queue_kind;
+extern const struct stoa_object_kind stoa_stream_kind;
 
 #endif

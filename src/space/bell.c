@@ -130,6 +130,40 @@ static int bell_fd(struct stoa_object *object, unsigned direction, int make)
 	return none - 1;
 }
 
+/* One description for both reading and writing, as a FIFO opened so. */
+static int nameless_bell(void)
+{
+	int ends[2];
+	int result = (int)stoa_system_call(SYS_pipe2, (long)ends,
+	                                   O_CLOEXEC | O_NONBLOCK, 0, 0, 0, 0);
+
+	if (result < 0)
+		return result;
+	result = stoa_sys_reopen(ends[0], O_RDWR | O_NONBLOCK);
+	stoa_sys_close(ends[0]);
+	stoa_sys_close(ends[1]);
+	return result;
+}
+
+int stoa_bell_inherit(struct stoa_object *object,
+                      const struct stoa_object *from)
+{
+	for (int i = 0; i < 2; i++) {
+		int fd = from ? stoa_sys_reopen(atomic_load_explicit(
+		                                        &from->bell_fd[i],
+		                                        memory_order_relaxed) -
+		                                        1,
+		                                O_RDWR | O_NONBLOCK) :
+		                nameless_bell();
+
+		if (fd < 0)
+			return fd;
+		atomic_store_explicit(&object->bell_fd[i], fd + 1,
+		                      memory_order_relaxed);
+	}
+	return 0;
+}
+
 int stoa_bell_ring(struct stoa_object *object, unsigned direction)
 {
 	int fd = bell_fd(object, direction, 0);

@@ -303,7 +303,7 @@ int stoa_event_raise_word(_Atomic uint32_t *word, int count)
 
 	if (!(event & (EVENT_SLEEPERS | EVENT_OBSERVERS)))
 		return 0;
-	return wake(word, event, count);
+	return wake(word, count);
 }
 
 int stoa_event_raise(struct stoa_object *object, unsigned direction, int count)

@@ -99,6 +99,10 @@ void stoa_event_broadcast(struct stoa_object *object);
 
 /* The poll descriptor of a direction; made on first use. */
 int stoa_bell_open(struct stoa_object *object, unsigned direction);
+/* Bells for an object without a name: no file that others could find, so made
+ * at once, and inherited; or, for another handle on it, that one's. */
+int stoa_bell_inherit(struct stoa_object *object,
+                      const struct stoa_object *from);
 /* A call with STOA_NOW has found nothing: let the descriptor fall back, and
  * ask to be rung. */
 void stoa_bell_rearm(struct stoa_object *object, unsigned direction);

@@ -92,12 +92,15 @@ static int make_file(struct stoa_space *space, const char *name,
 	if (fd < 0)
 		return stoa_fail(fd, "can't make a file in the space %s: %s",
 		                 space->path, strerror(-fd));
-	int result = stoa_sys_fallocate(fd, 0, (off_t)plan->file_bytes);
+	uint64_t reserved = plan->reserved_bytes ?: plan->file_bytes;
+	int result = stoa_sys_fallocate(fd, 0, (off_t)reserved);
+	if (result == 0 && reserved < plan->file_bytes)
+		result = stoa_sys_ftruncate(fd, (off_t)plan->file_bytes);
 	if (result < 0) {
 		stoa_fail(result,
 		          "%s needs %llu bytes in %s, which has no room for "
 		          "them: %s; make it smaller or the tmpfs larger",
-		          name, (unsigned long long)plan->file_bytes,
+		          name, (unsigned long long)reserved,
 		          space->path, strerror(-result));
 		goto close;
 	}
@@ -227,12 +230,20 @@ static int check_file(struct stoa_object *object, const char *kind)
 	return 0;
 }
 
-static int map_file(struct stoa_object *object)
+static int map_file(struct stoa_object *object,
+                    const struct stoa_object_plan *plan)
 {
 	void *base;
 	int result;
 
 	object->bytes = object->copy.file_bytes;
+	if (plan->mapped_bytes > object->bytes)
+		return stoa_fail(-EUCLEAN,
+		                 "%s is damaged: its header can't be true; "
+		                 "remove it",
+		                 object->name);
+	if (plan->mapped_bytes)
+		object->bytes = plan->mapped_bytes;
 	result = stoa_sys_mmap(NULL, object->bytes, PROT_READ | PROT_WRITE,
 	                       MAP_SHARED, object->fd, 0, &base);
 	if (result < 0)
@@ -261,6 +272,8 @@ static int find_or_make(struct stoa_object *object, const char *file,
 	unsigned flags = object->flags;
 	int fd;
 
+	if (plan->again)
+		return stoa_sys_reopen(plan->again->fd, O_RDWR);
 	if (!file)
 		return make_file(space, object->name, plan, &object->copy);
 	for (int tries = 0; tries < OPEN_TRIES; tries++) {
@@ -292,7 +305,7 @@ static int open_once(struct stoa_object *object, const char *file,
 	result = check_file(object, object->kind->name);
 	if (result < 0)
 		goto close;
-	result = map_file(object);
+	result = map_file(object, plan);
 	if (result < 0)
 		goto close;
 	result = stoa_object_health(object);

@@ -51,7 +51,7 @@ struct stoa_object {
 	uint64_t inode; /* of fd; a program may close it under us */
 	int created;    /* by this open */
 	char *base;
-	size_t bytes; /* mapped at base: header.file_bytes */
+	size_t bytes; /* mapped at base */
 	struct stoa_object_header *header; /* NULL: in the caller's memory */
 	struct stoa_events *events;
 	struct stoa_object_header copy; /* checked at open */
@@ -84,6 +84,13 @@ struct stoa_object_plan {
 	/* What the kind's bytes begin with; the rest is zeros. */
 	const void *content;
 	size_t content_bytes;
+	/* A file with holes: so many bytes from its beginning get memory when
+	 * it is made; so many are mapped, by openers too, and the rest is the
+	 * kind's own affair. 0: all. */
+	uint64_t reserved_bytes;
+	uint64_t mapped_bytes;
+	/* Open this one's file once more, instead of any by name. */
+	const struct stoa_object *again;
 };
 
 /* Opens `name` of `kind` into *object (zeroed by the caller; on failure
@@ -192,6 +199,10 @@ static inline uint32_t stoa_object_token(struct stoa_object *object)
 
 /* The seat with this index, or NULL when the file has no such chunk. */
 struct stoa_seat *stoa_object_seat(struct stoa_object *object, uint32_t index);
+
+/* The only living peer that has a seat with one of these flags, or 0: there
+ * are none or several. A hint. */
+stoa_peer stoa_object_sole(struct stoa_object *object, unsigned flags);
 
 /* Number of seats that the file has. */
 uint32_t stoa_object_seats(struct stoa_object *object);

@@ -322,6 +322,27 @@ static int owner_alive(struct stoa_object *object, uint64_t owner)
 	return stoa_life_alive(&object->space->life, OWNER_PEER(owner));
 }
 
+stoa_peer stoa_object_sole(struct stoa_object *object, unsigned flags)
+{
+	uint32_t seats = stoa_object_seats(object);
+	stoa_peer sole = 0;
+
+	for (uint32_t i = 0; i < seats; i++) {
+		struct stoa_seat *seat = stoa_object_seat(object, i);
+		uint64_t owner = owner_of(object, i);
+
+		if (!seat || OWNER_PEER(owner) == 0 || owner == OWNER_UNKNOWN ||
+		    !(atomic_load_explicit(&seat->flags, memory_order_relaxed) &
+		      flags) ||
+		    OWNER_PEER(owner) == sole || !owner_alive(object, owner))
+			continue;
+		if (sole != 0)
+			return 0;
+		sole = OWNER_PEER(owner);
+	}
+	return sole;
+}
+
 int stoa_object_alive(struct stoa_object *object, uint32_t token)
 {
 	uint64_t owner = owner_of(object, SEAT_INDEX(token));

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/* data/stream_internal.h: what the stream's sources share. */
+#ifndef STOA_DATA_STREAM_INTERNAL_H
+#define STOA_DATA_STREAM_INTERNAL_H
+
+#include <base/cpu.h>
+#include <base/deadline.h>
+#include <base/system.h>
+#include <data/stream_layout.h>
+#include <space/event.h>
+#include <space/object.h>
+
+#include <errno.h>
+#include <string.h>
+
+enum stream_side { SIDE_READ, SIDE_WRITE };
+
+/*
+ * The memory of a stream, mapped twice, back to back: each stretch of it is
+ * contiguous. Each side of a handle has a map of its own, changed under the
+ * side's lock.
+ */
+struct stream_map {
+	char *ring;        /* NULL: none */
+	uint64_t geometry; /* the word that it was mapped by */
+	uint64_t capacity;
+	uint64_t base;     /* the position that is at ring[0] now */
+};
+
+struct stream_end {
+	/* Touched under the side's lock alone. */
+	_Alignas(STOA_CACHE_LINE) struct stream_map map;
+	uint64_t other; /* position of the other side, when last looked at */
+
+	/* relaxed throughout: hints. */
+	_Atomic int64_t asked_ns; /* CLOCK_REALTIME_COARSE: who has the other end? */
+	_Atomic uint32_t ends_seen;
+	_Atomic uint32_t gone; /* nobody has */
+	_Atomic uint32_t met;  /* somebody had */
+	uint32_t opened_before; /* the other side's openings, before this one */
+	_Atomic stoa_peer sole; /* stream_sole_other(), as of sole_seen */
+	_Atomic uint32_t sole_seen;
+
+	/* A reservation or a peek. Written under the side's lock. */
+	_Atomic uint32_t held_token; /* 0: none */
+	_Atomic uint64_t held_agent;
+	uint64_t held_bytes;
+
+	/* The open file description that is this end; -1: not had. */
+	_Atomic int fd;
+	uint64_t inode;
+};
+
+struct stoa_stream {
+	struct stoa_object object;
+	struct stream_control *control;
+	uint64_t first_capacity, max_capacity; /* checked at open */
+	_Atomic unsigned ends; /* STOA_READ, STOA_WRITE: had now */
+	struct stoa_stream *twin; /* of a pair: what is written goes there */
+	struct stream_end end[2];
+};
+
+#define STREAM_ASK_NS INT64_C(20000000) /* so often the kernel is asked */
+
+static inline unsigned stream_direction(enum stream_side side)
+{
+	return side == SIDE_READ ? STOA_READ : STOA_WRITE;
+}
+
+static inline enum stream_side stream_other(enum stream_side side)
+{
+	return side == SIDE_READ ? SIDE_WRITE : SIDE_READ;
+}
+
+static inline _Atomic uint64_t *stream_position(struct stoa_stream *stream,
+                                                enum stream_side side)
+{
+	return &stream->control->position[side].bytes;
+}
+
+/* The handle of the writing end: of a pair, the other object's. */
+static inline struct stoa_stream *stream_writer(struct stoa_stream *stream)
+{
+	return stoa_likely(!stream->twin) ? stream : stream->twin;
+}
+
+/* ---- Ends (stream_ends.c) ------------------------------------------------ */
+
+/* Takes the end of `side`. 0 or -errno. */
+int stream_take_end(struct stoa_stream *stream, enum stream_side side);
+void stream_drop_end(struct stoa_stream *stream, enum stream_side side);
+
+/* Whether somebody has the end of `side`: 1, 0; -errno: can't be told. */
+int stream_has_end(struct stoa_stream *stream, enum stream_side side);
+
+/* Asks whether the side opposite to `side` was there and has gone. */
+int stream_ask_gone(struct stoa_stream *stream, enum stream_side side);
+
+/* The same; not asked anew within STREAM_ASK_NS. */
+static inline int stream_gone(struct stoa_stream *stream,
+                              enum stream_side side, int64_t now_ns)
+{
+	struct stream_end *end = &stream->end[side];
+
+	/* acquire: the change that was counted has been made */
+	if (stoa_likely(atomic_load_explicit(&stream->control->ends_changed,
+	                                     memory_order_acquire) ==
+	                        atomic_load_explicit(&end->ends_seen,
+	                                             memory_order_relaxed) &&
+	                (uint64_t)(now_ns -
+	                           atomic_load_explicit(&end->asked_ns,
+	                                                memory_order_relaxed)) <
+	                        STREAM_ASK_NS &&
+	                !atomic_load_explicit(&end->gone,
+	                                      memory_order_relaxed)))
+		return 0;
+	return stream_ask_gone(stream, side);
+}
+
+/* Waits by the deadline until somebody has come to the other end. */
+int stream_await_other(struct stoa_stream *stream, enum stream_side side,
+                       struct stoa_deadline deadline);
+
+/* Whose death would end a wait of this side, if it is one peer's; or 0. */
+stoa_peer stream_sole_other(struct stoa_stream *stream, enum stream_side side);
+
+/* ---- Memory (stream_map.c) ----------------------------------------------- */
+
+/* The capacity that a geometry word tells of, or 0: it can't be true. */
+uint64_t stream_capacity_of(const struct stoa_stream *stream, uint64_t word);
+
+int stream_map_make(struct stoa_stream *stream, uint64_t word,
+                    struct stream_map *ret_map);
+void stream_map_drop(struct stream_map *map);
+/* Under the side's lock: maps what the geometry says now. */
+int stream_remap(struct stoa_stream *stream, enum stream_side side);
+
+/* Where the byte of a position is: `capacity` bytes from there are mapped,
+ * whatever the position. */
+static inline char *stream_at(struct stream_map *map, uint64_t position)
+{
+	uint64_t offset = position - map->base;
+
+	if (stoa_unlikely(offset >= map->capacity)) {
+		offset = position % map->capacity;
+		map->base = position - offset;
+	}
+	return map->ring + offset;
+}
+
+/* ---- Turns (stream.c) ---------------------------------------------------- */
+
+int stream_take_lock_slowly(struct stoa_stream *stream, enum stream_side side,
+                            struct stoa_deadline deadline);
+void stream_leave_slowly(struct stoa_stream *stream, enum stream_side side,
+                         uint32_t token);
+
+/* Takes the side's lock. 0; -EBUSY: another has it, and the deadline is
+ * STOA_NOW; -ETIMEDOUT, -EINTR, -EDEADLK, and what every call may give. */
+static inline int stream_take_lock(struct stoa_stream *stream,
+                                   enum stream_side side,
+                                   struct stoa_deadline deadline)
+{
+	return stoa_likely(stoa_lock_try(&stream->control->turn[side].lock,
+	                                 stoa_object_token(&stream->object))) ?
+	               0 :
+	               stream_take_lock_slowly(stream, side, deadline);
+}
+
+/* The same, and sees to it that the right memory is mapped. */
+static inline int stream_take_turn(struct stoa_stream *stream,
+                                   enum stream_side side,
+                                   struct stoa_deadline deadline)
+{
+	struct stream_map *map = &stream->end[side].map;
+	int result = stream_take_lock(stream, side, deadline);
+
+	if (stoa_unlikely(result < 0))
+		return result;
+	/* relaxed: it changes under both locks alone */
+	if (stoa_likely(atomic_load_explicit(&stream->control->geometry,
+	                                     memory_order_relaxed) ==
+	                        map->geometry &&
+	                map->ring))
+		return 0;
+	return stream_remap(stream, side);
+}
+
+/* Gives the lock back. A full barrier: EVENT_DEKKER. */
+static inline void stream_leave_turn(struct stoa_stream *stream,
+                                     enum stream_side side)
+{
+	uint32_t token = stoa_object_token(&stream->object);
+	uint32_t word = token;
+
+	/* seq_cst: with the fence after it, the position that was stored before
+	 * is seen by whoever arms an event after it is looked at */
+	if (stoa_unlikely(!atomic_compare_exchange_strong_explicit(
+	            &stream->control->turn[side].lock.word, &word, 0,
+	            memory_order_seq_cst, memory_order_relaxed)))
+		stream_leave_slowly(stream, side, token);
+	stoa_cpu_fence_after_exchange();
+}
+
+/* The turn, taken, is kept for the caller's use: a reservation or a peek of so
+ * many bytes. */
+void stream_hold(struct stoa_stream *stream, enum stream_side side,
+                 uint64_t bytes);
+/* 0; -ESTALE: this process keeps none; -EMSGSIZE: of fewer bytes. */
+int stream_check_held(struct stoa_stream *stream, enum stream_side side,
+                      uint64_t bytes);
+void stream_leave_held(struct stoa_stream *stream, enum stream_side side);
+
+/* ---- What calls have in common (stream.c) -------------------------------- */
+
+int stream_refuse(struct stoa_stream *stream, enum stream_side side);
+
+static inline int stream_begin(struct stoa_stream *stream,
+                               enum stream_side side)
+{
+	int result = stoa_object_enter(&stream->object);
+
+	if (stoa_unlikely(result < 0))
+		return result;
+	if (stoa_unlikely(!(atomic_load_explicit(&stream->ends,
+	                                         memory_order_relaxed) &
+	                    stream_direction(side))))
+		return stream_refuse(stream, side);
+	return stoa_object_healthy(&stream->object) ?
+	               0 :
+	               stoa_object_health(&stream->object);
+}
+
+/* Every call that has touched the mapping ends so: a fault in it makes zeros
+ * of all that was read since. */
+static inline int64_t stream_end_call(struct stoa_stream *stream,
+                                      int64_t result)
+{
+	if (stoa_likely(!atomic_load_explicit(&stream->object.poisoned,
+	                                      memory_order_relaxed)))
+		return result == -EBUSY ? -EAGAIN : result;
+	return stoa_object_health(&stream->object);
+}
+
+static inline int64_t stream_clock(void)
+{
+	return stoa_sys_clock_ns(CLOCK_REALTIME_COARSE);
+}
+
+/* For people. Under the side's lock: nobody else counts in this seat then. */
+static inline void stream_account(struct stoa_stream *stream,
+                                  enum stream_side side, uint64_t bytes,
+                                  int64_t now_ns)
+{
+	struct stoa_seat *seat = atomic_load_explicit(&stream->object.seat,
+	                                              memory_order_relaxed);
+	_Atomic uint64_t *pieces = side == SIDE_WRITE ? &seat->messages_in :
+	                                                &seat->messages_out;
+	_Atomic uint64_t *total = side == SIDE_WRITE ? &seat->bytes_in :
+	                                               &seat->bytes_out;
+
+#define ADD(counter, amount)                                             \
+	atomic_store_explicit(                                           \
+	        counter,                                                 \
+	        atomic_load_explicit(counter, memory_order_relaxed) +    \
+	                (amount),                                        \
+	        memory_order_relaxed)
+	ADD(pieces, 1);
+	ADD(total, bytes);
+#undef ADD
+	atomic_store_explicit(side == SIDE_WRITE ? &seat->last_in_ns :
+	                                           &seat->last_out_ns,
+	                      now_ns, memory_order_relaxed);
+	atomic_store_explicit(side == SIDE_WRITE ? &seat->last_in_pid :
+	                                           &seat->last_out_pid,
+	                      atomic_load_explicit(&stream->object.pid,
+	                                           memory_order_relaxed),
+	                      memory_order_relaxed);
+}
+
+/* ---- Room and bytes ------------------------------------------------------ */
+
+/* Under the side's lock: how many bytes this side may use now, at least
+ * `least` if there are so many. *ret_own: its position. -EUCLEAN. */
+int64_t stream_usable_slowly(struct stoa_stream *stream, enum stream_side side,
+                             uint64_t own);
+
+static inline int64_t stream_usable(struct stoa_stream *stream,
+                                    enum stream_side side, uint64_t least,
+                                    uint64_t *ret_own)
+{
+	struct stream_end *end = &stream->end[side];
+	uint64_t own = atomic_load_explicit(stream_position(stream, side),
+	                                    memory_order_relaxed);
+	/* The same for both: how much this side could have used already. */
+	uint64_t used = side == SIDE_WRITE ? own - end->other :
+	                                     end->other - own;
+	uint64_t usable = side == SIDE_WRITE ? end->map.capacity - used : used;
+
+	*ret_own = own;
+	if (stoa_likely(used <= end->map.capacity && usable >= least))
+		return (int64_t)usable;
+	return stream_usable_slowly(stream, side, own);
+}
+
+/* Tell the other side. Call it after the turn was left. */
+void stream_wake_readers(struct stoa_stream *stream);
+void stream_wake_writers(struct stoa_stream *stream);
+
+static inline void stream_tell(struct stoa_stream *stream,
+                               enum stream_side side)
+{
+	if (side == SIDE_WRITE) {
+		if (stoa_unlikely(stoa_event_asked(&stream->object,
+		                                   STOA_READ) != 0))
+			stream_wake_readers(stream);
+	} else if (stoa_unlikely(stoa_event_asked(&stream->object,
+	                                          STOA_WRITE) != 0)) {
+		stream_wake_writers(stream);
+	}
+}
+
+/* A writer is going to sleep until there is room for so many bytes. */
+void stream_want_room(struct stoa_stream *stream, uint64_t bytes);
+
+/* What a call needs before it can go on. */
+struct stream_need {
+	enum stream_side side;
+	uint64_t least;  /* bytes usable */
+	uint64_t wanted; /* a writer that sleeps is woken for so many */
+	struct stoa_deadline deadline;
+};
+
+int64_t stream_enter_slowly(struct stoa_stream *stream,
+                            const struct stream_need *need, int64_t usable,
+                            uint64_t *ret_own);
+
+/*
+ * Takes the turn once at least need->least bytes are usable. Returns how many
+ * are, with the turn taken. Without the turn: 0, end of file; -EPIPE; -EBUSY or
+ * -EAGAIN (STOA_NOW); -ETIMEDOUT, -EINTR, ... At end of file a reader gets
+ * fewer than need->least, if there are any.
+ */
+static inline int64_t stream_enter(struct stoa_stream *stream,
+                                   const struct stream_need *need,
+                                   uint64_t *ret_own)
+{
+	int64_t usable = stream_take_turn(stream, need->side, need->deadline);
+
+	if (stoa_unlikely(usable < 0))
+		return usable;
+	usable = stream_usable(stream, need->side, need->least, ret_own);
+	if (stoa_likely(usable >= (int64_t)need->least))
+		return usable;
+	return stream_enter_slowly(stream, need, usable, ret_own);
+}
+
+/* The commit point, under the side's lock. release: STREAM_BYTES */
+static inline void stream_advance(struct stoa_stream *stream,
+                                  enum stream_side side, uint64_t position)
+{
+	atomic_store_explicit(stream_position(stream, side), position,
+	                      memory_order_release);
+}
+
+/* Whether a reservation or peek of `least` bytes can be had at all. 0,
+ * -EINVAL. */
+int stream_check_least(struct stoa_stream *stream, enum stream_side side,
+                       uint64_t least);
+
+int stream_ready(struct stoa_object *object, unsigned direction,
+                 const struct stoa_wait *wait);
+
+int stream_bury(struct stoa_object *object, uint32_t token);
+
+#endif
