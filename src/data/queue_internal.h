@@ -218,12 +218,14 @@ static inline int queue_claim(struct stoa_queue *queue, enum queue_phase phase,
 {
 	uint64_t position = queue_tail(queue);
 	struct queue_cell *cell = queue_cell_at(queue, queue_index_of(queue, position));
-	uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
 	uint64_t claim = QUEUE_WORD(queue_lap_of(queue, position), phase,
 	                            stoa_object_token(&queue->object));
 
-	/* Cell and payload cross at once. */
+	/* Cell and payload cross at once, and to be written: loaded first, the
+	 * cell would cross twice. */
+	stoa_cpu_prefetch_write(&cell->word);
 	stoa_cpu_prefetch_write(queue_inline(queue, cell));
+	uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
 	/* The mark is looked at after the word, too: see ERAS. */
 	if (stoa_unlikely(queue_begins_era(queue, position) ||
 	                  atomic_load_explicit(&queue->control->void_mark,
@@ -291,15 +293,29 @@ static inline int queue_find(struct stoa_queue *queue,
                              struct queue_found *ret_found, int *ret_soon)
 {
 	uint64_t position = queue_head(queue);
+	uint64_t lap = queue_lap_of(queue, position);
 	struct queue_cell *cell = queue_cell_at(queue, queue_index_of(queue, position));
+	/* Never prefetched to be written before it is READY: that would take it
+	 * from the sender between claim and commit. */
 	uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
 
-	if (stoa_likely(word == QUEUE_WORD(queue_lap_of(queue, position), QUEUE_READY,
-	                                   0)) &&
+	if (stoa_likely(word == QUEUE_WORD(lap, QUEUE_READY, 0)) &&
 	    stoa_likely(!queue_scan_asked(queue))) {
+		/* Before the payload is waited for. */
+		stoa_cpu_prefetch_write(&cell->word);
 		*ret_found = (struct queue_found){ position, word, cell, 0 };
 		*ret_soon = 0;
 		return 0;
+	}
+	/* The end at first sight: seq_cst, in this order, as in queue_look().
+	 * A poller is told so soon that it is back before the next comes. */
+	if (word == QUEUE_WORD(lap, QUEUE_FREE, 0) &&
+	    atomic_load_explicit(&queue->control->void_mark,
+	                         memory_order_seq_cst) <= position &&
+	    atomic_load_explicit(&cell->word, memory_order_seq_cst) == word &&
+	    !queue_scan_asked(queue)) {
+		*ret_soon = 0;
+		return -EAGAIN;
 	}
 	return queue_find_slowly(queue, ret_found, ret_soon);
 }

@@ -181,10 +181,6 @@ enum queue_place queue_look(struct stoa_queue *queue, uint64_t position,
 	*ret_word = word;
 	if (stoa_likely(word == ready))
 		return PLACE_MESSAGE;
-	/* Whoever finds nothing here looks again soon: the cell then comes as
-	 * a whole, and the word to be written, in one crossing. */
-	stoa_cpu_prefetch_write(&cell->word);
-	stoa_cpu_prefetch(queue_inline(queue, cell));
 	/* seq_cst, in this order: QUEUE_VOID */
 	uint64_t mark = atomic_load_explicit(&queue->control->void_mark,
 	                                     memory_order_seq_cst);
