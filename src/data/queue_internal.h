@@ -42,6 +42,15 @@ struct stoa_queue {
 	_Alignas(STOA_CACHE_LINE) _Atomic uint64_t head;
 	_Alignas(STOA_CACHE_LINE) _Atomic uint32_t held; /* taken, reserved */
 	_Atomic uint32_t idle_calls;
+
+	/* The last turn that found nothing: see QUEUE_TURNS. Of a process with
+	 * one thread only. */
+	struct {
+		uint64_t turn;     /* 0: none */
+		uint64_t ingested;
+		enum stoa_selection selection;
+		int64_t type;
+	} vain;
 };
 
 /* ---- Positions ---------------------------------------------------------- */
@@ -392,6 +401,12 @@ char *queue_arena_at(struct stoa_queue *queue, uint32_t payload, size_t bytes);
 int queue_selection_lock(struct stoa_queue *queue,
                          struct stoa_deadline deadline);
 void queue_selection_unlock(struct stoa_queue *queue);
+/* Without the lock: there is still nothing for the selector. */
+int queue_select_vain(struct stoa_queue *queue,
+                      const struct stoa_selector *selector);
+/* Under the lock: there is nothing for the selector. */
+void queue_note_vain(struct stoa_queue *queue,
+                     const struct stoa_selector *selector);
 
 /* Under the lock: brings the index up to date, then finds the message that the
  * selector means. 0, -EAGAIN, -EUCLEAN, -ENOMEM. */

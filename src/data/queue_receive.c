@@ -234,8 +234,10 @@ static int try_ordered(struct stoa_queue *queue, struct request *request,
                        struct stoa_deadline deadline)
 {
 	struct queue_found found;
-	int result = queue_selection_lock(queue, deadline);
 
+	if (queue_select_vain(queue, request->selector))
+		return -EAGAIN;
+	int result = queue_selection_lock(queue, deadline);
 	if (result < 0)
 		return result;
 	for (int i = 0; i < LOST_MAX; i++) {
@@ -247,6 +249,8 @@ static int try_ordered(struct stoa_queue *queue, struct request *request,
 		if (result != CONSUME_LOST)
 			break;
 	}
+	if (result == -EAGAIN)
+		queue_note_vain(queue, request->selector);
 	queue_selection_unlock(queue);
 	return result == CONSUME_LOST ? -EAGAIN : result;
 }

@@ -40,6 +40,18 @@ struct stoa_lock_owner {
 	void *context;
 };
 
+/* Without waiting, and without looking whether the owner lives: 1 acquired. */
+static inline int stoa_lock_try(struct stoa_lock *lock, uint32_t token)
+{
+	uint32_t word = 0;
+
+	/* acquire: pairs with the release in stoa_lock_release() */
+	return atomic_compare_exchange_strong_explicit(&lock->word, &word,
+	                                               token,
+	                                               memory_order_acquire,
+	                                               memory_order_relaxed);
+}
+
 /* 0: acquired. -EAGAIN, -ETIMEDOUT. */
 int stoa_lock_acquire(struct stoa_lock *lock,
                       const struct stoa_lock_owner *owner,
