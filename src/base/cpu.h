@@ -9,6 +9,8 @@
 
 #define stoa_likely(x) __builtin_expect(!!(x), 1)
 #define stoa_unlikely(x) __builtin_expect(!!(x), 0)
+/* The way of each message: what it passes on stays in registers. */
+#define stoa_always_inline static inline __attribute__((always_inline))
 
 #if defined(__x86_64__)
 static inline void stoa_cpu_pause(void)

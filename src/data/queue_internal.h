@@ -42,6 +42,15 @@ struct stoa_queue {
 	_Alignas(STOA_CACHE_LINE) _Atomic uint64_t head;
 	_Alignas(STOA_CACHE_LINE) _Atomic uint32_t held; /* taken, reserved */
 	_Atomic uint32_t idle_calls;
+
+	/* The last turn that found nothing: see QUEUE_TURNS. Of a process with
+	 * one thread only. */
+	struct {
+		uint64_t turn;     /* 0: none */
+		uint64_t ingested;
+		enum stoa_selection selection;
+		int64_t type;
+	} vain;
 };
 
 /* ---- Positions ---------------------------------------------------------- */
@@ -82,6 +91,16 @@ static inline uint64_t queue_sane(const struct stoa_queue *queue,
 	                position >= first))
 		return position;
 	return first;
+}
+
+/* The farther of an own position and a foreign one, if that is in range. */
+static inline uint64_t queue_farther(const struct stoa_queue *queue,
+                                     uint64_t own, uint64_t foreign)
+{
+	return foreign > own &&
+	                       queue_index_of(queue, foreign) < queue->capacity ?
+	               foreign :
+	               own;
 }
 
 /* How many laps the word is ahead of the position (28 bits, signed). */
@@ -178,17 +197,15 @@ void queue_note_disorder(struct stoa_queue *queue, struct queue_cell *cell,
 /* A position such that everything before it is claimed or void. */
 static inline uint64_t queue_tail(struct stoa_queue *queue)
 {
-	uint64_t tail = queue_sane(
-	        queue, atomic_load_explicit(&queue->control->tail,
-	                                    memory_order_relaxed));
 	uint64_t own = atomic_load_explicit(&queue->tail, memory_order_relaxed);
-	uint64_t mark = queue_sane(
-	        queue, atomic_load_explicit(&queue->control->void_mark,
-	                                    memory_order_relaxed));
+	uint64_t tail = queue_farther(
+	        queue, own,
+	        atomic_load_explicit(&queue->control->tail,
+	                             memory_order_relaxed));
 
-	if (tail < own)
-		tail = own;
-	return tail < mark ? mark : tail;
+	return queue_farther(queue, tail,
+	                     atomic_load_explicit(&queue->control->void_mark,
+	                                          memory_order_relaxed));
 }
 
 static inline void queue_advance_tail(struct stoa_queue *queue, uint64_t position)
@@ -211,14 +228,33 @@ static inline uint64_t queue_near(struct stoa_queue *queue, uint32_t low)
 int queue_claim_slowly(struct stoa_queue *queue, enum queue_phase phase,
                        struct queue_found *ret_claim);
 
-/* Claims the next place for this handle. `phase` is QUEUE_WRITING or
- * QUEUE_RESERVED. 0, or -EAGAIN: full. */
-static inline int queue_claim(struct stoa_queue *queue, enum queue_phase phase,
-                              struct queue_found *ret_claim)
+/* Through memory, so that the usual *ret_claim may stay in registers. */
+stoa_always_inline int queue_claim_after_all(struct stoa_queue *queue,
+                                             enum queue_phase phase,
+                                             struct queue_found *ret_claim)
 {
-	uint64_t position = queue_tail(queue);
+	struct queue_found claim = { 0 };
+	int result = queue_claim_slowly(queue, phase, &claim);
+
+	*ret_claim = claim;
+	return result;
+}
+
+/* Claims the next place for this handle, which then says so by
+ * queue_advance_tail(). `phase` is QUEUE_WRITING or QUEUE_RESERVED. 0, or
+ * -EAGAIN: full. */
+stoa_always_inline int queue_claim(struct stoa_queue *queue,
+                                   enum queue_phase phase,
+                                   struct queue_found *ret_claim)
+{
+	uint64_t position = queue_farther(
+	        queue,
+	        atomic_load_explicit(&queue->tail, memory_order_relaxed),
+	        atomic_load_explicit(&queue->control->tail,
+	                             memory_order_relaxed));
+	uint64_t lap = queue_lap_of(queue, position);
 	struct queue_cell *cell = queue_cell_at(queue, queue_index_of(queue, position));
-	uint64_t claim = QUEUE_WORD(queue_lap_of(queue, position), phase,
+	uint64_t claim = QUEUE_WORD(lap, phase,
 	                            stoa_object_token(&queue->object));
 
 	/* Cell and payload cross at once, and to be written: loaded first, the
@@ -228,21 +264,19 @@ static inline int queue_claim(struct stoa_queue *queue, enum queue_phase phase,
 	uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
 	/* The mark is looked at after the word, too: see ERAS. */
 	if (stoa_unlikely(queue_begins_era(queue, position) ||
+	                  word != QUEUE_WORD(lap, QUEUE_FREE, 0) ||
 	                  atomic_load_explicit(&queue->control->void_mark,
 	                                       memory_order_seq_cst) >
 	                          position ||
-	                  QUEUE_WORD_PHASE(word) != QUEUE_FREE ||
-	                  queue_ahead(queue, word, position) > 0 ||
 	                  !queue_exchange(cell, word, claim)))
-		return queue_claim_slowly(queue, phase, ret_claim);
+		return queue_claim_after_all(queue, phase, ret_claim);
 	/* seq_cst: QUEUE_VOID */
 	if (stoa_unlikely(atomic_load_explicit(&queue->control->void_mark,
 	                                       memory_order_seq_cst) >
 	                  position)) {
 		queue_give_up(queue, cell, claim);
-		return queue_claim_slowly(queue, phase, ret_claim);
+		return queue_claim_after_all(queue, phase, ret_claim);
 	}
-	queue_advance_tail(queue, queue_next(queue, position));
 	*ret_claim = (struct queue_found){ position, claim, cell, 0 };
 	return 0;
 }
@@ -253,12 +287,11 @@ int queue_has_room(struct stoa_queue *queue);
 /* Where a walk in the order of sending begins. */
 static inline uint64_t queue_head(struct stoa_queue *queue)
 {
-	uint64_t head = queue_sane(
-	        queue, atomic_load_explicit(&queue->control->head,
-	                                    memory_order_relaxed));
-	uint64_t own = atomic_load_explicit(&queue->head, memory_order_relaxed);
-
-	return head < own ? own : head;
+	return queue_farther(
+	        queue,
+	        atomic_load_explicit(&queue->head, memory_order_relaxed),
+	        atomic_load_explicit(&queue->control->head,
+	                             memory_order_relaxed));
 }
 
 /* Everything before `position` is consumed. */
@@ -287,10 +320,10 @@ void queue_scan_done(struct stoa_queue *queue, uint64_t seen);
 int queue_find_slowly(struct stoa_queue *queue, struct queue_found *ret_found,
                       int *ret_soon);
 
-/* The oldest message of a FIFO queue. 0; -EAGAIN: none (*ret_soon: but one is
- * being written). */
-static inline int queue_find(struct stoa_queue *queue,
-                             struct queue_found *ret_found, int *ret_soon)
+/* At first sight: 0: the message at the head; -EAGAIN: the end; -EBUSY: a walk
+ * must tell. */
+stoa_always_inline int queue_find_quickly(struct stoa_queue *queue,
+                                          struct queue_found *ret_found)
 {
 	uint64_t position = queue_head(queue);
 	uint64_t lap = queue_lap_of(queue, position);
@@ -304,20 +337,30 @@ static inline int queue_find(struct stoa_queue *queue,
 		/* Before the payload is waited for. */
 		stoa_cpu_prefetch_write(&cell->word);
 		*ret_found = (struct queue_found){ position, word, cell, 0 };
-		*ret_soon = 0;
 		return 0;
 	}
-	/* The end at first sight: seq_cst, in this order, as in queue_look().
-	 * A poller is told so soon that it is back before the next comes. */
+	/* seq_cst, in this order, as in queue_look(). A poller is told so soon
+	 * that it is back before the next message comes. */
 	if (word == QUEUE_WORD(lap, QUEUE_FREE, 0) &&
 	    atomic_load_explicit(&queue->control->void_mark,
 	                         memory_order_seq_cst) <= position &&
 	    atomic_load_explicit(&cell->word, memory_order_seq_cst) == word &&
-	    !queue_scan_asked(queue)) {
-		*ret_soon = 0;
+	    !queue_scan_asked(queue))
 		return -EAGAIN;
-	}
-	return queue_find_slowly(queue, ret_found, ret_soon);
+	return -EBUSY;
+}
+
+/* The oldest message of a FIFO queue. 0; -EAGAIN: none (*ret_soon: but one is
+ * being written). */
+static inline int queue_find(struct stoa_queue *queue,
+                             struct queue_found *ret_found, int *ret_soon)
+{
+	int result = queue_find_quickly(queue, ret_found);
+
+	*ret_soon = 0;
+	return stoa_likely(result != -EBUSY) ?
+	               result :
+	               queue_find_slowly(queue, ret_found, ret_soon);
 }
 
 /* The end of the queue reached from `position`, or a message at it, or none
@@ -358,6 +401,12 @@ char *queue_arena_at(struct stoa_queue *queue, uint32_t payload, size_t bytes);
 int queue_selection_lock(struct stoa_queue *queue,
                          struct stoa_deadline deadline);
 void queue_selection_unlock(struct stoa_queue *queue);
+/* Without the lock: there is still nothing for the selector. */
+int queue_select_vain(struct stoa_queue *queue,
+                      const struct stoa_selector *selector);
+/* Under the lock: there is nothing for the selector. */
+void queue_note_vain(struct stoa_queue *queue,
+                     const struct stoa_selector *selector);
 
 /* Under the lock: brings the index up to date, then finds the message that the
  * selector means. 0, -EAGAIN, -EUCLEAN, -ENOMEM. */
@@ -429,14 +478,18 @@ static inline void queue_count(_Atomic uint64_t *counter, uint64_t amount)
 		                          memory_order_relaxed);
 }
 
+static inline int64_t queue_now(void)
+{
+	return stoa_sys_clock_ns(CLOCK_REALTIME_COARSE);
+}
+
 /* For people: so many messages of so many bytes together were sent
- * (STOA_WRITE) or received. */
+ * (STOA_WRITE) or received, at `now`. */
 static inline void queue_account(struct stoa_queue *queue, unsigned direction,
-                                 uint64_t messages, uint64_t bytes)
+                                 uint64_t messages, uint64_t bytes, int64_t now)
 {
 	struct stoa_seat *seat = atomic_load_explicit(&queue->object.seat,
 	                                              memory_order_relaxed);
-	int64_t now = stoa_sys_clock_ns(CLOCK_REALTIME_COARSE);
 	int32_t pid = atomic_load_explicit(&queue->object.pid,
 	                                   memory_order_relaxed);
 

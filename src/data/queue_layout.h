@@ -109,6 +109,18 @@
  * hint, too: `dirty` is set while it is being changed, and whoever gets the
  * lock and finds it set rebuilds the index from the cells. Each entry is
  * checked against its cell before use.
+ *   turns counts the holders of the lock; each raises it before anything else.
+ * A receiver whose turn found nothing for its selector, and nothing pending,
+ * remembers the turn's number, the selector, and `ingested` as it left it.
+ * There is still nothing for that selector, and no need for the lock, if it
+ * then sees, in this order: the end of the queue at `ingested`; no scan asked
+ * for; and turns as it was (QUEUE_TURNS). For at the first of these instants
+ * nothing was committed from `ingested` on; what lay before it was in the
+ * index, and not meant; and had anything come back since that turn, then the
+ * scan would still be asked for, as only the holder of a later turn ends it,
+ * by a seq_cst read-modify-write after raising turns.
+ *   A message at `ingested` needn't be listed if it is the newest, and what the
+ * selector means rather than anything in the index.
  */
 #ifndef STOA_DATA_QUEUE_LAYOUT_H
 #define STOA_DATA_QUEUE_LAYOUT_H
@@ -180,6 +192,7 @@ struct queue_control {
 	_Atomic uint32_t fresh;    /* nodes from here on were never used */
 	_Atomic uint32_t pending;  /* list of cells met in WRITING; + 1 */
 	_Atomic uint32_t listed;   /* cells in leaves */
+	_Atomic uint64_t turns;    /* of the lock so far: see QUEUE_TURNS */
 
 	/* Registered for one signal. Truth: notify_token; the rest is the
 	 * token's. A dead token's registration is anybody's to replace. */
@@ -251,6 +264,7 @@ AT(queue_control, spare, 532);
 AT(queue_control, fresh, 536);
 AT(queue_control, pending, 540);
 AT(queue_control, listed, 544);
+AT(queue_control, turns, 552);
 AT(queue_control, notify_token, 640);
 AT(queue_control, notify_pid, 644);
 AT(queue_control, notify_signal, 648);

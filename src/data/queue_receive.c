@@ -8,22 +8,27 @@
 
 #define LOST_MAX 1024 /* a message lost to others so often: see the deadline */
 
+stoa_always_inline void get_word(const uint64_t *from, char *to, size_t bytes)
+{
+	uint64_t word = __atomic_load_n(from, __ATOMIC_RELAXED);
+
+	memcpy(to, &word, bytes);
+}
+
 /* Word by word and relaxed: see put_inline(). Straight into the caller's
  * buffer, as nothing may be left to do once the message is gone. */
-static void get_inline(const uint64_t *from, void *buffer, size_t bytes)
+stoa_always_inline void get_inline(const uint64_t *from, char *to, size_t bytes)
 {
-	char *to = buffer;
-	uint64_t word;
-
-	for (; bytes >= sizeof word; bytes -= sizeof word) {
-		word = __atomic_load_n(from++, __ATOMIC_RELAXED);
-		memcpy(to, &word, sizeof word);
-		to += sizeof word;
+	for (; bytes >= 32; bytes -= 32, from += 4, to += 32) {
+		get_word(from, to, 8);
+		get_word(from + 1, to + 8, 8);
+		get_word(from + 2, to + 16, 8);
+		get_word(from + 3, to + 24, 8);
 	}
-	if (bytes == 0)
-		return;
-	word = __atomic_load_n(from, __ATOMIC_RELAXED);
-	memcpy(to, &word, bytes);
+	for (; bytes >= 8; bytes -= 8, to += 8)
+		get_word(from++, to, 8);
+	if (bytes != 0)
+		get_word(from, to, bytes);
 }
 
 /* ---- Receiving --------------------------------------------------------------------- */
@@ -74,7 +79,7 @@ void queue_describe(struct stoa_queue *queue, const struct queue_found *found,
 	                    queue_index_of(queue, found->position);
 	message->sender = cell_get(cell, sender);
 	message->sender_pid = cell_get(cell, sender_pid);
-	message->cell = queue_index_at(queue, cell);
+	message->cell = queue_index_of(queue, found->position);
 }
 
 /* What was read may be nonsense because the message was lost meanwhile, or
@@ -229,8 +234,10 @@ static int try_ordered(struct stoa_queue *queue, struct request *request,
                        struct stoa_deadline deadline)
 {
 	struct queue_found found;
-	int result = queue_selection_lock(queue, deadline);
 
+	if (queue_select_vain(queue, request->selector))
+		return -EAGAIN;
+	int result = queue_selection_lock(queue, deadline);
 	if (result < 0)
 		return result;
 	for (int i = 0; i < LOST_MAX; i++) {
@@ -242,6 +249,8 @@ static int try_ordered(struct stoa_queue *queue, struct request *request,
 		if (result != CONSUME_LOST)
 			break;
 	}
+	if (result == -EAGAIN)
+		queue_note_vain(queue, request->selector);
 	queue_selection_unlock(queue);
 	return result == CONSUME_LOST ? -EAGAIN : result;
 }
@@ -340,12 +349,85 @@ static int receive(struct stoa_queue *queue, struct request *request,
 	return result;
 }
 
-static int begin_receive(struct stoa_queue *queue,
-                         const struct stoa_selector *selector)
+stoa_always_inline int begin_receive(struct stoa_queue *queue,
+                                     const struct stoa_selector *selector)
 {
 	int result = queue_begin(queue, STOA_READ);
 
+	if (stoa_likely(result == 0 && !selector))
+		return 0;
 	return result < 0 ? result : queue_check_selector(queue, selector);
+}
+
+enum { THE_LONG_WAY = -EBUSY };
+
+/* Any message, from any queue. Its size, and all of `message` if wanted. */
+static ssize_t receive_the_long_way(struct stoa_queue *queue,
+                                    const struct stoa_selector *selector,
+                                    void *buffer, size_t buffer_bytes,
+                                    struct stoa_deadline deadline,
+                                    struct stoa_message *message)
+{
+	struct request request;
+
+	ask(&request, selector, buffer, buffer_bytes, message != NULL);
+	int result = receive(queue, &request, deadline);
+	if (result == 0) {
+		if (message)
+			*message = request.message;
+		return (ssize_t)request.message.bytes;
+	}
+	if (result != -EMSGSIZE)
+		return result;
+	if (message)
+		message->bytes = request.message.bytes;
+	return stoa_fail(result,
+	                 "the next message of queue %s has %zu bytes, the "
+	                 "buffer %zu",
+	                 queue->object.name, request.message.bytes,
+	                 buffer_bytes);
+}
+
+/* Receives what most receives are for: an inline message that is READY at the
+ * head of a FIFO queue. Its size; -EAGAIN: there is none; THE_LONG_WAY. */
+stoa_always_inline ssize_t receive_quickly(struct stoa_queue *queue,
+                                           void *buffer, size_t buffer_bytes,
+                                           struct stoa_message *message,
+                                           int64_t *ret_now)
+{
+	struct stoa_message described;
+	struct queue_found found;
+
+	if (queue->order != STOA_FIFO || STOA_BUG(2))
+		return THE_LONG_WAY;
+	int result = queue_find_quickly(queue, &found);
+	if (result < 0)
+		return result;
+	stoa_cpu_prefetch(queue_inline(queue, found.cell));
+	size_t bytes = cell_get(found.cell, bytes);
+	if (stoa_unlikely(cell_get(found.cell, payload) != 0 ||
+	                  bytes > STOA_QUEUE_INLINE || bytes > buffer_bytes))
+		return THE_LONG_WAY;
+	/* While the payload is on its way. */
+	if (ret_now)
+		*ret_now = queue_now();
+	raise_high_water(queue, found.position);
+	if (message)
+		queue_describe(queue, &found, &described);
+	get_inline(queue_inline(queue, found.cell), buffer, bytes);
+	if (stoa_unlikely(!queue_exchange(
+	            found.cell, found.word,
+	            QUEUE_WORD(QUEUE_WORD_LAP(found.word) + 1, QUEUE_FREE, 0))))
+		return THE_LONG_WAY;
+	queue_advance_head(queue, queue_next(queue, found.position));
+	if (message && stoa_likely(queue_end(queue, 0) == 0)) {
+		described.data = buffer;
+		described.bytes = bytes;
+		described.buffer_bytes = buffer_bytes;
+		described.word = 0;
+		*message = described;
+	}
+	return (ssize_t)bytes;
 }
 
 ssize_t stoa_queue_receive(struct stoa_queue *queue,
@@ -353,28 +435,49 @@ ssize_t stoa_queue_receive(struct stoa_queue *queue,
                            size_t buffer_bytes, struct stoa_deadline deadline,
                            struct stoa_message *ret_message)
 {
-	struct request request;
-	int result = begin_receive(queue, selector);
+	int64_t now;
+	ssize_t result = begin_receive(queue, selector);
 
-	ask(&request, selector, buffer, buffer_bytes, ret_message != NULL);
-	if (stoa_likely(result == 0))
-		result = receive(queue, &request, deadline);
+	if (stoa_unlikely(result < 0))
+		return result;
+	result = receive_quickly(queue, buffer, buffer_bytes, ret_message, &now);
 	if (stoa_unlikely(result < 0)) {
-		if (result != -EMSGSIZE)
+		if (result == -EAGAIN && deadline.kind == STOA_DEADLINE_NOW) {
+			queue_idle(queue, STOA_READ);
+			return queue_end(queue, result);
+		}
+		result = receive_the_long_way(queue, selector, buffer,
+		                              buffer_bytes, deadline,
+		                              ret_message);
+		if (result < 0)
 			return result;
-		if (ret_message)
-			ret_message->bytes = request.message.bytes;
-		return stoa_fail(result,
-		                 "the next message of queue %s has %zu bytes, "
-		                 "the buffer %zu",
-		                 queue->object.name, request.message.bytes,
-		                 buffer_bytes);
+		now = queue_now();
 	}
-	queue_account(queue, STOA_READ, 1, request.message.bytes);
+	queue_account(queue, STOA_READ, 1, (uint64_t)result, now);
 	queue_tell_senders(queue, 1);
-	if (ret_message)
-		*ret_message = request.message;
-	return (ssize_t)request.message.bytes;
+	return queue_end(queue, result);
+}
+
+/* The next of a batch. 0, or what ends it. */
+stoa_always_inline int receive_next(struct stoa_queue *queue,
+                                    const struct stoa_selector *selector,
+                                    struct stoa_message *message,
+                                    struct stoa_deadline deadline, int first)
+{
+	ssize_t result = receive_quickly(queue, message->data,
+	                                 message->buffer_bytes, message, NULL);
+	struct request request;
+
+	if (stoa_likely(result >= 0))
+		return 0;
+	if (result == -EAGAIN && !first)
+		return -EAGAIN;
+	ask(&request, selector, message->data, message->buffer_bytes, 1);
+	result = first ? receive(queue, &request, deadline) :
+	                 try_receive(queue, &request, STOA_NOW);
+	if (result == 0)
+		*message = request.message;
+	return (int)result;
 }
 
 int stoa_queue_receive_many(struct stoa_queue *queue,
@@ -389,24 +492,16 @@ int stoa_queue_receive_many(struct stoa_queue *queue,
 	if (count == 0 || count > INT_MAX)
 		return queue_bad_count(queue);
 	while (result == 0 && received < count) {
-		struct stoa_message *message = &messages[received];
-		struct request request;
-
-		ask(&request, selector, message->data, message->buffer_bytes,
-		    1);
-		result = received == 0 ?
-		                 receive(queue, &request, deadline) :
-		                 try_receive(queue, &request, STOA_NOW);
+		result = receive_next(queue, selector, &messages[received],
+		                      deadline, received == 0);
 		if (result < 0)
 			break;
-		*message = request.message;
-		bytes += message->bytes;
-		received++;
-		queue_prefetch(queue, queue_head(queue));
+		bytes += messages[received++].bytes;
+		
 	}
 	if (received == 0)
 		return result;
-	queue_account(queue, STOA_READ, received, bytes);
+	queue_account(queue, STOA_READ, received, bytes, queue_now());
 	queue_tell_senders(queue, (int)received);
 	return (int)queue_end(queue, (long)received);
 }
@@ -442,7 +537,7 @@ int stoa_queue_acknowledge(struct stoa_queue *queue,
 	                             queue_freed(queue, message->word)))
 		return queue_stale(queue);
 	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
-	queue_account(queue, STOA_READ, 1, message->bytes);
+	queue_account(queue, STOA_READ, 1, message->bytes, queue_now());
 	queue_tell_senders(queue, 1);
 	return (int)queue_end(queue, 0);
 }

@@ -121,11 +121,8 @@ int queue_claim_slowly(struct stoa_queue *queue, enum queue_phase phase,
 			enum claim claim = try_claim(queue, position, word,
 			                             phase, skipped, ret_claim);
 
-			if (claim == CLAIM_GOOD) {
-				queue_advance_tail(
-				        queue, queue_next(queue, position));
+			if (claim == CLAIM_GOOD)
 				return 0;
-			}
 			if (claim == CLAIM_VOID)
 				position = queue_tail(queue);
 			/* Lost: what was skipped lies before the mark now, and

@@ -277,8 +277,8 @@ static int holder_alive(void *context, uint32_t token)
 	return stoa_object_alive(context, token);
 }
 
-int queue_selection_lock(struct stoa_queue *queue,
-                         struct stoa_deadline deadline)
+/* The usual try has failed. */
+static int wait_for_turn(struct stoa_queue *queue, struct stoa_deadline deadline)
 {
 	struct stoa_object *object = &queue->object;
 	struct stoa_lock_owner owner = {
@@ -287,25 +287,45 @@ int queue_selection_lock(struct stoa_queue *queue,
 		.alive = holder_alive,
 		.context = object
 	};
-
 	int now = deadline.kind == STOA_DEADLINE_NOW;
+
 	if (now)
 		deadline = stoa_deadline_in(TURN_NS);
 	int result = stoa_lock_acquire(&queue->control->selection, &owner,
 	                               deadline);
-	if (result < 0)
-		return now ? -EAGAIN : result;
+	return result < 0 && now ? -EAGAIN : result;
+}
+
+/* Its last holder died while changing the index. */
+static int rebuild_or_leave(struct stoa_queue *queue)
+{
+	int result = rebuild(queue);
+
+	if (result == 0)
+		return 0;
+	stoa_lock_release(&queue->control->selection,
+	                  stoa_object_token(&queue->object));
+	return result == -EUCLEAN ?
+	               stoa_object_damaged(&queue->object,
+	                                   "its index can't be rebuilt") :
+	               result;
+}
+
+int queue_selection_lock(struct stoa_queue *queue,
+                         struct stoa_deadline deadline)
+{
+	int result = 0;
+
+	if (stoa_unlikely(!stoa_lock_try(&queue->control->selection,
+	                                 stoa_object_token(&queue->object))))
+		result = wait_for_turn(queue, deadline);
+	if (stoa_unlikely(result < 0))
+		return result;
+	set(queue->control->turns, get(queue->control->turns) + 1);
 	if (stoa_unlikely(get(queue->control->dirty) != 0) && !STOA_BUG(11)) {
-		result = rebuild(queue);
-		if (result < 0) {
-			stoa_lock_release(&queue->control->selection,
-			                  owner.token);
-			return result == -EUCLEAN ?
-			               stoa_object_damaged(object,
-			                                   "its index can't be "
-			                                   "rebuilt") :
-			               result;
-		}
+		result = rebuild_or_leave(queue);
+		if (result < 0)
+			return result;
 	}
 	set(queue->control->dirty, INDEX_CHANGING);
 	atomic_signal_fence(memory_order_seq_cst); /* before any change */
@@ -323,23 +343,83 @@ void queue_selection_unlock(struct stoa_queue *queue)
 
 /* ---- Selecting -------------------------------------------------------------------- */
 
-/* One message and no more in an empty index: no need to list it. */
-static int select_only(struct stoa_queue *queue,
+static enum stoa_selection selection_of(const struct stoa_selector *selector)
+{
+	return selector ? selector->selection : STOA_ANY;
+}
+
+int queue_select_vain(struct stoa_queue *queue,
+                      const struct stoa_selector *selector)
+{
+	uint64_t word;
+
+	/* In this order: QUEUE_TURNS. acquire: turns isn't loaded before. */
+	return queue->vain.turn != 0 && __libc_single_threaded &&
+	       queue->vain.selection == selection_of(selector) &&
+	       (!selector || queue->vain.type == selector->type) &&
+	       queue_look(queue, queue->vain.ingested, &word) == PLACE_END &&
+	       !queue_scan_asked(queue) &&
+	       atomic_load_explicit(&queue->control->turns,
+	                            memory_order_acquire) == queue->vain.turn;
+}
+
+void queue_note_vain(struct stoa_queue *queue,
+                     const struct stoa_selector *selector)
+{
+	if (!__libc_single_threaded)
+		return;
+	queue->vain.turn = get(queue->control->pending) == 0 ?
+	                           get(queue->control->turns) :
+	                           0;
+	queue->vain.ingested = queue_sane(queue, get(queue->control->ingested));
+	queue->vain.selection = selection_of(selector);
+	queue->vain.type = selector ? selector->type : 0;
+}
+
+/* Messages are told apart by their keys before their ages. */
+static int key_first(const struct stoa_queue *queue,
+                     const struct stoa_selector *selector)
+{
+	return queue->order == STOA_PRIORITY ||
+	       selection_of(selector) == STOA_LOWEST;
+}
+
+/* Whether nothing in the index is meant rather than the message at `cell`,
+ * which is younger than all of it. */
+static int beats_index(struct stoa_queue *queue,
+                       const struct stoa_selector *selector,
+                       const struct queue_cell *cell)
+{
+	uint32_t picked;
+	int result;
+
+	if (get(queue->control->root) == 0)
+		return 1;
+	result = queue_index_pick(queue, selector, &picked);
+	if (result < 0)
+		return result == -EAGAIN;
+	return key_first(queue, selector) &&
+	       queue_key(queue, cell_get(cell, type),
+	                 cell_get(cell, priority)) < queue->entries[picked].key;
+}
+
+/* The one message to be ingested, if it is what is meant: no need to list it. */
+static int select_newest(struct stoa_queue *queue,
                        const struct stoa_selector *selector,
                        struct queue_found *ret_found)
 {
 	uint64_t position = queue_sane(queue, get(queue->control->ingested));
-	struct queue_cell *cell = queue_cell_at(queue, queue_index_of(queue, position));
+	uint32_t index = queue_index_of(queue, position);
+	struct queue_cell *cell = queue_cell_at(queue, index);
 	uint64_t word, beyond;
 
-	if (get(queue->control->root) != 0 ||
-	    get(queue->control->pending) != 0 ||
-	    queue_scan_asked(queue) ||
+	if (get(queue->control->pending) != 0 || queue_scan_asked(queue) ||
 	    queue_look(queue, position, &word) != PLACE_MESSAGE ||
+	    queue->entries[index].listed != NOT_LISTED ||
+	    !queue_matches(selector, cell_get(cell, type)) ||
 	    queue_look(queue, queue_next(queue, position), &beyond) !=
 	            PLACE_END ||
-	    queue->entries[queue_index_of(queue, position)].listed != NOT_LISTED ||
-	    !queue_matches(selector, cell_get(cell, type)))
+	    !beats_index(queue, selector, cell))
 		return 0;
 	*ret_found = (struct queue_found){ position, word, cell, 0 };
 	return 1;
@@ -430,8 +510,8 @@ int queue_select(struct stoa_queue *queue, const struct stoa_selector *selector,
 {
 	int result;
 
-	if (select_only(queue, selector, ret_found)) {
-		raise_high_water(queue, 1);
+	if (select_newest(queue, selector, ret_found)) {
+		raise_high_water(queue, get(queue->control->listed) + 1);
 		return 0;
 	}
 	for (int tries = 0; tries < 2; tries++) {

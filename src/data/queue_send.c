@@ -6,28 +6,48 @@
 
 #include <limits.h>
 
-/* Word by word and relaxed, as a reader that has lost the message to another
- * may still be loading. */
-static void put_inline(uint64_t *to, const void *data, size_t bytes)
+stoa_always_inline void put_word(uint64_t *to, const char *from, size_t bytes)
 {
-	const char *from = data;
 	uint64_t word = 0;
 
-	for (; bytes >= sizeof word; bytes -= sizeof word) {
-		memcpy(&word, from, sizeof word);
-		__atomic_store_n(to++, word, __ATOMIC_RELAXED);
-		from += sizeof word;
-	}
-	if (bytes == 0)
-		return;
 	memcpy(&word, from, bytes);
 	__atomic_store_n(to, word, __ATOMIC_RELAXED);
 }
 
+/* Word by word and relaxed, as a reader that has lost the message to another
+ * may still be loading. */
+stoa_always_inline void put_inline(uint64_t *to, const char *from, size_t bytes)
+{
+	for (; bytes >= 32; bytes -= 32, from += 32, to += 4) {
+		put_word(to, from, 8);
+		put_word(to + 1, from + 8, 8);
+		put_word(to + 2, from + 16, 8);
+		put_word(to + 3, from + 24, 8);
+	}
+	for (; bytes >= 8; bytes -= 8, from += 8)
+		put_word(to++, from, 8);
+	if (bytes != 0)
+		put_word(to, from, bytes);
+}
+
 /* ---- Sending ------------------------------------------------------------------ */
 
-/* Claims a cell and room for the payload. */
-static inline int claim_message(struct stoa_queue *queue, enum queue_phase phase,
+/* A message as it is sent; by value, so that it stays in registers. */
+struct outgoing {
+	const void *data;
+	size_t bytes;
+	int64_t type;
+	uint32_t priority;
+};
+
+stoa_always_inline struct outgoing outgoing(const struct stoa_message *message)
+{
+	return (struct outgoing){ message->data, message->bytes, message->type,
+		                  message->priority };
+}
+
+/* Claims a cell and room in the arena for the payload, if it needs that. */
+static int claim_message(struct stoa_queue *queue, enum queue_phase phase,
                          size_t bytes, struct queue_found *claim)
 {
 	uint32_t payload = 0;
@@ -39,6 +59,7 @@ static inline int claim_message(struct stoa_queue *queue, enum queue_phase phase
 	result = queue_claim(queue, phase, claim);
 	if (stoa_unlikely(result < 0))
 		return result;
+	queue_advance_tail(queue, queue_next(queue, claim->position));
 	if (bytes > STOA_QUEUE_INLINE) {
 		result = queue_arena_allocate(
 		        queue, queue_index_of(queue, claim->position),
@@ -56,12 +77,13 @@ static inline int claim_message(struct stoa_queue *queue, enum queue_phase phase
 	return 0;
 }
 
-static void fill_cell(struct stoa_queue *queue, struct queue_cell *cell,
-                      const struct stoa_message *message)
+stoa_always_inline void fill_cell(struct stoa_queue *queue,
+                                  struct queue_cell *cell,
+                                  struct outgoing message)
 {
-	cell_set(cell, bytes, (uint32_t)message->bytes);
-	cell_set(cell, type, message->type);
-	cell_set(cell, priority, message->priority);
+	cell_set(cell, bytes, (uint32_t)message.bytes);
+	cell_set(cell, type, message.type);
+	cell_set(cell, priority, message.priority);
 	cell_set(cell, sender,
 	         atomic_load_explicit(&queue->object.peer,
 	                              memory_order_relaxed));
@@ -71,16 +93,8 @@ static void fill_cell(struct stoa_queue *queue, struct queue_cell *cell,
 	cell_set(cell, deliveries, 0);
 }
 
-static inline int commit_word(struct stoa_queue *queue, struct queue_cell *cell,
-                       uint64_t word)
+static int commit_failed(struct stoa_queue *queue)
 {
-	/* Before the commit, too: see bell.c. */
-	if (stoa_unlikely(stoa_event_asked(&queue->object, STOA_READ) &
-	                  EVENT_BELL))
-		stoa_bell_ring(&queue->object, STOA_READ);
-	if (queue_exchange(cell, word,
-	                   QUEUE_WORD(QUEUE_WORD_LAP(word), QUEUE_READY, 0)))
-		return 0;
 	if (queue_end(queue, 0) < 0)
 		return -EIO;
 	return stoa_fail(-ESTALE,
@@ -89,57 +103,110 @@ static inline int commit_word(struct stoa_queue *queue, struct queue_cell *cell,
 	                 queue->object.name);
 }
 
-static inline int try_send(struct stoa_queue *queue,
-                    const struct stoa_message *message, uint64_t *ret_position)
+stoa_always_inline int commit_word(struct stoa_queue *queue,
+                                   struct queue_cell *cell, uint64_t word)
 {
-	struct queue_found claim;
-	int result = claim_message(queue, QUEUE_WRITING, message->bytes,
-	                           &claim);
-
-	if (stoa_unlikely(result < 0))
-		return result;
-	fill_cell(queue, claim.cell, message);
-	if (STOA_BUG(1)) {
-		commit_word(queue, claim.cell, claim.word);
-		claim.word = QUEUE_WORD(QUEUE_WORD_LAP(claim.word),
-		                        QUEUE_READY, 0);
-	}
-	if (stoa_likely(message->bytes <= STOA_QUEUE_INLINE))
-		put_inline(queue_inline(queue, claim.cell), message->data,
-		           message->bytes);
-	else
-		memcpy(queue_arena_at(queue, cell_get(claim.cell, payload),
-		                      message->bytes) ?:
-		               queue->arena,
-		       message->data, message->bytes);
-	result = STOA_BUG(1) ? 0 : commit_word(queue, claim.cell, claim.word);
-	if (stoa_unlikely(result < 0))
-		return result;
-	*ret_position = claim.position;
-	return 0;
+	/* Before the commit, too: see bell.c. */
+	if (stoa_unlikely(stoa_event_asked(&queue->object, STOA_READ) &
+	                  EVENT_BELL))
+		stoa_bell_ring(&queue->object, STOA_READ);
+	if (stoa_likely(queue_exchange(
+	            cell, word,
+	            QUEUE_WORD(QUEUE_WORD_LAP(word), QUEUE_READY, 0))))
+		return 0;
+	return commit_failed(queue);
 }
 
-static int check_message(struct stoa_queue *queue,
-                         const struct stoa_message *message)
+/* Commits before the payload is there, or after: see base/bug.h. */
+stoa_always_inline int commit_early(struct stoa_queue *queue,
+                                    const struct queue_found *claim, int early)
 {
-	if (stoa_unlikely(message->bytes > queue->max_message))
-		return stoa_fail(-EMSGSIZE,
-		                 "a message of %zu bytes is too large for "
-		                 "queue %s, which takes up to %llu",
-		                 message->bytes, queue->object.name,
-		                 (unsigned long long)queue->max_message);
-	if (queue->order == STOA_PRIORITY &&
-	    message->priority >= STOA_QUEUE_PRIORITIES)
+	return STOA_BUG(1) == early ?
+	               commit_word(queue, claim->cell, claim->word) :
+	               0;
+}
+
+static int send_in_arena(struct stoa_queue *queue,
+                         struct outgoing message,
+                         uint64_t *ret_position)
+{
+	struct queue_found claim;
+	int result = claim_message(queue, QUEUE_WRITING, message.bytes,
+	                           &claim);
+
+	if (result < 0)
+		return result;
+	fill_cell(queue, claim.cell, message);
+	commit_early(queue, &claim, 1);
+	memcpy(queue_arena_at(queue, cell_get(claim.cell, payload),
+	                      message.bytes) ?:
+	               queue->arena,
+	       message.data, message.bytes);
+	*ret_position = claim.position;
+	return commit_early(queue, &claim, 0);
+}
+
+stoa_always_inline int try_send(struct stoa_queue *queue,
+                                struct outgoing message,
+                                uint64_t *ret_position)
+{
+	struct queue_found claim;
+
+	if (stoa_unlikely(message.bytes > STOA_QUEUE_INLINE))
+		return send_in_arena(queue, message, ret_position);
+	int result = queue_claim(queue, QUEUE_WRITING, &claim);
+	if (stoa_unlikely(result < 0))
+		return result;
+	/* As little as can be until the commit: a receiver may be polling. */
+	cell_set(claim.cell, lap,
+	         (uint32_t)queue_lap_of(queue, claim.position));
+	cell_set(claim.cell, payload, 0);
+	fill_cell(queue, claim.cell, message);
+	commit_early(queue, &claim, 1);
+	put_inline(queue_inline(queue, claim.cell), message.data,
+	           message.bytes);
+	result = commit_early(queue, &claim, 0);
+	queue_advance_tail(queue, queue_next(queue, claim.position));
+	*ret_position = claim.position;
+	return result;
+}
+
+static int too_large(struct stoa_queue *queue,
+                     struct outgoing message)
+{
+	return stoa_fail(-EMSGSIZE,
+	                 "a message of %zu bytes is too large for queue %s, "
+	                 "which takes up to %llu",
+	                 message.bytes, queue->object.name,
+	                 (unsigned long long)queue->max_message);
+}
+
+static int bad_order(struct stoa_queue *queue,
+                     struct outgoing message)
+{
+	if (queue->order == STOA_PRIORITY)
 		return stoa_fail(-EINVAL, "priority %u: it must be 0 to 32767",
-		                 message->priority);
-	if (queue->order == STOA_TYPE && message->type < 1)
-		return stoa_fail(-EINVAL, "type %lld: it must be 1 or more",
-		                 (long long)message->type);
+		                 message.priority);
+	return stoa_fail(-EINVAL, "type %lld: it must be 1 or more",
+	                 (long long)message.type);
+}
+
+stoa_always_inline int check_message(struct stoa_queue *queue,
+                                     struct outgoing message)
+{
+	if (stoa_unlikely(message.bytes > queue->max_message))
+		return too_large(queue, message);
+	if (stoa_likely(queue->order == STOA_FIFO))
+		return 0;
+	if (queue->order == STOA_PRIORITY ?
+	            message.priority >= STOA_QUEUE_PRIORITIES :
+	            message.type < 1)
+		return bad_order(queue, message);
 	return 0;
 }
 
 static int send_slowly(struct stoa_queue *queue,
-                       const struct stoa_message *message,
+                       struct outgoing message,
                        struct stoa_deadline deadline, uint64_t *ret_position)
 {
 	struct stoa_waiter waiter;
@@ -170,55 +237,58 @@ int stoa_queue_send_many(struct stoa_queue *queue,
 	if (count == 0 || count > INT_MAX)
 		return queue_bad_count(queue);
 	while (result == 0 && sent < count) {
-		result = check_message(queue, &messages[sent]);
-		if (result == 0)
-			result = try_send(queue, &messages[sent], &position);
+		struct outgoing message = outgoing(&messages[sent]);
+
+		result = check_message(queue, message);
+		if (stoa_likely(result == 0))
+			result = try_send(queue, message, &position);
 		if (stoa_unlikely(result == -EAGAIN && sent == 0))
-			result = send_slowly(queue, messages, deadline,
+			result = send_slowly(queue, message, deadline,
 			                     &position);
 		if (result < 0)
 			break;
-		bytes += messages[sent++].bytes;
-		queue_prefetch(queue, position);
+		bytes += message.bytes;
+		sent++;
+		
 	}
 	if (sent == 0)
 		return (int)queue_end(queue, result);
-	queue_account(queue, STOA_WRITE, sent, bytes);
+	queue_account(queue, STOA_WRITE, sent, bytes, queue_now());
 	queue_tell_receivers(queue, position, (int)sent);
 	return (int)queue_end(queue, (long)sent);
+}
+
+stoa_always_inline int send_one(struct stoa_queue *queue,
+                                struct outgoing message,
+                                struct stoa_deadline deadline)
+{
+	uint64_t position;
+	int result = queue_begin(queue, STOA_WRITE);
+
+	if (stoa_likely(result == 0))
+		result = check_message(queue, message);
+	if (stoa_likely(result == 0))
+		result = try_send(queue, message, &position);
+	if (stoa_unlikely(result == -EAGAIN))
+		result = send_slowly(queue, message, deadline, &position);
+	if (stoa_likely(result == 0)) {
+		queue_account(queue, STOA_WRITE, 1, message.bytes, queue_now());
+		queue_tell_receivers(queue, position, 1);
+	}
+	return (int)queue_end(queue, result);
 }
 
 int stoa_queue_send_message(struct stoa_queue *queue,
                             const struct stoa_message *message,
                             struct stoa_deadline deadline)
 {
-	uint64_t position;
-	int result = queue_begin(queue, STOA_WRITE);
-
-	if (result == 0)
-		result = check_message(queue, message);
-	if (result == 0)
-		result = try_send(queue, message, &position);
-	if (stoa_unlikely(result == -EAGAIN))
-		result = send_slowly(queue, message, deadline, &position);
-	if (stoa_likely(result == 0)) {
-		queue_account(queue, STOA_WRITE, 1, message->bytes);
-		queue_tell_receivers(queue, position, 1);
-	}
-	if (stoa_unlikely(atomic_load_explicit(&queue->object.poisoned,
-	                                       memory_order_relaxed)))
-		return stoa_object_health(&queue->object);
-	return result;
+	return send_one(queue, outgoing(message), deadline);
 }
 
 int stoa_queue_send(struct stoa_queue *queue, const void *data, size_t bytes,
                     struct stoa_deadline deadline)
 {
-	struct stoa_message message = { .data = (void *)data,
-		                        .bytes = bytes,
-		                        .type = 1 };
-
-	return stoa_queue_send_message(queue, &message, deadline);
+	return send_one(queue, (struct outgoing){ data, bytes, 1, 0 }, deadline);
 }
 
 /* ---- Reserving ------------------------------------------------------------------ */
@@ -251,12 +321,13 @@ int stoa_queue_reserve(struct stoa_queue *queue, size_t bytes,
                        struct stoa_deadline deadline,
                        struct stoa_message *ret_message)
 {
-	struct stoa_message message = { .bytes = bytes, .type = 1 };
+	struct outgoing planned = { NULL, bytes, 1, 0 };
+	struct stoa_message message;
 	struct stoa_waiter waiter;
 	int result = queue_begin(queue, STOA_WRITE), step = 0;
 
 	if (result == 0)
-		result = check_message(queue, &message);
+		result = check_message(queue, planned);
 	if (result < 0)
 		return result;
 	stoa_waiter_init(&waiter, &queue->object, STOA_WRITE, deadline);
@@ -290,19 +361,19 @@ int stoa_queue_commit(struct stoa_queue *queue,
 		return stoa_fail(-EMSGSIZE,
 		                 "%zu bytes to commit, but %zu were reserved",
 		                 message->bytes, message->buffer_bytes);
-	result = check_message(queue, message);
+	result = check_message(queue, outgoing(message));
 	if (result < 0)
 		return result;
 	if (!queue_exchange(cell, message->word, writing))
 		return queue_stale(queue);
 	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
-	fill_cell(queue, cell, message);
+	fill_cell(queue, cell, outgoing(message));
 	uint64_t position = queue_position(
 	        queue, queue_near(queue, cell_get(cell, lap)), message->cell);
 	result = commit_word(queue, cell, writing);
 	if (result < 0)
 		return result;
-	queue_account(queue, STOA_WRITE, 1, message->bytes);
+	queue_account(queue, STOA_WRITE, 1, message->bytes, queue_now());
 	queue_tell_receivers(queue, position, 1);
 	return stoa_object_health(&queue->object);
 }

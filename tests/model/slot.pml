@@ -4,8 +4,8 @@
  *
  * Mirrors, in src/data: queue_ring.c from try_claim() to queue_bury(); the
  * inline queue_tail(), queue_advance_tail(), queue_claim(), queue_head(),
- * queue_advance_head(), queue_find() of queue_internal.h; claim_message() and
- * commit_word() of queue_send.c; before_consuming() to consume_take(),
+ * queue_advance_head(), queue_find_quickly() of queue_internal.h; try_send()
+ * of queue_send.c; before_consuming() to consume_take(), receive_quickly(),
  * stoa_queue_acknowledge() and stoa_queue_return() of queue_receive.c. A step
  * is one load, one store or one read-modify-write of shared memory, in the
  * order of the C. Not here: laps that wrap and eras, the arena, waiting.
@@ -265,14 +265,14 @@ inline send()
 	if
 	:: result == GOOD ->
 		message = me * 2 + sent[me];
-		advance(tail, own_tail, at + 1);
 #ifdef MUTANT_COMMIT_FIRST
 		commit();
-		SHARED(content[c] = message; deliveries[c] = 0)
+		SHARED(content[c] = message; deliveries[c] = 0);
 #else
 		SHARED(content[c] = message; deliveries[c] = 0);
-		commit()
+		commit();
 #endif
+		advance(tail, own_tail, at + 1)
 	:: else
 	fi;
 	skip;
@@ -467,7 +467,7 @@ inline find_in_order()
 	d_step { sum = 0; sum_before = 0; place = 0; best = 0; best_word = 0 }
 }
 
-/* queue_find_slowly(); queue_find() is its usual case. */
+/* queue_find_slowly(); queue_find_quickly() is its usual case. */
 inline find()
 {
 	do
