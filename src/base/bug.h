@@ -14,7 +14,7 @@
  *  9  a send that skips a held cell does not publish the mark
  * 10  pieces of a payload count as free while the message is being written
  * 11  the dead owner's selection lock is taken over without rebuilding
- * 12  a message taken under the selection lock stays in the index
+ * 12  an index that is rebuilt leaves out what came back
  * 13  objects are published before their header is complete
  * 14  cancel leaves the cell reserved
  * 15  a returned message goes to the end of the queue

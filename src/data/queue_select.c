@@ -167,6 +167,8 @@ static uint32_t collect(struct stoa_queue *queue, uint64_t tail,
 		uint64_t lap = queue_lap_of(queue, tail) +
 		               (uint64_t)queue_ahead(queue, word, tail);
 
+		if (STOA_BUG(12) && QUEUE_WORD_PHASE(word) == QUEUE_RETURNED)
+			continue;
 		switch (QUEUE_WORD_PHASE(word)) {
 		case QUEUE_READY:
 		case QUEUE_RETURNED:
@@ -454,8 +456,6 @@ void queue_deselect(struct stoa_queue *queue, const struct queue_found *found)
 {
 	uint32_t cell = queue_index_at(queue, found->cell);
 
-	if (STOA_BUG(12))
-		return;
 	if (queue->entries[cell].listed == LISTED) {
 		if (queue_index_remove(queue, cell) < 0)
 			set(queue->control->dirty, INDEX_BROKEN);

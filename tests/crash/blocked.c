@@ -258,6 +258,23 @@ static int satisfy(struct scene *scene)
 	return give(scene->wait) == 0 ? await_waiter(scene) : -1;
 }
 
+/* The victim brought up and run to that place; 0: missed. */
+static pid_t to_place(struct scene *scene, pid_t (*bring)(struct scene *),
+		      const struct trace_point *point)
+{
+	for (int i = 0; i < TRIES; i++) {
+		struct trace_point aim = trial(point, i);
+		pid_t victim = bring(scene);
+
+		trace_set_patience(PATIENCE_MS);
+		if (trace_run_to(victim, &aim) == 0)
+			return victim;
+		trace_kill(scene->waiter);
+		scene->waiter = 0;
+	}
+	return 0;
+}
+
 static void kill_woken(struct scene *scene, const struct trace *trace,
 		       size_t n)
 {
@@ -268,12 +285,9 @@ static void kill_woken(struct scene *scene, const struct trace *trace,
 			trace->count))
 		return;
 	board->pc = trace->points[n].pc;
-	victim = wake_victim(scene);
-	trace_set_patience(PATIENCE_MS);
-	if (trace_run_to(victim, &trace->points[n]) != 0) {
-		board->counts.missed++;
-		trace_kill(scene->waiter);
-		scene->waiter = 0;
+	victim = to_place(scene, wake_victim, &trace->points[n]);
+	if (victim == 0) {
+		experiment_missed();
 		return;
 	}
 	trace_kill(victim);
@@ -341,6 +355,18 @@ static int help_waiter(struct scene *scene)
 	return satisfy(scene);
 }
 
+/* The one who is to wake others at its beginning, and the waiter asleep. */
+static pid_t bring_waker(struct scene *scene)
+{
+	pid_t victim;
+
+	set_up(scene);
+	victim = spawn_victim(scene);
+	scene->waiter = start_waiter(scene->wait, WAITER_PAGE);
+	await_asleep(scene, 1);
+	return victim;
+}
+
 static void kill_waker(struct scene *scene, const struct trace *trace,
 		       size_t n)
 {
@@ -351,15 +377,9 @@ static void kill_waker(struct scene *scene, const struct trace *trace,
 			scene->victims->name, n, trace->count))
 		return;
 	board->pc = trace->points[n].pc;
-	set_up(scene);
-	victim = spawn_victim(scene);
-	scene->waiter = start_waiter(scene->wait, WAITER_PAGE);
-	await_asleep(scene, 1);
-	trace_set_patience(PATIENCE_MS);
-	if (trace_run_to(victim, &trace->points[n]) != 0) {
-		board->counts.missed++;
-		trace_kill(scene->waiter);
-		scene->waiter = 0;
+	victim = to_place(scene, bring_waker, &trace->points[n]);
+	if (victim == 0) {
+		experiment_missed();
 		return;
 	}
 	trace_kill(victim);
@@ -378,10 +398,7 @@ static void run_waker_dies(const struct job *job)
 	size_t turn = 0;
 	pid_t victim;
 
-	set_up(&scene);
-	victim = spawn_victim(&scene);
-	scene.waiter = start_waiter(scene.wait, WAITER_PAGE);
-	await_asleep(&scene, 1);
+	victim = bring_waker(&scene);
 	stage_observe(&stage);
 	if (trace_record(victim, stage_observe, &stage, &trace) != 0)
 		broken("can't trace %s", scene.victims->name);

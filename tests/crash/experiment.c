@@ -47,6 +47,11 @@ uint64_t random_next(uint64_t *state)
 	return *state * 0x2545f4914f6cdd1du;
 }
 
+int out_of_time(void)
+{
+	return settings.until_ns != 0 && clock_ns() > settings.until_ns;
+}
+
 static void arm(unsigned seconds)
 {
 	struct itimerval timer = { .it_value.tv_sec = seconds };
@@ -61,6 +66,10 @@ int experiment(const char *format, ...)
 	step_here++;
 	if (step_here <= board->step)
 		return 0;
+	if (out_of_time()) {
+		board->counts.cut++;
+		worker_end();
+	}
 	board->step = step_here;
 	if (settings.only_step != UINT64_MAX && settings.only_step != step_here)
 		return 0;
@@ -78,6 +87,14 @@ void experiment_passed(void)
 	board->counts.passed++;
 	if (settings.verbose)
 		printf("ok   %s\n", board->where);
+}
+
+void experiment_missed(void)
+{
+	arm(0);
+	board->counts.missed++;
+	if (settings.verbose)
+		printf("miss %s\n", board->where);
 }
 
 int trouble(const char *format, ...)
@@ -234,6 +251,18 @@ int portion_turn(size_t n, size_t stride)
 int portion_wants_stop(size_t n)
 {
 	return portion_turn(n, STOPS_STRIDE);
+}
+
+struct trace_point trial(const struct trace_point *point, int number)
+{
+	struct trace_point aim = *point;
+
+	if (number < TRIES - 1)
+		return aim;
+	aim.arrival = 1;
+	aim.repeat = 0;
+	aim.anchor = 0;
+	return aim;
 }
 
 static int sampled(uint32_t n, uint32_t all, uint32_t stride)

@@ -212,6 +212,7 @@ int oracle_space(struct stage *stage);
 struct counts {
 	uint64_t kills, instructions, points, nested, schedules, stops;
 	uint64_t blocked, syscalls, passed, failed, missed, jobs, skipped;
+	uint64_t cut; /* jobs that the time limit ended */
 };
 
 enum portion { PORTION_MUTANT, PORTION_DEFAULT, PORTION_FULL };
@@ -239,6 +240,7 @@ struct settings {
 	int first_only; /* end at the first failure */
 	int verbose;
 	uint64_t only_step; /* replay one experiment; UINT64_MAX: all */
+	int64_t until_ns;   /* no experiment begins after it; 0: no limit */
 };
 
 extern struct board *board;
@@ -288,6 +290,8 @@ int experiment(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Ends it. */
 void experiment_passed(void);
 void experiment_failed(void);
+/* The victim did not get to the place. */
+void experiment_missed(void);
 
 /* Notes what is wrong; -1. Only the first note of an experiment is kept. */
 int trouble(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -298,11 +302,21 @@ void broken(const char *format, ...)
 
 uint64_t random_next(uint64_t *state);
 int64_t clock_ns(void);
+int out_of_time(void);
 
 /* In the full portion all have their turn, else one of so many. */
 int portion_turn(size_t n, size_t stride);
 /* Is the n-th stop at a system call? */
 int portion_wants_stop(size_t n);
+/*
+ * Time and chance steer a few executions (a slice ends, a tick of the clock is
+ * seen, a waiter comes in between), so that a victim may not pass a place as
+ * often as the one that was recorded. So it is tried again, the last time for
+ * the first arrival at the instruction instead of the recorded one.
+ */
+#define TRIES 4
+struct trace_point trial(const struct trace_point *point, int number);
+
 /* Is the n-th point to be tried in this portion? */
 int portion_wants(const struct trace_point *point, size_t n);
 

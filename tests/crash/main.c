@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "harness.h"
+#include "seeded.h"
 
 #define JOBS_MAX 16384u
 #define RESTARTS_PER_JOB 8u
@@ -26,6 +27,10 @@ struct office {
 	_Atomic uint32_t stop; /* one has failed, and the first was wanted */
 	struct board boards[SUPERVISORS_MAX];
 };
+
+/* Which of the seeded bugs of src/base/bug.h is switched on, in a library that
+ * was built with -DSTOA_SEEDED_BUG=stoa_seeded_bug; see mutants.sh. */
+unsigned stoa_seeded_bug;
 
 static struct office *office;
 static uint32_t supervisors = 1;
@@ -139,9 +144,12 @@ static void run_job(const struct job *job)
 static void usage(void)
 {
 	puts("usage: crash [-p mutant|default|full] [-s SUITE] [-o OPERATION]\n"
-	     "             [-t STATE-PREFIX] [-r SEED] [-n STEP] [-j JOBS] [-1] "
-	     "[-v] [-l]\n"
-	     "Kills victims at every instruction and checks what is left.\n"
+	     "             [-t STATE-PREFIX] [-r SEED] [-n STEP] [-j JOBS] "
+	     "[-T SECONDS]\n"
+	     "             [-b BUG] [-1] [-v] [-l]\n"
+	     "Kills victims at every instruction and checks what is left. "
+	     "With -T the jobs\n"
+	     "are done in an order drawn by the seed, until the time is up.\n"
 	     "suites: toy calm kill space blocked stop nested schedule");
 	exit(2);
 }
@@ -157,11 +165,16 @@ static enum portion portion_named(const char *name)
 	return PORTION_DEFAULT;
 }
 
+static int64_t in_seconds_from_now(const char *text)
+{
+	return clock_ns() + strtoll(text, NULL, 0) * 1000000000;
+}
+
 static void parse(int argc, char **argv, int *ret_list)
 {
 	int option;
 
-	while ((option = getopt(argc, argv, "p:s:o:t:r:n:j:1vl")) != -1)
+	while ((option = getopt(argc, argv, "p:s:o:t:r:n:j:T:b:1vl")) != -1)
 		switch (option) {
 		case 'p': settings.portion = portion_named(optarg); break;
 		case 's': settings.suite = optarg; break;
@@ -170,6 +183,8 @@ static void parse(int argc, char **argv, int *ret_list)
 		case 'r': settings.seed = strtoull(optarg, NULL, 0); break;
 		case 'n': settings.only_step = strtoull(optarg, NULL, 0); break;
 		case 'j': supervisors = (uint32_t)atoi(optarg); break;
+		case 'T': settings.until_ns = in_seconds_from_now(optarg); break;
+		case 'b': stoa_seeded_bug = (unsigned)atoi(optarg); break;
 		case '1': settings.first_only = 1; break;
 		case 'v': settings.verbose = 1; break;
 		case 'l': *ret_list = 1; break;
@@ -183,10 +198,12 @@ static void print_counts(const struct board *all, double seconds)
 {
 	const struct counts *c = &all->counts;
 
-	printf("crash: seed %llu, %llu jobs (%llu do not apply), %.1f s, "
-	       "%.1f s of processor time, slowest survivor %.2f ms\n",
+	printf("crash: seed %llu, %llu of %zu jobs (%llu do not apply, %llu cut "
+	       "short by the time limit), %.1f s, %.1f s of processor time, "
+	       "slowest survivor %.2f ms\n",
 	       (unsigned long long)settings.seed, (unsigned long long)c->jobs,
-	       (unsigned long long)c->skipped, seconds, children_seconds(),
+	       jobs_count, (unsigned long long)c->skipped,
+	       (unsigned long long)c->cut, seconds, children_seconds(),
 	       (double)all->worst_ns / 1e6);
 	printf("crash: %llu kills; %llu distinct (operation, starting state, "
 	       "instruction), %llu counting each arrival; %llu at system "
@@ -200,6 +217,20 @@ static void print_counts(const struct board *all, double seconds)
 	       (unsigned long long)c->missed);
 	printf("%llu passed, %llu failed\n", (unsigned long long)c->passed,
 	       (unsigned long long)c->failed);
+}
+
+/* What a limited run gets done is then a fair sample of all. */
+static void shuffle_jobs(void)
+{
+	uint64_t random = (settings.seed + 1) * 0x9e3779b97f4a7c15u;
+
+	for (size_t i = jobs_count; i > 1; i--) {
+		size_t k = random_next(&random) % i;
+		struct job job = jobs[i - 1];
+
+		jobs[i - 1] = jobs[k];
+		jobs[k] = job;
+	}
 }
 
 static void list_jobs(void)
@@ -218,6 +249,8 @@ static void list_jobs(void)
 		if (matches(&jobs[i]))
 			jobs[kept++] = jobs[i];
 	jobs_count = kept;
+	if (settings.until_ns != 0)
+		shuffle_jobs();
 }
 
 static void supervise(uint32_t number)
@@ -225,9 +258,8 @@ static void supervise(uint32_t number)
 	uint32_t i;
 
 	board = &office->boards[number];
-	while ((i = atomic_fetch_add(&office->next, 1)) < jobs_count) {
-		if (atomic_load(&office->stop))
-			break;
+	while (!atomic_load(&office->stop) && !out_of_time() &&
+	       (i = atomic_fetch_add(&office->next, 1)) < jobs_count) {
 		run_job(&jobs[i]);
 		if (settings.first_only && board->counts.failed)
 			atomic_store(&office->stop, 1);

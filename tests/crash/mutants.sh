@@ -1,15 +1,20 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# mutants.sh: is the harness awake? Builds the library with each seeded bug of
-# src/base/bug.h and requires the harness to notice every one, and nothing in
-# the library as it is.
+# mutants.sh: is the harness awake? Builds the library with all seeded bugs of
+# src/base/bug.h in it, switches each on in turn, and requires the harness to
+# notice it where mutants.list says, or else anywhere; and to notice nothing
+# there when none is switched on.
 #
 # usage: mutants.sh BUILD [NUMBER...]
 
 build=${1:?usage: mutants.sh BUILD [NUMBER...]}
 shift
 list=src/base/bug.h
-link="${CC:-cc} -static -no-pie"
+hints=tests/crash/mutants.list
+dir=$build/mutants
+hang_limit=300 # seconds for one bug: far more than any needs
+caught=0
+missed=0
 
 # "NUMBER DESCRIPTION", continued lines joined
 bugs() {
@@ -21,38 +26,64 @@ bugs() {
 	     END { if (line) print line }'
 }
 
-numbers=${*:-$(bugs | awk '{ print $1 }')}
-caught=0
-missed=0
+# The harness's arguments for one bug's place in the list; none if it has none.
+hint() {
+	awk -v n="$1" '$1 == n {
+		if ($2 != "-") printf "-s %s ", $2
+		if ($3 != "-") printf "-o %s ", $3
+		if ($4 != "-") printf "-t %s", $4
+	}' "$hints"
+}
 
-if ! "$build/crash" -p mutant -1 >"$build/mutant-0.log"; then
-	echo "FAIL the library without a seeded bug does not pass:"
-	cat "$build/mutant-0.log"
+build_mutants() {
+	mkdir -p "$dir" &&
+	make -s BUILD="$dir" CFLAGS="${CFLAGS:--O2 -g} \
+		-include tests/crash/seeded.h \
+		-DSTOA_SEEDED_BUG=stoa_seeded_bug" "$dir/libstoa.a" &&
+	${CC:-cc} -static -no-pie -o "$dir/crash" "$build"/tests/crash/*.o \
+		"$dir/libstoa.a" -pthread
+}
+
+# usage: run LOG ARGUMENT...
+run() {
+	log=$1
+	shift
+	timeout "$hang_limit" "$dir/crash" -p mutant -1 "$@" >"$log" 2>&1
+}
+
+noticed() {
+	! run "$@" && grep -q '^FAIL' "$log"
+}
+
+say_caught() {
+	echo "caught bug $1: $2"
+	grep -A 1 '^FAIL' "$log" | sed -n '1,2s/^ *\(FAIL \)\{0,1\}/    /p'
+	caught=$((caught + 1))
+}
+
+if ! build_mutants >"$build/mutants.log" 2>&1; then
+	tail -n 20 "$build/mutants.log"
+	echo "FAIL the library with the seeded bugs does not build"
 	echo "0 passed, 1 failed"
 	exit 1
 fi
 
-for n in $numbers; do
+for n in ${*:-$(bugs | awk '{ print $1 }')}; do
 	name=$(bugs | awk -v n="$n" '$1 == n { sub(/^[0-9]+ +/, ""); print }')
-	dir=$build/bug-$n
-	log=$dir/crash.log
-	mkdir -p "$dir"
-	if ! make -s BUILD="$dir" \
-		CFLAGS="${CFLAGS:--O2 -g} -DSTOA_SEEDED_BUG=$n" \
-		"$dir/libstoa.a" >"$log" 2>&1 ||
-	   ! $link -o "$dir/crash" "$build"/tests/crash/*.o "$dir/libstoa.a" \
-		-pthread >>"$log" 2>&1; then
-		echo "FAIL bug $n does not build: see $log"
+	place=$(hint "$n")
+	# shellcheck disable=SC2086 # the place is several arguments
+	if [ -n "$place" ] && ! run "$dir/control-$n.log" -b 0 $place; then
+		echo "FAIL without bug $n, at $place"
+		cat "$log"
 		missed=$((missed + 1))
-		continue
-	fi
-	if "$dir/crash" -p mutant -1 >"$log" 2>&1; then
+	elif [ -n "$place" ] && noticed "$dir/bug-$n.log" -b "$n" $place; then
+		say_caught "$n" "$name"
+	elif noticed "$dir/bug-$n.log" -b "$n"; then
+		say_caught "$n" "$name"
+		[ -z "$place" ] || echo "    (elsewhere than $hints says)"
+	else
 		echo "MISSED bug $n: $name"
 		missed=$((missed + 1))
-	else
-		echo "caught bug $n: $name"
-		grep -A 1 '^FAIL' "$log" | sed -n '1,2s/^ *\(FAIL \)\{0,1\}/    /p'
-		caught=$((caught + 1))
 	fi
 done
 

@@ -33,8 +33,9 @@ static void find_repairs(void)
  * The state, the second one at its beginning, and the first one's death in
  * that order: so the second has not yet met the dead. 0: missed.
  */
-static pid_t set_up(struct nest *nest)
+static pid_t set_up(struct nest *nest, int number)
 {
+	struct trace_point death = trial(nest->death, number);
 	struct act act = {
 		.stage = &stage, .operation = nest->repair, .page = 1
 	};
@@ -47,13 +48,25 @@ static pid_t set_up(struct nest *nest)
 	if (second <= 0)
 		broken("%s did not begin", nest->repair->name);
 	first = play_begin(&nest->first);
-	if (first > 0 && trace_run_to(first, nest->death) == 0) {
+	if (first > 0 && trace_run_to(first, &death) == 0) {
 		trace_kill(first);
 		board->counts.kills++;
 		return second;
 	}
 	trace_kill(second);
-	board->counts.missed++;
+	return 0;
+}
+
+/* The second stopped at that place, the first dead; 0: missed. */
+static pid_t set_up_to(struct nest *nest, const struct trace_point *point)
+{
+	for (int i = 0; i < TRIES; i++) {
+		struct trace_point aim = trial(point, i);
+		pid_t pid = set_up(nest, i);
+
+		if (pid > 0 && trace_run_to(pid, &aim) == 0)
+			return pid;
+	}
 	return 0;
 }
 
@@ -78,11 +91,9 @@ static void kill_repairer(struct nest *nest, const struct trace *trace,
 			nest->repair->name, n, trace->count))
 		return;
 	board->pc = trace->points[n].pc;
-	pid = set_up(nest);
-	if (pid == 0)
-		return;
-	if (trace_run_to(pid, &trace->points[n]) != 0) {
-		board->counts.missed++;
+	pid = set_up_to(nest, &trace->points[n]);
+	if (pid == 0) {
+		experiment_missed();
 		return;
 	}
 	trace_kill(pid);
@@ -94,11 +105,15 @@ static void kill_repairer(struct nest *nest, const struct trace *trace,
 static void sweep_repair(struct nest *nest)
 {
 	struct trace trace;
-	pid_t pid = set_up(nest);
+	pid_t pid = 0;
 	size_t turn = 0;
 
-	if (pid <= 0)
+	for (int i = 0; i < TRIES && pid == 0; i++)
+		pid = set_up(nest, i);
+	if (pid == 0) {
+		experiment_missed();
 		return;
+	}
 	stage_observe(&stage);
 	if (trace_record(pid, stage_observe, &stage, &trace) != 0)
 		broken("can't trace %s after %s in %s", nest->repair->name,

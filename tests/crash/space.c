@@ -296,6 +296,21 @@ static void judge(const struct errand *errand, uint32_t variant)
 	yard_drop(&yard);
 }
 
+/* A victim stopped at that place; 0: missed. */
+static pid_t spawn_to(const struct errand *errand,
+		      const struct trace_point *point)
+{
+	for (int i = 0; i < TRIES; i++) {
+		struct trace_point aim = trial(point, i);
+		pid_t pid = yard_spawn(&yard, errand);
+
+		if (trace_run_to(pid, &aim) == 0)
+			return pid;
+		yard_drop(&yard);
+	}
+	return 0;
+}
+
 static void kill_at(const struct errand *errand, const struct trace *trace,
 		    size_t n)
 {
@@ -306,10 +321,9 @@ static void kill_at(const struct errand *errand, const struct trace *trace,
 			ground_names[yard.ground], n, trace->count))
 		return;
 	board->pc = point->pc;
-	pid = yard_spawn(&yard, errand);
-	if (trace_run_to(pid, point) != 0) {
-		board->counts.missed++;
-		yard_drop(&yard);
+	pid = spawn_to(errand, point);
+	if (pid == 0) {
+		experiment_missed();
 		return;
 	}
 	trace_kill(pid);

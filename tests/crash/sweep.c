@@ -7,8 +7,6 @@
 
 #include <stdlib.h>
 
-#define TRIES 3 /* at a place that another execution may miss */
-
 void play_set_up(struct play *play)
 {
 	stage_make(&stage, play->state);
@@ -51,12 +49,13 @@ int play_record(struct play *play)
 pid_t play_to(struct play *play, const struct trace_point *point)
 {
 	for (int i = 0; i < TRIES; i++) {
+		struct trace_point aim = trial(point, i);
 		pid_t pid = play_spawn(play);
 
-		if (pid > 0 && trace_run_to(pid, point) == 0)
+		if (pid > 0 && trace_run_to(pid, &aim) == 0)
 			return pid;
 	}
-	board->counts.missed++;
+	experiment_missed();
 	return 0;
 }
 
@@ -103,7 +102,7 @@ static void kill_at_syscalls(struct play *play)
 		board->pc = 0;
 		pid = play_spawn(play);
 		if (pid == 0 || trace_run_to_syscall(pid, n) != 0) {
-			board->counts.missed++;
+			experiment_missed();
 			continue;
 		}
 		trace_kill(pid);
