@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* errands.c: the operations on a space, as victims do them. */
+#include <errno.h>
+
 #include "errands.h"
 
 struct stoa_queue_attributes attributes_new(void)
@@ -145,6 +147,77 @@ static int64_t run_queue_close(struct visit *v)
 	return 0;
 }
 
+static int64_t run_make_again(struct visit *v)
+{
+	int result = stoa_queue_open(v->space, "old",
+				     BOTH | STOA_CREATE | STOA_EXCLUSIVE,
+				     NEW_MODE, NULL, &v->queue);
+
+	return result == -EEXIST ? 0 : -1;
+}
+
+static int64_t run_queue_remove(struct visit *v)
+{
+	return stoa_queue_remove(v->queue);
+}
+
+static int64_t run_alive(struct visit *v)
+{
+	return stoa_space_alive(v->space, v->yard->self) == 1 ? 0 : -1;
+}
+
+static int64_t run_guard(struct visit *v)
+{
+	(void)v;
+	return stoa_guard();
+}
+
+/* ---- Waiting for several, and the watch's thread --------------------------- */
+
+static struct stoa_condition readable(const struct visit *v)
+{
+	const struct stoa_condition condition = {
+		.kind = STOA_READABLE, .object = stoa_queue_object(v->queue)
+	};
+
+	return condition;
+}
+
+static int64_t run_wait_any(struct visit *v)
+{
+	const struct stoa_condition conditions[] = {
+		{ .kind = STOA_DEATH, .space = v->space,
+		  .peer = v->yard->self },
+		readable(v)
+	};
+
+	return stoa_wait_any(conditions, 2, STOA_NOW) == 1 ? 0 : -1;
+}
+
+static int64_t run_watch_start(struct visit *v)
+{
+	return stoa_watch_start(v->space, &v->watch);
+}
+
+static int64_t run_watch_stop(struct visit *v)
+{
+	stoa_watch_stop(v->watch);
+	return 0;
+}
+
+static void watched(int result, void *context)
+{
+	(void)result;
+	(void)context;
+}
+
+static int64_t run_watch_once(struct visit *v)
+{
+	const struct stoa_condition condition = readable(v);
+
+	return stoa_watch_once(v->watch, &condition, watched, NULL);
+}
+
 #define ON_NOTHING (1u << GROUND_NOTHING)
 #define ON_EMPTY (1u << GROUND_EMPTY)
 #define ON_PEOPLED (1u << GROUND_PEOPLED)
@@ -171,7 +244,17 @@ const struct errand errands[] = {
 	{ "space-each-user", ON_PEOPLED, 0, run_each_user },
 	{ "space-each-peer", ON_DIRECTORY, 0, run_each_peer },
 	{ "space-clean", ON_DIRECTORY, 0, run_clean },
-	{ "space-clean-dry", ON_PEOPLED, 0, run_clean_dry }
+	{ "space-clean-dry", ON_PEOPLED, 0, run_clean_dry },
+	{ "space-alive", ON_PEOPLED, 0, run_alive },
+	{ "space-guard", ON_EMPTY, 0, run_guard },
+	{ "queue-make-again", ON_PEOPLED, 0, run_make_again },
+	{ "queue-remove", ON_PEOPLED,
+	  ERRAND_QUEUE | ERRAND_REMOVES | ERRAND_REMOVED, run_queue_remove },
+	{ "wait-any", ON_PEOPLED, ERRAND_QUEUE, run_wait_any },
+	{ "watch-start", ON_DIRECTORY, 0, run_watch_start },
+	{ "watch-stop", ON_DIRECTORY, ERRAND_WATCH, run_watch_stop },
+	{ "watch-once", ON_PEOPLED, ERRAND_QUEUE | ERRAND_WATCH,
+	  run_watch_once }
 };
 
 const size_t errands_count = sizeof(errands) / sizeof(errands[0]);

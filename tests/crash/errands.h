@@ -15,6 +15,7 @@ struct yard {
 	char path[96];
 	enum ground ground;
 	struct stoa_space *space; /* the survivor's */
+	stoa_peer self;		  /* the survivor */
 	struct ledger ledger;
 	struct page *page;
 	uint32_t serial, files; /* files when nobody dies */
@@ -28,6 +29,7 @@ struct visit {
 	const struct errand *errand;
 	struct stoa_space *space;
 	struct stoa_queue *queue;
+	struct stoa_watch *watch;
 };
 
 enum errand_flag {
@@ -35,7 +37,8 @@ enum errand_flag {
 	ERRAND_MAKES = 2,   /* "new" may be there */
 	ERRAND_REMOVES = 4, /* "old" may be gone */
 	ERRAND_REMOVED = 8, /* "old" may be marked removed */
-	ERRAND_QUEUE = 16   /* it has "old" open */
+	ERRAND_QUEUE = 16,  /* it has "old" open */
+	ERRAND_WATCH = 32   /* it has a watch's thread */
 };
 
 struct errand {

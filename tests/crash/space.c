@@ -49,12 +49,13 @@ static void taker_body(void *context)
 	struct stoa_queue *queue;
 
 	if (stoa_queue_open(y->space, "old", BOTH, 0, NULL, &queue) != 0 ||
-	    stoa_queue_take(queue, NULL, STOA_NOW, &message) < 0)
+	    stoa_queue_take(queue, NULL, STOA_NOW, &message) < 0 ||
+	    stoa_queue_pollfd(queue, STOA_READ) < 0)
 		_exit(1);
 	_exit(0);
 }
 
-/* A queue with letters, one of them in dead hands. */
+/* A queue with letters, one of them in dead hands, and a dead one's bell. */
 static void people(struct yard *y)
 {
 	const struct stoa_queue_attributes attributes = attributes_new();
@@ -74,6 +75,8 @@ static void people(struct yard *y)
 		broken("the taker failed");
 	y->ledger.letters[0].deliveries_max = 1;
 	stoa_queue_close(queue);
+	if (stoa_space_self(y->space, &y->self) != 0)
+		broken("join: %s", stoa_last_error());
 }
 
 static void yard_make(struct yard *y)
@@ -116,6 +119,9 @@ static void visit_body(void *context)
 	if (errand->flags & ERRAND_QUEUE &&
 	    stoa_queue_open(visit.space, "old", BOTH, 0, NULL,
 			    &visit.queue) != 0)
+		_exit(1);
+	if (errand->flags & ERRAND_WATCH &&
+	    stoa_watch_start(visit.space, &visit.watch) != 0)
 		_exit(1);
 	trace_begin();
 	y->page->result = errand->run(&visit);
