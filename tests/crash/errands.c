@@ -174,9 +174,9 @@ static int64_t run_guard(struct visit *v)
 
 /* ---- Waiting for several, and the watch's thread --------------------------- */
 
-static struct stoa_condition readable(const struct visit *v)
+static struct stoa_wait readable(const struct visit *v)
 {
-	const struct stoa_condition condition = {
+	const struct stoa_wait condition = {
 		.kind = STOA_READABLE, .object = stoa_queue_object(v->queue)
 	};
 
@@ -185,7 +185,7 @@ static struct stoa_condition readable(const struct visit *v)
 
 static int64_t run_wait_any(struct visit *v)
 {
-	const struct stoa_condition conditions[] = {
+	const struct stoa_wait conditions[] = {
 		{ .kind = STOA_DEATH, .space = v->space,
 		  .peer = v->yard->self },
 		readable(v)
@@ -213,7 +213,7 @@ static void watched(int result, void *context)
 
 static int64_t run_watch_once(struct visit *v)
 {
-	const struct stoa_condition condition = readable(v);
+	const struct stoa_wait condition = readable(v);
 
 	return stoa_watch_once(v->watch, &condition, watched, NULL);
 }
