@@ -238,7 +238,9 @@ static void list_jobs(void)
 	static job_list *const lists[] = {
 		list_toy_jobs,    list_calm_jobs, list_stop_jobs,
 		list_space_jobs,  list_kill_jobs, list_schedule_jobs,
-		list_nested_jobs, list_blocked_jobs
+		list_nested_jobs, list_blocked_jobs,
+		list_subject_jobs, list_subject_nested_jobs,
+		list_subject_blocked_jobs
 	};
 	size_t kept = 0;
 
