@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,8 +33,7 @@ int note_torn(const struct scene *s, uint32_t player)
 {
 	const struct note *note = &s->notes[player];
 
-	return s->deeds[player] != NULL && atomic_load(&note->entered) &&
-	       !atomic_load(&note->returned);
+	return s->deeds[player] != NULL && !atomic_load(&note->returned);
 }
 
 void player_skip(void)
@@ -147,6 +147,18 @@ void scene_dead(struct scene *s, const struct deed *deed)
 		       (long long)atomic_load(&s->notes[number].result));
 }
 
+/* Until it has ended; who isn't its parent can wait for that, too. */
+static void await_end(pid_t pid)
+{
+	struct pollfd ended = {
+		.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN
+	};
+
+	while (ended.fd >= 0 && poll(&ended, 1, -1) < 0)
+		;
+	close(ended.fd);
+}
+
 /* The one who made them reaps them later: the oracle may be another. */
 int scene_let_go(struct scene *s, uint32_t number)
 {
@@ -156,15 +168,19 @@ int scene_let_go(struct scene *s, uint32_t number)
 		return 0;
 	atomic_store(&note->finished, 0);
 	futex_set(&note->let_go);
-	futex_wait_zero(&note->finished);
-	return 0;
+	await_end(s->pids[number]);
+	return atomic_load(&note->finished)
+		       ? 0
+		       : trouble("a helper that was let go did not finish");
 }
 
 int scene_let_all_go(struct scene *s)
 {
+	int result = 0;
+
 	for (uint32_t i = HELPERS_FROM; i < HELPERS_FROM + s->helpers; i++)
-		scene_let_go(s, i);
-	return 0;
+		result |= scene_let_go(s, i);
+	return result;
 }
 
 /* ---- The waiter ------------------------------------------------------------- */
@@ -288,6 +304,8 @@ void scene_drop(void)
 	s->object = NULL;
 	if (s->form == FORM_NAMED)
 		s->subject->unlink(s->space, s->name);
+	if (s->form == FORM_NAMED)
+		s->subject->unlink(s->space, SCENE_NEW_NAME);
 }
 
 /* ---- What others can see ------------------------------------------------------ */

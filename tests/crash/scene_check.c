@@ -10,7 +10,6 @@
 
 #include "subject.h"
 
-#define NEW_NAME "new"
 #define SPARE_FILES 2u /* life files grow by shards */
 #define STATUS_TROUBLE 9
 
@@ -28,7 +27,7 @@ static int64_t run_make(struct player *p)
 	struct scene other = *p->scene;
 	void *object;
 
-	snprintf(other.name, sizeof(other.name), NEW_NAME);
+	snprintf(other.name, sizeof(other.name), SCENE_NEW_NAME);
 	return other.subject->make(&other, &object);
 }
 
@@ -128,20 +127,20 @@ static int check_makes(struct scene *s, const char *name)
 static int check_new(struct scene *s)
 {
 	void *object = NULL;
-	int result = s->subject->open(s->space, NEW_NAME, &object);
+	int result = s->subject->open(s->space, SCENE_NEW_NAME, &object);
 
 	if (result == -ENOENT)
-		return check_makes(s, NEW_NAME);
+		return check_makes(s, SCENE_NEW_NAME);
 	if (result != 0)
 		return trouble("open new: %d %s", result, stoa_last_error());
 	result = s->subject->stat(object);
 	s->subject->close(object);
 	if (result < 0)
 		return trouble("stat new: %d %s", result, stoa_last_error());
-	result = s->subject->unlink(s->space, NEW_NAME);
+	result = s->subject->unlink(s->space, SCENE_NEW_NAME);
 	if (result != 0)
 		return trouble("unlink new: %d", result);
-	return check_makes(s, NEW_NAME);
+	return check_makes(s, SCENE_NEW_NAME);
 }
 
 /* The name is there and good, or gone and free. */
@@ -286,7 +285,7 @@ int scene_check(uint32_t variant, int thorough)
 	if (spent > (int64_t)board->worst_ns)
 		board->worst_ns = (uint64_t)spent;
 	if (result == 0)
-		scene_let_all_go(s);
+		result = scene_let_all_go(s);
 	for (uint32_t i = 0; i < PLAYERS; i++)
 		if (s->pids[i] > 0)
 			trace_kill(s->pids[i]);

@@ -130,6 +130,8 @@ struct subject {
 	int (*give)(struct scene *scene, const struct deed *wait);
 };
 
+#define SCENE_NEW_NAME "new" /* of what the deed "make" makes */
+
 struct scene {
 	const struct subject *subject;
 	const struct situation *state;
@@ -146,7 +148,7 @@ struct scene {
 	pid_t pids[PLAYERS];               /* of living helpers and waiter */
 	uint32_t helpers;                  /* made by the state */
 	int newcomer;                      /* the oracle is not who made it */
-	uint64_t words[WORDS];             /* the noun's own */
+	_Atomic uint64_t words[WORDS];     /* the noun's own */
 	uint64_t serial;
 	uint32_t files; /* in the space when all is well */
 	unsigned char *image, *seen;
@@ -167,7 +169,7 @@ int scene_let_go(struct scene *scene, uint32_t helper);
 int scene_let_all_go(struct scene *scene);
 /* Has this player returned from its deed, and with that result? */
 int note_done(const struct scene *scene, uint32_t player, int64_t *ret_result);
-/* May it have been at it: entered, and not returned? */
+/* Is it prepared, and has not returned: was it killed in its deed? */
 int note_torn(const struct scene *scene, uint32_t player);
 /* For a deed that has nothing to do in this state. */
 void player_skip(void) __attribute__((noreturn));
