@@ -272,10 +272,10 @@ static int give(struct scene *s, const struct deed *wait)
 }
 
 static const struct waking wakings[] = {
-	{ &deeds[WAIT_SEND], NULL, FULL },
-	{ &deeds[WAIT_SEND], &deeds[RECEIVE], FULL },
-	{ &deeds[WAIT_RECEIVE], NULL, EMPTY },
-	{ &deeds[WAIT_RECEIVE], &deeds[SEND], EMPTY }
+	{ &deeds[WAIT_SEND], NULL, FULL, NULL },
+	{ &deeds[WAIT_SEND], &deeds[RECEIVE], FULL, NULL },
+	{ &deeds[WAIT_RECEIVE], NULL, EMPTY, NULL },
+	{ &deeds[WAIT_RECEIVE], &deeds[SEND], EMPTY, NULL }
 };
 
 const struct subject queue_subject = {

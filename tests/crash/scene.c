@@ -6,6 +6,7 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -147,16 +148,42 @@ void scene_dead(struct scene *s, const struct deed *deed)
 		       (long long)atomic_load(&s->notes[number].result));
 }
 
-/* Until it has ended; who isn't its parent can wait for that, too. */
-static void await_end(pid_t pid)
+/* Whether it ends within so long (-1: however long); who isn't its parent can
+ * ask that, too. */
+static int ends(pid_t pid, int milliseconds)
 {
 	struct pollfd ended = {
 		.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN
 	};
+	int result = 1;
 
-	while (ended.fd >= 0 && poll(&ended, 1, -1) < 0)
+	while (ended.fd >= 0 &&
+	       (result = poll(&ended, 1, milliseconds)) < 0)
 		;
 	close(ended.fd);
+	return result > 0;
+}
+
+int scene_ended(const struct scene *s, uint32_t number)
+{
+	return s->pids[number] <= 0 || ends(s->pids[number], 0);
+}
+
+int scene_await(struct scene *s, uint32_t number)
+{
+	if (s->pids[number] > 0)
+		ends(s->pids[number], -1);
+	return note_done(s, number, NULL)
+		       ? 0
+		       : trouble("player %u did not come to its end", number);
+}
+
+void scene_kill(struct scene *s, uint32_t number)
+{
+	if (s->pids[number] <= 0)
+		return;
+	kill(s->pids[number], SIGKILL);
+	ends(s->pids[number], -1);
 }
 
 /* The one who made them reaps them later: the oracle may be another. */
@@ -164,11 +191,12 @@ int scene_let_go(struct scene *s, uint32_t number)
 {
 	struct note *note = &s->notes[number];
 
-	if (s->pids[number] <= 0 || atomic_load(&note->let_go))
+	if (s->pids[number] <= 0 || atomic_load(&note->let_go) ||
+	    s->sleepers & 1u << number)
 		return 0;
 	atomic_store(&note->finished, 0);
 	futex_set(&note->let_go);
-	await_end(s->pids[number]);
+	ends(s->pids[number], -1);
 	return atomic_load(&note->finished)
 		       ? 0
 		       : trouble("a helper that was let go did not finish");
@@ -185,14 +213,14 @@ int scene_let_all_go(struct scene *s)
 
 /* ---- The waiter ------------------------------------------------------------- */
 
-void scene_start_waiter(const struct deed *deed)
+static void start_sleeper(uint32_t number, const struct deed *deed)
 {
-	struct role role = role_for(WAITER, deed);
+	struct role role = role_for(number, deed);
 	pid_t pid = trace_fork(role_body, &role);
 
-	scene.pids[WAITER] = pid;
-	while (!atomic_load(&scene.notes[WAITER].entered))
-		if (scene_waiter_ended())
+	scene.pids[number] = pid;
+	while (!atomic_load(&scene.notes[number].entered))
+		if (scene_ended(&scene, number))
 			broken("%s can't wait in %s", deed->name,
 			       scene.state->name);
 		else
@@ -200,6 +228,22 @@ void scene_start_waiter(const struct deed *deed)
 	if (trace_await_waiting(pid) != 0)
 		broken("%s does not sleep in %s", deed->name,
 		       scene.state->name);
+}
+
+uint32_t scene_sleeper(struct scene *s, const struct deed *deed)
+{
+	uint32_t number = HELPERS_FROM + s->helpers++;
+
+	if (number >= PLAYERS)
+		broken("more than %u players", PLAYERS);
+	start_sleeper(number, deed);
+	s->sleepers |= 1u << number;
+	return number;
+}
+
+void scene_start_waiter(const struct deed *deed)
+{
+	start_sleeper(WAITER, deed);
 }
 
 int scene_waiter_ended(void)
@@ -265,7 +309,7 @@ void scene_make(uint32_t state)
 	scene_drop();
 	s->state = &s->subject->states[state];
 	s->state_number = state;
-	s->helpers = 0;
+	s->helpers = s->sleepers = 0;
 	s->newcomer = 0;
 	memset(s->deeds, 0, sizeof(s->deeds));
 	memset(s->words, 0, sizeof(s->words));

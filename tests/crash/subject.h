@@ -101,6 +101,7 @@ struct waking {
 	const struct deed *wait;
 	const struct deed *waker; /* NULL: only the waiters die */
 	uint32_t state;
+	const struct deed *sleeper; /* of the waiter that dies; NULL: as wait */
 };
 
 struct subject {
@@ -147,6 +148,7 @@ struct scene {
 	const struct deed *deeds[PLAYERS]; /* NULL: that one did nothing */
 	pid_t pids[PLAYERS];               /* of living helpers and waiter */
 	uint32_t helpers;                  /* made by the state */
+	uint32_t sleepers;                 /* bits of those that just wait */
 	int newcomer;                      /* the oracle is not who made it */
 	_Atomic uint64_t words[WORDS];     /* the noun's own */
 	uint64_t serial;
@@ -167,6 +169,12 @@ void scene_dead(struct scene *scene, const struct deed *deed);
 /* The helper does its deed's `finish` and ends; -1: trouble. */
 int scene_let_go(struct scene *scene, uint32_t helper);
 int scene_let_all_go(struct scene *scene);
+/* A living player asleep in a deed that waits; its number. */
+uint32_t scene_sleeper(struct scene *scene, const struct deed *deed);
+/* Kills it, and waits for its end; -1: it did not return from its deed. */
+void scene_kill(struct scene *scene, uint32_t player);
+int scene_await(struct scene *scene, uint32_t player);
+int scene_ended(const struct scene *scene, uint32_t player);
 /* Has this player returned from its deed, and with that result? */
 int note_done(const struct scene *scene, uint32_t player, int64_t *ret_result);
 /* Is it prepared, and has not returned: was it killed in its deed? */

@@ -55,6 +55,12 @@ static void judge(const struct vigil *vigil, uint32_t variant)
 		experiment_failed();
 }
 
+static const struct deed *sleeper_of(const struct vigil *vigil)
+{
+	return vigil->waking->sleeper != NULL ? vigil->waking->sleeper
+					      : vigil->waking->wait;
+}
+
 /* ---- The waiter dies ------------------------------------------------------------ */
 
 static pid_t bring_sleeper(const struct vigil *vigil)
@@ -62,9 +68,9 @@ static pid_t bring_sleeper(const struct vigil *vigil)
 	pid_t victim;
 
 	scene_make(vigil->waking->state);
-	victim = scene_spawn(VICTIM, vigil->waking->wait);
+	victim = scene_spawn(VICTIM, sleeper_of(vigil));
 	if (victim <= 0 || trace_run_to_sleep(victim) != 0)
-		broken("%s does not sleep in %s", vigil->waking->wait->name,
+		broken("%s does not sleep in %s", sleeper_of(vigil)->name,
 		       state_name(vigil));
 	return victim;
 }
@@ -75,14 +81,15 @@ static void kill_asleep(const struct vigil *vigil, uint32_t round)
 	int gives_first = round % 2 == 0;
 	pid_t victim;
 
-	if (!experiment("%s in %s %s killed asleep, round %u", wait->name,
-			vigil->subject->name, state_name(vigil), round))
+	if (!experiment("%s in %s %s killed asleep, round %u",
+			sleeper_of(vigil)->name, vigil->subject->name,
+			state_name(vigil), round))
 		return;
 	board->pc = 0;
 	victim = bring_sleeper(vigil);
 	scene_start_waiter(wait);
 	if (gives_first)
-		vigil->subject->give(&scene, wait);
+		vigil->subject->give(&scene, sleeper_of(vigil));
 	trace_kill(victim);
 	board->counts.kills++;
 	judge(vigil, round);
@@ -96,9 +103,9 @@ static pid_t bring_woken(const struct vigil *vigil, int with_waiter)
 
 	if (with_waiter)
 		scene_start_waiter(vigil->waking->wait);
-	if (vigil->subject->give(&scene, vigil->waking->wait) != 0 ||
+	if (vigil->subject->give(&scene, sleeper_of(vigil)) != 0 ||
 	    trace_run_to_return(victim) != 0)
-		broken("%s is not woken in %s", vigil->waking->wait->name,
+		broken("%s is not woken in %s", sleeper_of(vigil)->name,
 		       state_name(vigil));
 	return victim;
 }
@@ -129,7 +136,7 @@ static void kill_woken(const struct vigil *vigil, const struct trace *trace,
 	pid_t victim;
 
 	if (!experiment("%s in %s %s killed at place %zu of %zu after waking",
-			vigil->waking->wait->name, vigil->subject->name,
+			sleeper_of(vigil)->name, vigil->subject->name,
 			state_name(vigil), n, trace->count))
 		return;
 	board->pc = trace->points[n].pc;
@@ -179,7 +186,7 @@ static void run_waiter_dies(const struct vigil *vigil)
 	scene_observe(&scene);
 	if (trace_record(victim, scene_observe, &scene, &trace) != 0)
 		broken("can't trace %s after waking",
-		       vigil->waking->wait->name);
+		       sleeper_of(vigil)->name);
 	trace_kill(victim);
 	sweep_places(vigil, &trace, kill_woken);
 	trace_free(&trace);
@@ -264,7 +271,9 @@ static size_t list_one(const struct subject *subject, struct job *jobs,
 	for (uint32_t i = 0; i < subject->wakings_count && count < room; i++) {
 		const struct waking *waking = &subject->wakings[i];
 
-		snprintf(text, sizeof(text), "%s/%s", waking->wait->name,
+		snprintf(text, sizeof(text), "%s%s%s/%s", waking->wait->name,
+			 waking->sleeper != NULL ? "+" : "",
+			 waking->sleeper != NULL ? waking->sleeper->name : "",
 			 subject->states[waking->state].name);
 		jobs[count++] = (struct job){
 			.suite = suite,
