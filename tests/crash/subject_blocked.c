@@ -252,6 +252,10 @@ static void run_blocked(const struct job *job)
 	};
 
 	scene_open(subject, FORM_NAMED, worker_path);
+	/* As warm_up() in subject_kill.c. */
+	scene_make(vigil.waking->state);
+	if (subject->check(&scene, 0) != 0)
+		broken("before anything happened: %s", board->trouble);
 	if (vigil.waking->waker == NULL)
 		run_waiter_dies(&vigil);
 	else

@@ -123,10 +123,28 @@ static void kill_at_syscall(const struct sweep *sweep, size_t n)
 	judge((uint32_t)n, 1);
 }
 
+/*
+ * What a process does once only, at its first use of a noun, the survivor has
+ * done before victims are forked from it: else the one that is recorded would
+ * be the last that does it, and its places would be missed.
+ */
+static void warm_up(const struct sweep *sweep)
+{
+	scene_make(sweep->state);
+	board->trouble[0] = '\0';
+	if (scene.subject->check(&scene, 0) != 0)
+		printf("before %s in %s: %s\n", sweep->deed->name,
+		       state_name(sweep->subject, sweep->state),
+		       board->trouble);
+	scene_let_all_go(&scene);
+}
+
 static int record(struct sweep *sweep)
 {
-	pid_t pid = spawn(sweep);
+	pid_t pid;
 
+	warm_up(sweep);
+	pid = spawn(sweep);
 	if (pid == 0)
 		return -1;
 	scene_observe(&scene);
