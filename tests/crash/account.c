@@ -34,14 +34,22 @@ static uint32_t count_present(const struct ledger *ledger)
 	return present;
 }
 
+/* Opening a handle buries the dead. Who had one open already may pass by what
+ * is in dead hands still. */
+static int is_passed_by(const struct letter *letter, unsigned flags)
+{
+	return flags & OP_FIRST && letter->deliveries_max > 0;
+}
+
 /* Is it the one that the queue's own order gives next? */
-static int check_first(struct ledger *ledger, const struct letter *letter)
+static int check_first(struct ledger *ledger, const struct letter *letter,
+		       unsigned flags)
 {
 	for (uint32_t i = 0; i < ledger->count; i++) {
 		const struct letter *other = &ledger->letters[i];
 
 		if (other == letter || other->fate != FATE_STAYS ||
-		    other->held || other->copied)
+		    other->held || other->copied || is_passed_by(other, flags))
 			continue;
 		if (letter_before(ledger, other, letter))
 			return trouble("the victim got letter %llu before %llu",
@@ -76,7 +84,8 @@ static int check_refusal(struct stage *s, const struct operation *operation,
 		const struct letter *letter = &ledger->letters[i];
 
 		if (letter->fate == FATE_STAYS && !letter->held &&
-		    !letter->copied)
+		    !letter->copied &&
+		    !is_passed_by(letter, operation->flags))
 			return trouble("the victim found nothing, but letter "
 				       "%llu was there",
 				       (unsigned long long)letter->id);
@@ -116,7 +125,7 @@ static int account_got(struct stage *s, struct letter *letter,
 			       letter->deliveries_max);
 	if (flags & OP_TYPE || s->concurrent)
 		return 0;
-	return check_first(&s->ledger, letter);
+	return check_first(&s->ledger, letter, flags);
 }
 
 static int account_received(struct stage *s, const struct page *page,

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -198,6 +199,19 @@ void worker_begin(const struct job *job, const char *path)
 	board->trouble[0] = '\0';
 	board->pc = 0;
 	arm(HANG_SECONDS);
+}
+
+void survivor_start(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	arm(HANG_SECONDS);
+}
+
+void survivor_ended(int status)
+{
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_CRASH;
+
+	_exit(code);
 }
 
 void worker_end(void)

@@ -266,6 +266,11 @@ void worker_end(void) __attribute__((noreturn));
 int worker_ended(int status);
 void job_ended(void);
 
+/* A process that checks in the worker's stead: it hangs and crashes as the
+ * worker would; and its end, when it has. */
+void survivor_start(void);
+void survivor_ended(int status);
+
 typedef size_t job_list(struct job *jobs, size_t room);
 
 size_t list_calm_jobs(struct job *jobs, size_t room);
@@ -276,6 +281,9 @@ size_t list_blocked_jobs(struct job *jobs, size_t room);
 size_t list_schedule_jobs(struct job *jobs, size_t room);
 size_t list_space_jobs(struct job *jobs, size_t room);
 size_t list_toy_jobs(struct job *jobs, size_t room);
+size_t list_subject_jobs(struct job *jobs, size_t room);
+size_t list_subject_nested_jobs(struct job *jobs, size_t room);
+size_t list_subject_blocked_jobs(struct job *jobs, size_t room);
 
 /* The worker's own stage, opened by main.c before the job runs. */
 extern struct stage stage;

@@ -20,12 +20,15 @@
 #define JOBS_MAX 16384u
 #define RESTARTS_PER_JOB 8u
 #define SUPERVISORS_MAX 64u
+#define SUITES_MAX 64u
 
 /* Supervisors beside one another take the jobs in turn. */
 struct office {
 	_Atomic uint32_t next;
 	_Atomic uint32_t stop; /* one has failed, and the first was wanted */
 	struct board boards[SUPERVISORS_MAX];
+	/* For the table: what each supervisor did, by the suite. */
+	struct counts rows[SUPERVISORS_MAX][SUITES_MAX];
 };
 
 /* Which of the seeded bugs of src/base/bug.h is switched on, in a library that
@@ -36,6 +39,9 @@ static struct office *office;
 static uint32_t supervisors = 1;
 static struct job jobs[JOBS_MAX];
 static size_t jobs_count;
+static const char *suites[SUITES_MAX];
+static size_t suites_count;
+static uint32_t supervisor; /* this one's number */
 
 /* ---- Workers ------------------------------------------------------------- */
 
@@ -117,8 +123,32 @@ static double children_seconds(void)
 	return in_seconds(&usage.ru_utime) + in_seconds(&usage.ru_stime);
 }
 
+/* All counters are of one type, so that they can be added up as a row. */
+static void add_counts(struct counts *sum, const struct counts *from,
+		       const struct counts *minus)
+{
+	uint64_t *to = (uint64_t *)sum;
+	const uint64_t *plus = (const uint64_t *)from;
+	const uint64_t *less = (const uint64_t *)minus;
+
+	for (size_t i = 0; i < sizeof(*sum) / sizeof(*to); i++)
+		to[i] += plus[i] - (less != NULL ? less[i] : 0);
+}
+
+static size_t suite_number(const char *name)
+{
+	size_t i = 0;
+
+	while (i < suites_count && strcmp(suites[i], name) != 0)
+		i++;
+	if (i == suites_count && i < SUITES_MAX)
+		suites[suites_count++] = name;
+	return i < SUITES_MAX ? i : SUITES_MAX - 1;
+}
+
 static void run_job(const struct job *job)
 {
+	struct counts before_all = board->counts;
 	int64_t began = clock_ns();
 	uint64_t before = board->counts.passed;
 	double cpu = children_seconds();
@@ -130,6 +160,8 @@ static void run_job(const struct job *job)
 		if (settings.first_only && board->counts.failed)
 			return;
 	job_ended();
+	add_counts(&office->rows[supervisor][suite_number(job->suite)],
+		   &board->counts, &before_all);
 	if (settings.verbose)
 		printf("job  %s %s %s: %llu passed, %u failed, %.2f s cpu, "
 		       "%.2f s\n",
@@ -238,7 +270,9 @@ static void list_jobs(void)
 	static job_list *const lists[] = {
 		list_toy_jobs,    list_calm_jobs, list_stop_jobs,
 		list_space_jobs,  list_kill_jobs, list_schedule_jobs,
-		list_nested_jobs, list_blocked_jobs
+		list_nested_jobs, list_blocked_jobs,
+		list_subject_jobs, list_subject_nested_jobs,
+		list_subject_blocked_jobs
 	};
 	size_t kept = 0;
 
@@ -249,6 +283,8 @@ static void list_jobs(void)
 		if (matches(&jobs[i]))
 			jobs[kept++] = jobs[i];
 	jobs_count = kept;
+	for (size_t i = 0; i < jobs_count; i++)
+		suite_number(jobs[i].suite);
 	if (settings.until_ns != 0)
 		shuffle_jobs();
 }
@@ -257,6 +293,7 @@ static void supervise(uint32_t number)
 {
 	uint32_t i;
 
+	supervisor = number;
 	board = &office->boards[number];
 	while (!atomic_load(&office->stop) && !out_of_time() &&
 	       (i = atomic_fetch_add(&office->next, 1)) < jobs_count) {
@@ -282,18 +319,38 @@ static void supervise_all(void)
 		;
 }
 
-/* All counters are of one type, so that they can be added up as a row. */
 static void add_up(struct board *all)
 {
 	for (uint32_t i = 0; i < supervisors; i++) {
 		const struct board *one = &office->boards[i];
-		const uint64_t *from = (const uint64_t *)&one->counts;
-		uint64_t *to = (uint64_t *)&all->counts;
 
-		for (size_t k = 0; k < sizeof(all->counts) / sizeof(*to); k++)
-			to[k] += from[k];
+		add_counts(&all->counts, &one->counts, NULL);
 		if (one->worst_ns > all->worst_ns)
 			all->worst_ns = one->worst_ns;
+	}
+}
+
+static void print_table(void)
+{
+	printf("%-24s %5s %7s %7s %8s %8s %7s %7s %6s %7s %6s\n", "suite",
+	       "jobs", "kills", "places", "syscalls", "blocked", "nested",
+	       "passed", "failed", "missed", "cut");
+	for (size_t k = 0; k < suites_count; k++) {
+		struct counts row = { 0 };
+
+		for (uint32_t i = 0; i < supervisors; i++)
+			add_counts(&row, &office->rows[i][k], NULL);
+		printf("%-24s %5llu %7llu %7llu %8llu %8llu %7llu %7llu %6llu "
+		       "%7llu %6llu\n", suites[k], (unsigned long long)row.jobs,
+		       (unsigned long long)row.kills,
+		       (unsigned long long)row.points,
+		       (unsigned long long)row.syscalls,
+		       (unsigned long long)row.blocked,
+		       (unsigned long long)row.nested,
+		       (unsigned long long)row.passed,
+		       (unsigned long long)row.failed,
+		       (unsigned long long)row.missed,
+		       (unsigned long long)row.cut);
 	}
 }
 
@@ -317,6 +374,7 @@ int main(int argc, char **argv)
 		return 1;
 	supervise_all();
 	add_up(&all);
+	print_table();
 	print_counts(&all, (double)(clock_ns() - began) / 1e9);
 	return all.counts.failed == 0 && all.counts.passed > 0 ? 0 : 1;
 }

@@ -19,6 +19,8 @@
 #define STEPS_MAX 3000000u
 #define ARRIVALS_SLOTS 65536u /* a power of two, over the addresses of a run */
 #define FUTEX_WAITV_NUMBER 449 /* the same everywhere */
+#define URING_ENTER_NUMBER 426
+#define NAP_MS 3 /* a sleep that lasts longer is one */
 #define SYSCALL_STOP (SIGTRAP | 0x80) /* PTRACE_O_TRACESYSGOOD */
 
 /* The text of the harness itself, renamed by the makefile: its instructions
@@ -360,23 +362,78 @@ int trace_run_to_syscall(pid_t pid, size_t n)
 	return 0;
 }
 
-static int is_futex(long number)
+static int can_sleep(long number)
 {
-	return number == SYS_futex || number == FUTEX_WAITV_NUMBER;
+	return number == SYS_futex || number == FUTEX_WAITV_NUMBER ||
+	       number == URING_ENTER_NUMBER;
+}
+
+/* In its system call: 1 if it goes on sleeping there, 0 if it is back and
+ * stopped. */
+static int sleeps_on(pid_t pid)
+{
+	int64_t limit = now_ms() + NAP_MS;
+
+	for (;;) {
+		siginfo_t info = { 0 };
+
+		if (waitid(P_PID, (id_t)pid, &info,
+			   WSTOPPED | WEXITED | WNOHANG | WNOWAIT) != 0 ||
+		    info.si_pid != 0)
+			return 0;
+		if (now_ms() > limit)
+			return trace_await_sleep(pid) == 0;
+		sched_yield();
+	}
 }
 
 int trace_run_to_sleep(pid_t pid)
 {
 	ptrace(PTRACE_SETOPTIONS, pid, 0, PTRACE_O_TRACESYSGOOD);
 	while (resume(pid, PTRACE_SYSCALL) == SYSCALL_STOP) {
-		if (is_futex(arch_call_number(pid))) {
-			ptrace(PTRACE_SYSCALL, pid, 0, 0);
-			return trace_await_sleep(pid);
+		int status;
+
+		if (!can_sleep(arch_call_number(pid))) {
+			if (resume(pid, PTRACE_SYSCALL) != SYSCALL_STOP)
+				break;
+			continue;
 		}
-		if (resume(pid, PTRACE_SYSCALL) != SYSCALL_STOP)
+		ptrace(PTRACE_SYSCALL, pid, 0, 0);
+		if (sleeps_on(pid))
+			return 0;
+		if (reap_once(pid, &status) != 0 || !WIFSTOPPED(status))
 			break;
 	}
 	return -1;
+}
+
+int trace_await_waiting(pid_t pid)
+{
+	char path[64], line[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", (int)pid);
+	for (;;) {
+		FILE *file = fopen(path, "re");
+		siginfo_t info = { 0 };
+		char *got;
+
+		if (file == NULL)
+			return -1;
+		if (waitid(P_PID, (id_t)pid, &info,
+			   WEXITED | WNOHANG | WNOWAIT) != 0 ||
+		    info.si_pid != 0) {
+			fclose(file);
+			return -1;
+		}
+		got = fgets(line, sizeof(line), file);
+		fclose(file);
+		if (got == NULL)
+			return -1;
+		if (strncmp(line, "running", 7) != 0 &&
+		    can_sleep(strtol(line, NULL, 10)))
+			return 0;
+		sched_yield();
+	}
 }
 
 int trace_run_to_return(pid_t pid)
@@ -442,7 +499,7 @@ int trace_await_sleep(pid_t pid)
 		fclose(file);
 		if (state == 'S')
 			return 0;
-		if (state == 'Z' || state == 'X')
+		if (state == 'Z' || state == 'X' || state == 't')
 			return -1;
 		sched_yield();
 	}

@@ -86,11 +86,16 @@ void trace_kill(pid_t pid);
 /* Waits for the end of the victim; its wait status. */
 int trace_reap(pid_t pid);
 
-/* Waits until the process sleeps in the kernel: 0, or -1 if it ended. */
+/* Waits until the process, not traced, is in a call in which one waits for
+ * others: 0, or -1 if it ended. */
+int trace_await_waiting(pid_t pid);
+
+/* Waits until the process sleeps in the kernel: 0, or -1 if it ended, or
+ * stopped for its tracer. */
 int trace_await_sleep(pid_t pid);
 
-/* Runs the victim into its first futex wait and waits until it sleeps there.
- * -1: it ended before; it is then reaped. */
+/* Runs the victim until it sleeps in a call in which one waits for others, for
+ * longer than a nap. -1: it ended before; it is then reaped. */
 int trace_run_to_sleep(pid_t pid);
 
 /* A victim that doesn't stop for so long counts as ended and is killed; 0, as

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * subject_blocked.c: deaths around waiting, for every noun. A waiter is killed
+ * asleep, or at each place after it was woken, and the one who should wake
+ * others at each place of that; a second waiter, alive, must always come to its
+ * end.
+ */
+#include <sched.h>
+#include <string.h>
+
+#include "subject.h"
+
+#define PLACES_STRIDE 3u /* outside the full portion */
+#define ROUNDS_DEFAULT 4u
+#define ROUNDS_MUTANT 2u
+#define ROUNDS_FULL 100u
+#define PATIENCE_MS 200 /* then the victim sleeps again: a place missed */
+#define WOKEN_MAX 2000u
+
+struct vigil {
+	const struct subject *subject;
+	const struct waking *waking;
+};
+
+static const char *state_name(const struct vigil *vigil)
+{
+	return vigil->subject->states[vigil->waking->state].name;
+}
+
+/*
+ * The waiter ends by itself, or rightly waits and ends when it is given what
+ * it waits for. (The hang limit is the worker's.)
+ */
+static int satisfy(const struct vigil *vigil)
+{
+	const struct deed *wait = vigil->waking->wait;
+
+	while (!scene_waiter_ended()) {
+		if (vigil->subject->stuck(&scene, wait)) {
+			if (vigil->subject->give(&scene, wait) != 0)
+				return -1;
+			break;
+		}
+		sched_yield();
+	}
+	return scene_await_waiter();
+}
+
+static void judge(const struct vigil *vigil, uint32_t variant)
+{
+	board->counts.blocked++;
+	if (satisfy(vigil) == 0 && scene_check(variant, 1) == 0)
+		experiment_passed();
+	else
+		experiment_failed();
+}
+
+static const struct deed *sleeper_of(const struct vigil *vigil)
+{
+	return vigil->waking->sleeper != NULL ? vigil->waking->sleeper
+					      : vigil->waking->wait;
+}
+
+/* ---- The waiter dies ------------------------------------------------------------ */
+
+static pid_t bring_sleeper(const struct vigil *vigil)
+{
+	pid_t victim;
+
+	scene_make(vigil->waking->state);
+	victim = scene_spawn(VICTIM, sleeper_of(vigil));
+	if (victim <= 0 || trace_run_to_sleep(victim) != 0)
+		broken("%s does not sleep in %s", sleeper_of(vigil)->name,
+		       state_name(vigil));
+	return victim;
+}
+
+static void kill_asleep(const struct vigil *vigil, uint32_t round)
+{
+	const struct deed *wait = vigil->waking->wait;
+	int gives_first = round % 2 == 0;
+	pid_t victim;
+
+	if (!experiment("%s in %s %s killed asleep, round %u",
+			sleeper_of(vigil)->name, vigil->subject->name,
+			state_name(vigil), round))
+		return;
+	board->pc = 0;
+	victim = bring_sleeper(vigil);
+	scene_start_waiter(wait);
+	if (gives_first)
+		vigil->subject->give(&scene, sleeper_of(vigil));
+	trace_kill(victim);
+	board->counts.kills++;
+	judge(vigil, round);
+}
+
+/* The first waiter at its return from its sleep, when it was given what it
+ * waits for. */
+static pid_t bring_woken(const struct vigil *vigil, int with_waiter)
+{
+	pid_t victim = bring_sleeper(vigil);
+
+	if (with_waiter)
+		scene_start_waiter(vigil->waking->wait);
+	if (vigil->subject->give(&scene, sleeper_of(vigil)) != 0 ||
+	    trace_run_to_return(victim) != 0)
+		broken("%s is not woken in %s", sleeper_of(vigil)->name,
+		       state_name(vigil));
+	return victim;
+}
+
+static pid_t bring_woken_beside(const struct vigil *vigil)
+{
+	return bring_woken(vigil, 1);
+}
+
+static pid_t to_place(const struct vigil *vigil,
+		      pid_t (*bring)(const struct vigil *),
+		      const struct trace_point *point)
+{
+	for (int i = 0; i < TRIES; i++) {
+		struct trace_point aim = trial(point, i);
+		pid_t victim = bring(vigil);
+
+		trace_set_patience(PATIENCE_MS);
+		if (trace_run_to(victim, &aim) == 0)
+			return victim;
+	}
+	return 0;
+}
+
+static void kill_woken(const struct vigil *vigil, const struct trace *trace,
+		       size_t n)
+{
+	pid_t victim;
+
+	if (!experiment("%s in %s %s killed at place %zu of %zu after waking",
+			sleeper_of(vigil)->name, vigil->subject->name,
+			state_name(vigil), n, trace->count))
+		return;
+	board->pc = trace->points[n].pc;
+	victim = to_place(vigil, bring_woken_beside, &trace->points[n]);
+	if (victim == 0) {
+		experiment_missed();
+		return;
+	}
+	trace_kill(victim);
+	board->counts.kills++;
+	judge(vigil, (uint32_t)n);
+}
+
+static void sweep_places(const struct vigil *vigil, const struct trace *trace,
+			 void (*kill_there)(const struct vigil *,
+					    const struct trace *, size_t))
+{
+	size_t turn = 0;
+
+	for (size_t n = 0; n < trace->count && n < WOKEN_MAX; n++)
+		if (portion_wants(&trace->points[n], n) &&
+		    portion_turn(turn++, PLACES_STRIDE))
+			kill_there(vigil, trace, n);
+}
+
+static uint32_t rounds_wanted(void)
+{
+	switch (settings.portion) {
+	case PORTION_MUTANT:
+		return ROUNDS_MUTANT;
+	case PORTION_FULL:
+		return ROUNDS_FULL;
+	default:
+		return ROUNDS_DEFAULT;
+	}
+}
+
+static void run_waiter_dies(const struct vigil *vigil)
+{
+	struct trace trace;
+	pid_t victim;
+
+	for (uint32_t round = 0; round < rounds_wanted(); round++)
+		kill_asleep(vigil, round);
+	/* Nobody else is there, so that the victim comes to its end. */
+	victim = bring_woken(vigil, 0);
+	scene_observe(&scene);
+	if (trace_record(victim, scene_observe, &scene, &trace) != 0)
+		broken("can't trace %s after waking",
+		       sleeper_of(vigil)->name);
+	trace_kill(victim);
+	sweep_places(vigil, &trace, kill_woken);
+	trace_free(&trace);
+}
+
+/* ---- The one who should wake dies ------------------------------------------------- */
+
+/* What the waker holds, it holds before the waiter comes. */
+static pid_t bring_waker(const struct vigil *vigil)
+{
+	pid_t victim;
+
+	scene_make(vigil->waking->state);
+	victim = scene_spawn(VICTIM, vigil->waking->waker);
+	if (victim <= 0)
+		broken("the victim of %s in %s did not begin",
+		       vigil->waking->waker->name, state_name(vigil));
+	scene_start_waiter(vigil->waking->wait);
+	return victim;
+}
+
+static void kill_waker(const struct vigil *vigil, const struct trace *trace,
+		       size_t n)
+{
+	pid_t victim;
+
+	if (!experiment("%s waits in %s %s, %s killed at place %zu of %zu",
+			vigil->waking->wait->name, vigil->subject->name,
+			state_name(vigil), vigil->waking->waker->name, n,
+			trace->count))
+		return;
+	board->pc = trace->points[n].pc;
+	victim = to_place(vigil, bring_waker, &trace->points[n]);
+	if (victim == 0) {
+		experiment_missed();
+		return;
+	}
+	trace_kill(victim);
+	board->counts.kills++;
+	judge(vigil, (uint32_t)n);
+}
+
+static void run_waker_dies(const struct vigil *vigil)
+{
+	pid_t victim = bring_waker(vigil);
+	struct trace trace;
+
+	scene_observe(&scene);
+	if (trace_record(victim, scene_observe, &scene, &trace) != 0)
+		broken("can't trace %s", vigil->waking->waker->name);
+	trace_kill(victim);
+	sweep_places(vigil, &trace, kill_waker);
+	trace_free(&trace);
+}
+
+/* ---- Jobs ---------------------------------------------------------------------------- */
+
+static void run_blocked(const struct job *job)
+{
+	const struct subject *subject = job->extra;
+	struct vigil vigil = {
+		.subject = subject, .waking = &subject->wakings[job->number]
+	};
+
+	scene_open(subject, FORM_NAMED, worker_path);
+	/* As warm_up() in subject_kill.c. */
+	scene_make(vigil.waking->state);
+	if (subject->check(&scene, 0) != 0)
+		broken("before anything happened: %s", board->trouble);
+	if (vigil.waking->waker == NULL)
+		run_waiter_dies(&vigil);
+	else
+		run_waker_dies(&vigil);
+	scene_close();
+}
+
+static size_t list_one(const struct subject *subject, struct job *jobs,
+		       size_t room)
+{
+	size_t count = 0;
+	char text[96];
+	const char *suite;
+
+	snprintf(text, sizeof(text), "%s-blocked", subject->name);
+	suite = strdup(text);
+	for (uint32_t i = 0; i < subject->wakings_count && count < room; i++) {
+		const struct waking *waking = &subject->wakings[i];
+
+		snprintf(text, sizeof(text), "%s%s%s/%s", waking->wait->name,
+			 waking->sleeper != NULL ? "+" : "",
+			 waking->sleeper != NULL ? waking->sleeper->name : "",
+			 subject->states[waking->state].name);
+		jobs[count++] = (struct job){
+			.suite = suite,
+			.name = waking->waker != NULL ? waking->waker->name
+						      : "waiter",
+			.where = strdup(text),
+			.extra = subject,
+			.number = i,
+			.run = run_blocked
+		};
+	}
+	return count;
+}
+
+size_t list_subject_blocked_jobs(struct job *jobs, size_t room)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; subjects[i] != NULL; i++)
+		count += list_one(subjects[i], jobs + count, room - count);
+	return count;
+}
