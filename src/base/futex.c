@@ -8,6 +8,7 @@
 
 #define NS_PER_SECOND INT64_C(1000000000)
 #define WAIT_ANY_MAX 64
+#define LONG_NS INT64_C(50000000) /* where a tick of the clock is nothing */
 
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
@@ -22,11 +23,27 @@ struct waitv {
 };
 #define WAITV_32BIT 2
 
+static int wait_until(_Atomic uint32_t *word, uint32_t value, int64_t until)
+{
+	struct timespec instant = { until / NS_PER_SECOND,
+		                    until % NS_PER_SECOND };
+
+	return (int)stoa_system_call(SYS_futex, (long)word, FUTEX_WAIT_BITSET,
+	                             value, (long)&instant, 0,
+	                             FUTEX_BITSET_MATCH_ANY);
+}
+
 int stoa_futex_wait(_Atomic uint32_t *word, uint32_t value, int64_t timeout_ns)
 {
 	struct timespec timeout = { timeout_ns / NS_PER_SECOND,
 		                    timeout_ns % NS_PER_SECOND };
 
+	/* An instant costs the kernel less than a duration. By the coarse clock
+	 * it may come some milliseconds early. */
+	if (timeout_ns >= LONG_NS)
+		return wait_until(word, value,
+		                  stoa_sys_clock_ns(CLOCK_MONOTONIC_COARSE) +
+		                          timeout_ns);
 	return (int)stoa_system_call(SYS_futex, (long)word, FUTEX_WAIT, value,
 	                             (long)&timeout, 0, 0);
 }

@@ -11,8 +11,9 @@
 
 #define STOA_FUTEX_ALL INT32_MAX
 
-/* Sleeps while *word is `value`, at most `timeout_ns`. 0: woken. -EAGAIN: the
- * word had another value. -ETIMEDOUT, -EINTR. */
+/* Sleeps while *word is `value`, at most `timeout_ns`; of 50 ms and more a tick
+ * of the coarse clock may be missing. 0: woken. -EAGAIN: the word had another
+ * value. -ETIMEDOUT, -EINTR. */
 int stoa_futex_wait(_Atomic uint32_t *word, uint32_t value,
                     int64_t timeout_ns);
 

@@ -37,6 +37,9 @@ struct stoa_queue {
 
 	/* This handle's own. relaxed throughout: each is a hint. */
 	_Alignas(STOA_CACHE_LINE) _Atomic uint64_t tail;
+	_Atomic uint32_t sends; /* since it was looked whether they stream */
+	_Atomic uint32_t waits; /* queue_waits then */
+	_Atomic uint32_t streaming;
 	_Atomic uint32_t block_cursor;
 	_Atomic uint32_t piece_cursor;
 	_Alignas(STOA_CACHE_LINE) _Atomic uint64_t head;
@@ -447,6 +450,53 @@ static inline int queue_begin(struct stoa_queue *queue, unsigned direction)
 	               stoa_object_health(&queue->object);
 }
 
+#define QUEUE_STREAM_CALLS 16
+#define QUEUE_STREAM_PLACES 16 /* cells fetched ahead of a stream of sends, */
+#define QUEUE_BATCH_PLACES 24  /* and of a batch */
+
+/* How often this thread found nothing to receive. initial-exec: one load, in
+ * the shared library, too. */
+extern _Thread_local uint32_t queue_waits
+        __attribute__((tls_model("initial-exec")));
+
+/* Whether this thread sends without end: then the next cells are fetched
+ * before their turn. But one that waits for answers would delay the very
+ * message that is on its way by that (by a fifth). relaxed: hints. */
+static inline int queue_streams(struct stoa_queue *queue)
+{
+	uint32_t sends = 1 + atomic_load_explicit(&queue->sends,
+	                                          memory_order_relaxed);
+
+	if (stoa_unlikely(sends == QUEUE_STREAM_CALLS)) {
+		uint32_t before = atomic_load_explicit(&queue->waits,
+		                                       memory_order_relaxed);
+
+		atomic_store_explicit(&queue->waits, queue_waits,
+		                      memory_order_relaxed);
+		atomic_store_explicit(&queue->streaming, queue_waits == before,
+		                      memory_order_relaxed);
+		sends = 0;
+	}
+	atomic_store_explicit(&queue->sends, sends, memory_order_relaxed);
+	return (int)atomic_load_explicit(&queue->streaming,
+	                                 memory_order_relaxed);
+}
+
+/* Fetches the cell so many places on, to be written. */
+static inline void queue_prefetch(struct stoa_queue *queue, uint64_t position,
+                                  uint32_t places)
+{
+	uint64_t index = (uint64_t)queue_index_of(queue, position) + places;
+
+	if (index >= queue->capacity)
+		index -= queue->capacity;
+	if (stoa_unlikely(index >= queue->capacity))
+		return;
+	struct queue_cell *cell = queue_cell_at(queue, (uint32_t)index);
+	stoa_cpu_prefetch_write(&cell->word);
+	stoa_cpu_prefetch_write(queue_inline(queue, cell));
+}
+
 #define QUEUE_IDLE_CALLS 16 /* so often the clock is looked at */
 
 /* A call with STOA_NOW found nothing. The dead must be met by somebody who
@@ -458,6 +508,8 @@ static inline void queue_idle(struct stoa_queue *queue, unsigned direction)
 
 	atomic_store_explicit(&queue->idle_calls, calls + 1,
 	                      memory_order_relaxed);
+	if (direction == STOA_READ)
+		queue_waits++;
 	if (stoa_unlikely(calls % QUEUE_IDLE_CALLS == 0))
 		queue_patrol_seldom(queue);
 	if (stoa_unlikely(atomic_load_explicit(&queue->object.polled,
@@ -552,22 +604,6 @@ uint64_t queue_with_phase(uint64_t word, enum queue_phase phase);
 /* Where a cell's payload is, or NULL when that can't be true. */
 char *queue_payload_at(struct stoa_queue *queue, struct queue_cell *cell,
                        uint32_t payload, size_t bytes);
-
-#define QUEUE_PREFETCH 6 /* cells ahead of the one in hand, in a batch */
-
-/* Fetches a cell that a batch will come to. */
-static inline void queue_prefetch(struct stoa_queue *queue, uint64_t position)
-{
-	uint64_t index = queue_index_of(queue, position) + QUEUE_PREFETCH;
-
-	if (index >= queue->capacity)
-		index -= queue->capacity;
-	if (index >= queue->capacity)
-		return;
-	struct queue_cell *cell = queue_cell_at(queue, (uint32_t)index);
-	stoa_cpu_prefetch_write(&cell->word);
-	stoa_cpu_prefetch_write(queue_inline(queue, cell));
-}
 
 /* ---- Messages ------------------------------------------------------------ */
 

@@ -294,6 +294,7 @@ static int receive_slowly(struct stoa_queue *queue, struct request *request,
 		queue_idle(queue, STOA_READ);
 		return -EAGAIN;
 	}
+	queue_waits++;
 	stoa_waiter_init(&waiter, &queue->object, STOA_READ, deadline);
 	while (step == 0 && result == -EAGAIN) {
 		step = stoa_waiter_step(&waiter);

@@ -30,6 +30,8 @@ stoa_always_inline void put_inline(uint64_t *to, const char *from, size_t bytes)
 		put_word(to, from, bytes);
 }
 
+_Thread_local uint32_t queue_waits;
+
 /* ---- Sending ------------------------------------------------------------------ */
 
 /* A message as it is sent; by value, so that it stays in registers. */
@@ -249,6 +251,7 @@ int stoa_queue_send_many(struct stoa_queue *queue,
 			break;
 		bytes += message.bytes;
 		sent++;
+		queue_prefetch(queue, position, QUEUE_BATCH_PLACES);
 		
 	}
 	if (sent == 0)
@@ -272,6 +275,8 @@ stoa_always_inline int send_one(struct stoa_queue *queue,
 	if (stoa_unlikely(result == -EAGAIN))
 		result = send_slowly(queue, message, deadline, &position);
 	if (stoa_likely(result == 0)) {
+		if (queue_streams(queue))
+			queue_prefetch(queue, position, QUEUE_STREAM_PLACES);
 		queue_account(queue, STOA_WRITE, 1, message.bytes, queue_now());
 		queue_tell_receivers(queue, position, 1);
 	}
