@@ -19,6 +19,12 @@
  * 14  cancel leaves the cell reserved
  * 15  a returned message goes to the end of the queue
  * 16  life is judged by the slot alone, without its generation
+ * 20  semaphore: a post whose poster died with the turn is not made known
+ * 21  semaphore: what a dead one held is forgotten, and does not come back
+ * 22  mutex: who takes over a dead owner's is told, but the word does not say so
+ * 23  mutex: a dead owner's depth is left to the next owner
+ * 24  condition: what a dead waiter was told is not passed on
+ * 25  condition: the records of the dead are not used again
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H

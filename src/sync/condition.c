@@ -2,6 +2,7 @@
 /* sync/condition.c: waiting, signalling, broadcasting. Making and opening is
  * in condition_open.c, what people see in condition_inspect.c; why it holds
  * is in condition_layout.h. */
+#include <base/bug.h>
 #include <base/deadline.h>
 #include <base/error.h>
 #include <base/futex.h>
@@ -186,7 +187,8 @@ void condition_bury(struct stoa_condition *condition,
 	uint64_t ticket = atomic_load_explicit(&record->ticket,
 	                                       memory_order_relaxed);
 
-	if (!(word & CONDITION_TOLD) || ticket <= released(condition)) {
+	if (!(word & CONDITION_TOLD) || ticket <= released(condition) ||
+	    STOA_BUG(24)) {
 		exchange(record, word, 0);
 		return;
 	}
@@ -277,7 +279,7 @@ static int begin_wait(struct wait *wait)
 	                                         memory_order_seq_cst) +
 	               1;
 	wait->record = claim(condition, wait->agent);
-	if (!wait->record) {
+	if (!wait->record && !STOA_BUG(25)) {
 		condition_bury_all(condition, wait->agent);
 		wait->record = claim(condition, wait->agent);
 	}

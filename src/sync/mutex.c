@@ -2,6 +2,7 @@
 /* sync/mutex.c: locking and unlocking. Making and opening is in
  * mutex_open.c, what people see in mutex_inspect.c; why it holds is in
  * mutex_layout.h. */
+#include <base/bug.h>
 #include <base/deadline.h>
 #include <base/error.h>
 #include <base/futex.h>
@@ -24,9 +25,12 @@ static inline void note_owner(struct stoa_mutex *mutex, uint64_t agent)
 /* Transitions 2 and 3. */
 static int take_over(struct stoa_mutex *mutex, uint64_t word, uint64_t agent)
 {
-	if (!mutex_exchange(mutex, word, agent | MUTEX_DIED))
+	if (!mutex_exchange(mutex, word,
+	                    STOA_BUG(22) ? agent : agent | MUTEX_DIED))
 		return -EAGAIN;
-	atomic_store_explicit(&mutex->shared->depth, 0, memory_order_relaxed);
+	if (!STOA_BUG(23))
+		atomic_store_explicit(&mutex->shared->depth, 0,
+		                      memory_order_relaxed);
 	note_owner(mutex, agent);
 	return -EOWNERDEAD;
 }

@@ -42,8 +42,8 @@ int semaphore_undo_take(struct stoa_semaphore *semaphore, uint32_t permits,
                         uint16_t tag, struct stoa_deadline deadline);
 int semaphore_undo_post(struct stoa_semaphore *semaphore, uint32_t permits);
 
-/* Takes back what the dead held. Returns the number of permits that came, or
- * -errno. */
+/* Takes back what the dead held, and makes known what a dead one has posted.
+ * Returns how many permits came (at least 1 if any did), or -errno. */
 int64_t semaphore_undo_bury(struct stoa_semaphore *semaphore);
 
 /* Gives back what is held through this handle. */

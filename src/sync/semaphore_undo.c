@@ -3,6 +3,7 @@
  * sync/semaphore_undo.c: semaphores that know who holds their permits. See
  * WITH UNDO in semaphore_layout.h.
  */
+#include <base/bug.h>
 #include <base/deadline.h>
 #include <base/error.h>
 #include <base/futex.h>
@@ -248,7 +249,7 @@ static uint32_t free_holder(struct stoa_semaphore *semaphore,
 
 	set(holder->held, 0); /* commits */
 	in_order();
-	if (held != 0)
+	if (held != 0 && !STOA_BUG(21))
 		work_out(semaphore);
 	in_order();
 	set(holder->peer, 0);
@@ -328,17 +329,29 @@ int semaphore_undo_post(struct stoa_semaphore *semaphore, uint32_t permits)
 	return result;
 }
 
+/* One who died in a post may have committed it, and not said so in the word;
+ * it need not be a holder. */
+static int turn_is_dead(struct stoa_semaphore *semaphore)
+{
+	uint64_t turn = get(semaphore->extension->turn);
+
+	return stoa_unlikely(turn != 0) && dead(semaphore, turn) &&
+	       !STOA_BUG(20);
+}
+
 int64_t semaphore_undo_bury(struct stoa_semaphore *semaphore)
 {
 	uint32_t index = find_dead(semaphore, 0);
+	uint32_t value = value_of(semaphore);
 	uint64_t agent;
 	int64_t came = 0;
 
-	if (index >= used(semaphore))
+	if (index >= used(semaphore) && !turn_is_dead(semaphore))
 		return 0;
 	int result = take_turn(semaphore, STOA_NOW, &agent);
 	if (result < 0)
 		return result;
+	int rose = value_of(semaphore) > value;
 	while (index < used(semaphore)) {
 		came += free_holder(semaphore, &semaphore->holders[index]);
 		index = find_dead(semaphore, index + 1);
@@ -346,7 +359,7 @@ int64_t semaphore_undo_bury(struct stoa_semaphore *semaphore)
 	set(semaphore->extension->undone,
 	    get(semaphore->extension->undone) + (uint64_t)came);
 	release_turn(semaphore, agent);
-	return came;
+	return came + rose;
 }
 
 void semaphore_undo_give_up(struct stoa_semaphore *semaphore)

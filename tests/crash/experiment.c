@@ -53,6 +53,12 @@ int out_of_time(void)
 	return settings.until_ns != 0 && clock_ns() > settings.until_ns;
 }
 
+static unsigned hang_limit(void)
+{
+	return settings.portion == PORTION_MUTANT ? HANG_SECONDS_MUTANT
+						  : HANG_SECONDS;
+}
+
 static void arm(unsigned seconds)
 {
 	struct itimerval timer = { .it_value.tv_sec = seconds };
@@ -78,7 +84,7 @@ int experiment(const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(board->where, sizeof(board->where), format, arguments);
 	va_end(arguments);
-	arm(HANG_SECONDS);
+	arm(hang_limit());
 	return 1;
 }
 
@@ -198,13 +204,13 @@ void worker_begin(const struct job *job, const char *path)
 		 job_name(job), job_where(job));
 	board->trouble[0] = '\0';
 	board->pc = 0;
-	arm(HANG_SECONDS);
+	arm(hang_limit());
 }
 
 void survivor_start(void)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	arm(HANG_SECONDS);
+	arm(hang_limit());
 }
 
 void survivor_ended(int status)

@@ -38,7 +38,7 @@ static int make(struct scene *s, void **ret_object)
 
 /* ---- Deeds -------------------------------------------------------------------- */
 
-enum word { THERE, GIVEN, TAKEN_OUT };
+enum word { THERE, GIVEN, TAKEN_OUT, TAKEN_FROM };
 
 enum state_number { EMPTY, TWO, FULL, TAKEN, DEAD_TAKER };
 
@@ -159,7 +159,6 @@ static void expect(const struct scene *s, struct tally *tally)
 {
 	for (uint64_t id = 1; id <= atomic_load(&s->words[THERE]); id++)
 		tally->least[id] = tally->most[id] = 1;
-	tally->most[OF_GIFT] = 1;
 	for (uint32_t i = 0; i < PLAYERS; i++) {
 		int64_t result;
 		int done = note_done(s, i, &result);
@@ -169,7 +168,8 @@ static void expect(const struct scene *s, struct tally *tally)
 		if (note_torn(s, i) || (done && result >= 0))
 			tally->most[OF_PLAYER(i)] = 1;
 	}
-	tally->least[OF_GIFT] = atomic_load(&s->words[GIVEN]);
+	tally->least[OF_GIFT] = tally->most[OF_GIFT] =
+		(uint32_t)atomic_load(&s->words[GIVEN]);
 }
 
 /* What players received is seen, or may be if they did not return. */
@@ -188,8 +188,8 @@ static void account(const struct scene *s, struct tally *tally)
 		tally->least[OF_PLAYER(i)] = tally->most[OF_PLAYER(i)] = 0;
 		if (note_done(s, i, &result) && result >= 0)
 			tally->seen[got(s, i)]++;
-		else
-			tally->least[got(s, i)] = 0;
+		else if (tally->least[got(s, i)] > 0)
+			tally->least[got(s, i)]--;
 	}
 	tally->seen[0] = tally->least[0] = tally->most[0] = 0;
 }
@@ -203,7 +203,7 @@ static int drain(struct scene *s, struct tally *tally)
 					    STOA_NOW, NULL)) >= 0) {
 		if (result != sizeof(id) || id == 0 || id >= IDS)
 			return trouble("received what nobody sent");
-		if (tally->seen[id]++ > 1)
+		if (tally->seen[id]++ > ROOM)
 			break;
 	}
 	return result == -EAGAIN ? 0 : trouble("receive: %zd", result);
@@ -226,8 +226,8 @@ static int check(struct scene *s, uint32_t variant)
 		return trouble("clean: %s", stoa_last_error());
 	if (drain(s, &tally) != 0)
 		return -1;
-	if (atomic_load(&s->words[TAKEN_OUT]) != 0)
-		tally.seen[atomic_load(&s->words[TAKEN_OUT]) % IDS]++;
+	for (uint64_t i = 0; i < atomic_load(&s->words[TAKEN_OUT]); i++)
+		tally.seen[atomic_load(&s->words[TAKEN_FROM + i]) % IDS]++;
 	for (uint32_t i = 1; i < IDS; i++)
 		if (tally.seen[i] < tally.least[i] ||
 		    tally.seen[i] > tally.most[i])
@@ -261,13 +261,15 @@ static int give(struct scene *s, const struct deed *wait)
 					    STOA_NOW, NULL);
 		if (result < 0)
 			return trouble("give room: %zd", result);
-		atomic_store(&s->words[TAKEN_OUT], id);
+		atomic_store(&s->words[TAKEN_FROM +
+				       atomic_fetch_add(&s->words[TAKEN_OUT],
+							1) % ROOM], id);
 		return 0;
 	}
 	result = stoa_queue_send(s->object, &id, sizeof(id), STOA_NOW);
 	if (result < 0)
 		return trouble("give a message: %zd", result);
-	atomic_store(&s->words[GIVEN], 1);
+	atomic_fetch_add(&s->words[GIVEN], 1);
 	return 0;
 }
 

@@ -310,7 +310,7 @@ void scene_make(uint32_t state)
 	s->state = &s->subject->states[state];
 	s->state_number = state;
 	s->helpers = s->sleepers = 0;
-	s->newcomer = 0;
+	s->newcomer = s->died_asleep = 0;
 	memset(s->deeds, 0, sizeof(s->deeds));
 	memset(s->words, 0, sizeof(s->words));
 	memset(s->notes, 0, PLAYERS * sizeof(*s->notes));

@@ -149,6 +149,7 @@ struct scene {
 	pid_t pids[PLAYERS];               /* of living helpers and waiter */
 	uint32_t helpers;                  /* made by the state */
 	uint32_t sleepers;                 /* bits of those that just wait */
+	int died_asleep;                   /* the victim, so it had nothing */
 	int newcomer;                      /* the oracle is not who made it */
 	_Atomic uint64_t words[WORDS];     /* the noun's own */
 	uint64_t serial;

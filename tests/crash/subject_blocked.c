@@ -29,18 +29,16 @@ static const char *state_name(const struct vigil *vigil)
 
 /*
  * The waiter ends by itself, or rightly waits and ends when it is given what
- * it waits for. (The hang limit is the worker's.)
+ * it waits for; once more if others got it. (The hang limit is the worker's.)
  */
 static int satisfy(const struct vigil *vigil)
 {
 	const struct deed *wait = vigil->waking->wait;
 
 	while (!scene_waiter_ended()) {
-		if (vigil->subject->stuck(&scene, wait)) {
-			if (vigil->subject->give(&scene, wait) != 0)
-				return -1;
-			break;
-		}
+		if (vigil->subject->stuck(&scene, wait) &&
+		    vigil->subject->give(&scene, wait) != 0)
+			return -1;
 		sched_yield();
 	}
 	return scene_await_waiter();
@@ -91,6 +89,7 @@ static void kill_asleep(const struct vigil *vigil, uint32_t round)
 	if (gives_first)
 		vigil->subject->give(&scene, sleeper_of(vigil));
 	trace_kill(victim);
+	scene.died_asleep = 1;
 	board->counts.kills++;
 	judge(vigil, round);
 }

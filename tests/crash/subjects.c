@@ -2,9 +2,15 @@
 /* subjects.c: the nouns that the generic sweep knows. */
 #include "subject.h"
 
+extern const struct subject condition_subject;
+extern const struct subject mutex_subject;
 extern const struct subject queue_subject;
+extern const struct subject semaphore_subject;
 
 const struct subject *const subjects[] = {
 	&queue_subject,
+	&semaphore_subject,
+	&mutex_subject,
+	&condition_subject,
 	NULL
 };
