@@ -70,6 +70,9 @@ static int claim_message(struct stoa_queue *queue, enum queue_phase phase,
 			queue_tell_senders(queue, 1);
 			return result;
 		}
+		/* Others may have taken what was let go for used. */
+		if (stoa_unlikely(result > 0))
+			queue_tell_senders(queue, 1);
 	}
 	cell_set(claim->cell, lap,
 	         (uint32_t)queue_lap_of(queue, claim->position));
