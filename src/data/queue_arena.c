@@ -10,6 +10,7 @@
 struct claimant {
 	uint32_t cell;
 	uint64_t word; /* ARENA_WORD(cell, lap) */
+	int let_go;    /* of room that it had claimed by the way */
 };
 
 static int exchange(_Atomic uint64_t *word, uint64_t expected, uint64_t desired)
@@ -56,10 +57,11 @@ static int claim_word(struct stoa_queue *queue, _Atomic uint64_t *word,
 }
 
 static void undo_words(_Atomic uint64_t *words, uint32_t count,
-                       const struct claimant *claimant)
+                       struct claimant *claimant)
 {
 	for (uint32_t i = 0; i < count; i++)
-		exchange(&words[i], claimant->word, 0);
+		if (exchange(&words[i], claimant->word, 0))
+			claimant->let_go = 1;
 }
 
 /* ---- Pieces of a split block ---------------------------------------------- */
@@ -68,7 +70,7 @@ static void undo_words(_Atomic uint64_t *words, uint32_t count,
  * piece's index in the block, or -EAGAIN. */
 static int claim_run(struct stoa_queue *queue, _Atomic uint64_t *pieces,
                      uint32_t first, uint32_t count,
-                     const struct claimant *claimant)
+                     struct claimant *claimant)
 {
 	uint32_t run = 0;
 
@@ -101,7 +103,7 @@ static int split(struct stoa_queue *queue, uint32_t block,
 
 static int claim_pieces(struct stoa_queue *queue, uint32_t block,
                         uint32_t first, uint32_t count,
-                        const struct claimant *claimant)
+                        struct claimant *claimant)
 {
 	_Atomic uint64_t *pieces =
 	        &queue->piece_words[(size_t)block * QUEUE_BLOCK_PIECES];
@@ -122,7 +124,7 @@ static int claim_pieces(struct stoa_queue *queue, uint32_t block,
 }
 
 static int allocate_pieces(struct stoa_queue *queue, uint32_t count,
-                           const struct claimant *claimant,
+                           struct claimant *claimant,
                            uint32_t *ret_payload)
 {
 	uint32_t cursor = atomic_load_explicit(&queue->piece_cursor,
@@ -207,7 +209,7 @@ int queue_arena_has_room(struct stoa_queue *queue, size_t bytes)
 /* ---- Whole blocks ---------------------------------------------------------- */
 
 static int claim_split_block(struct stoa_queue *queue, uint32_t block,
-                             uint64_t seen, const struct claimant *claimant)
+                             uint64_t seen, struct claimant *claimant)
 {
 	_Atomic uint64_t *pieces =
 	        &queue->piece_words[(size_t)block * QUEUE_BLOCK_PIECES];
@@ -227,7 +229,7 @@ static int claim_split_block(struct stoa_queue *queue, uint32_t block,
 }
 
 static int claim_block(struct stoa_queue *queue, uint32_t block,
-                       const struct claimant *claimant)
+                       struct claimant *claimant)
 {
 	uint64_t seen = load(&queue->block_words[block]);
 
@@ -238,7 +240,7 @@ static int claim_block(struct stoa_queue *queue, uint32_t block,
 }
 
 static void undo_blocks(struct stoa_queue *queue, uint32_t first,
-                        uint32_t count, const struct claimant *claimant)
+                        uint32_t count, struct claimant *claimant)
 {
 	for (uint32_t i = first; i < first + count; i++) {
 		undo_words(&queue->piece_words[(size_t)i * QUEUE_BLOCK_PIECES],
@@ -250,7 +252,7 @@ static void undo_blocks(struct stoa_queue *queue, uint32_t first,
 /* Claims `count` blocks in a row beginning at or after `*first`; on a
  * collision moves *first past it. */
 static int claim_blocks_at(struct stoa_queue *queue, uint32_t *first,
-                           uint32_t count, const struct claimant *claimant)
+                           uint32_t count, struct claimant *claimant)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		if (claim_block(queue, *first + i, claimant))
@@ -263,7 +265,7 @@ static int claim_blocks_at(struct stoa_queue *queue, uint32_t *first,
 }
 
 static int allocate_blocks(struct stoa_queue *queue, uint32_t count,
-                           const struct claimant *claimant,
+                           struct claimant *claimant,
                            uint32_t *ret_payload)
 {
 	uint32_t start = atomic_load_explicit(&queue->block_cursor,
@@ -293,18 +295,22 @@ static int allocate_blocks(struct stoa_queue *queue, uint32_t count,
 int queue_arena_allocate(struct stoa_queue *queue, uint32_t cell, uint32_t lap,
                          size_t bytes, uint32_t *ret_payload)
 {
-	struct claimant claimant = { cell, ARENA_WORD(cell, lap) };
+	struct claimant claimant = { cell, ARENA_WORD(cell, lap), 0 };
 	size_t blocks = (bytes + QUEUE_BLOCK_BYTES - 1) / QUEUE_BLOCK_BYTES;
+	int result;
 
 	if (blocks > queue->blocks)
 		return -EAGAIN;
 	if (bytes <= QUEUE_PIECES_MAX_BYTES)
-		return allocate_pieces(queue,
-		                       (uint32_t)((bytes + QUEUE_PIECE_BYTES -
-		                                   1) /
-		                                  QUEUE_PIECE_BYTES),
-		                       &claimant, ret_payload);
-	return allocate_blocks(queue, (uint32_t)blocks, &claimant, ret_payload);
+		result = allocate_pieces(queue,
+		                         (uint32_t)((bytes +
+		                                     QUEUE_PIECE_BYTES - 1) /
+		                                    QUEUE_PIECE_BYTES),
+		                         &claimant, ret_payload);
+	else
+		result = allocate_blocks(queue, (uint32_t)blocks, &claimant,
+		                         ret_payload);
+	return result < 0 ? result : claimant.let_go;
 }
 
 char *queue_arena_at(struct stoa_queue *queue, uint32_t payload, size_t bytes)

@@ -388,8 +388,9 @@ int queue_bury(struct stoa_object *object, uint32_t token);
 
 /* ---- The arena (queue_arena.c) ------------------------------------------ */
 
-/* Room for `bytes` bytes, used by the claimed cell in its lap. 0, or -EAGAIN:
- * no room now. */
+/* Room for `bytes` bytes, used by the claimed cell in its lap. 1: claimed, and
+ * other room let go that others may have taken for used: tell them. 0, or
+ * -EAGAIN: no room now. */
 int queue_arena_allocate(struct stoa_queue *queue, uint32_t cell, uint32_t lap,
                          size_t bytes, uint32_t *ret_payload);
 

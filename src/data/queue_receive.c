@@ -357,7 +357,9 @@ stoa_always_inline int begin_receive(struct stoa_queue *queue,
 
 	if (stoa_likely(result == 0 && !selector))
 		return 0;
-	return result < 0 ? result : queue_check_selector(queue, selector);
+	if (result == 0)
+		result = queue_check_selector(queue, selector);
+	return result < 0 ? (int)queue_end(queue, result) : 0;
 }
 
 enum { THE_LONG_WAY = -EBUSY };

@@ -72,6 +72,9 @@ static int claim_message(struct stoa_queue *queue, enum queue_phase phase,
 			queue_tell_senders(queue, 1);
 			return result;
 		}
+		/* Others may have taken what was let go for used. */
+		if (stoa_unlikely(result > 0))
+			queue_tell_senders(queue, 1);
 	}
 	cell_set(claim->cell, lap,
 	         (uint32_t)queue_lap_of(queue, claim->position));
@@ -334,7 +337,7 @@ int stoa_queue_reserve(struct stoa_queue *queue, size_t bytes,
 	if (result == 0)
 		result = check_message(queue, planned);
 	if (result < 0)
-		return result;
+		return (int)queue_end(queue, result);
 	stoa_waiter_init(&waiter, &queue->object, STOA_WRITE, deadline);
 	while ((result = try_reserve(queue, bytes, &message)) == -EAGAIN &&
 	       (step = stoa_waiter_step(&waiter)) == 0)
@@ -363,12 +366,13 @@ int stoa_queue_commit(struct stoa_queue *queue,
 	if (!cell)
 		return queue_stale(queue);
 	if (message->bytes > message->buffer_bytes)
-		return stoa_fail(-EMSGSIZE,
-		                 "%zu bytes to commit, but %zu were reserved",
-		                 message->bytes, message->buffer_bytes);
-	result = check_message(queue, outgoing(message));
+		result = stoa_fail(-EMSGSIZE,
+		                   "%zu bytes to commit, but %zu were reserved",
+		                   message->bytes, message->buffer_bytes);
+	else
+		result = check_message(queue, outgoing(message));
 	if (result < 0)
-		return result;
+		return (int)queue_end(queue, result);
 	if (!queue_exchange(cell, message->word, writing))
 		return queue_stale(queue);
 	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);

@@ -1,6 +1,9 @@
-# The protocols in spin. Target: model.
+# The protocols in spin. Targets: model (about a minute), model-full.
 
 model:
 	$(Q)sh tests/model/run.sh $(BUILD)
 
-.PHONY: model
+model-full:
+	$(Q)sh tests/model/run.sh $(BUILD) full
+
+.PHONY: model model-full

@@ -21,25 +21,32 @@
 #define ENDED 3
 
 byte deaths = DEATHS, stops = STOPS;
-byte gone[4]; /* by process; 0: at work */
+byte gone[6]; /* by process; 0: at work */
 
 #if DEATHS > 0 || STOPS > 0
-#define SHARED(step)                                           \
-	if                                                     \
-	:: d_step { step }                                     \
+#define OR_GO                                                  \
 	:: d_step { me < MORTAL && deaths > 0 ->               \
 		    deaths--; gone[me] = KILLED; FORGET }      \
 	   goto out                                            \
 	:: d_step { me < MORTAL && stops > 0 ->                \
 		    stops--; gone[me] = STOPPED; FORGET }      \
-	   goto out                                            \
-	fi
+	   goto out
 #else
+#define OR_GO
+#endif
+
 #define SHARED(step)                                           \
 	if                                                     \
 	:: d_step { step }                                     \
+	OR_GO                                                  \
 	fi
-#endif
+
+/* The same when the step is a choice, which in a d_step it can't be. */
+#define CHOICE(step)                                           \
+	if                                                     \
+	:: atomic { step }                                     \
+	OR_GO                                                  \
+	fi
 
 /* A compare-and-swap that tells in `ok` whether it was done. */
 #define EXCHANGE(word, expected, desired)                      \
