@@ -142,20 +142,24 @@ static uint64_t find_neighbour(struct call *call, uint32_t *ret_slot)
 	return 0;
 }
 
-/* For one who finds no slot: perhaps nobody lives to look after the others. */
-static uint64_t find_dead(struct call *call, uint32_t *ret_slot)
+/* For one who finds no slot: whether nobody lives to look after the others. It
+ * leaves the round to the living, one of whom is to be told that it ended. */
+static uint64_t find_if_all_are_dead(struct call *call, uint32_t *ret_slot)
 {
 	struct stoa_barrier *barrier = call->barrier;
+	uint64_t found = 0;
 
 	for (uint32_t i = 0; i < barrier->count; i++) {
 		uint64_t word = barrier_slot(barrier, call->round, i);
 
-		if (word == 0 || barrier_alive(barrier, word))
+		if (word == 0)
 			continue;
+		if (barrier_alive(barrier, word))
+			return 0;
 		*ret_slot = i;
-		return word;
+		found = word;
 	}
-	return 0;
+	return found;
 }
 
 /* B4 to B6 for a dead one, from wherever it or another who did this died. */
@@ -191,13 +195,16 @@ static int look_once(struct call *call)
 
 	if (BARRIER_ROUND(round_word) != call->round)
 		return AGAIN;
-	if (all_have_come(call))
+	if (call->come && all_have_come(call))
 		return end_round(call, round_word, 0);
 	word = call->come ? find_neighbour(call, &slot) :
-	                    find_dead(call, &slot);
+	       call->ask  ? find_if_all_are_dead(call, &slot) :
+	                    0;
 	call->blocker = AGENT_PEER(word);
 	if (word == 0 || !call->ask || barrier_alive(barrier, word))
 		return -EAGAIN;
+	if (!call->come && all_have_come(call))
+		return end_round(call, round_word, 0);
 	if (barrier->death == STOA_BARRIER_BREAKS)
 		return end_round(call, round_word, BARRIER_BROKEN);
 	return forget(call, round_word, slot, word);
