@@ -142,20 +142,23 @@ static uint64_t find_neighbour(struct call *call, uint32_t *ret_slot)
 	return 0;
 }
 
-/* For one who finds no slot: whether nobody lives to look after the others. It
- * leaves the round to the living, one of whom is to be told that it ended. */
-static uint64_t find_if_all_are_dead(struct call *call, uint32_t *ret_slot)
+/* Of those who have slots; 0: nobody. `*ret_living`: how many live. */
+static uint64_t find_dead(struct call *call, uint32_t *ret_slot,
+                          uint32_t *ret_living)
 {
 	struct stoa_barrier *barrier = call->barrier;
 	uint64_t found = 0;
 
+	*ret_living = 0;
 	for (uint32_t i = 0; i < barrier->count; i++) {
 		uint64_t word = barrier_slot(barrier, call->round, i);
 
 		if (word == 0)
 			continue;
-		if (barrier_alive(barrier, word))
-			return 0;
+		if (barrier_alive(barrier, word)) {
+			++*ret_living;
+			continue;
+		}
 		*ret_slot = i;
 		found = word;
 	}
@@ -185,29 +188,64 @@ static int forget(struct call *call, uint64_t round_word, uint32_t slot,
 	return AGAIN;
 }
 
+static int meet_dead(struct call *call, uint64_t round_word, uint32_t slot,
+                     uint64_t word)
+{
+	if (call->barrier->death == STOA_BARRIER_BREAKS)
+		return end_round(call, round_word, BARRIER_BROKEN);
+	return forget(call, round_word, slot, word);
+}
+
+/* All have come, but where somebody has slept, somebody may have died. */
+static int end_with_all(struct call *call, uint64_t round_word)
+{
+	uint32_t slow = atomic_load_explicit(&call->barrier->shared->slow,
+	                                     memory_order_relaxed);
+	uint32_t slot = 0, living;
+	uint64_t word = slow == call->round + 1 ?
+	                        find_dead(call, &slot, &living) :
+	                        0;
+
+	if (stoa_unlikely(word))
+		return meet_dead(call, round_word, slot, word);
+	return end_round(call, round_word, 0);
+}
+
 /* 0: the round has ended by this. AGAIN, -EAGAIN. */
 static int look_once(struct call *call)
 {
 	struct stoa_barrier *barrier = call->barrier;
 	uint64_t round_word = barrier_round(barrier);
 	uint64_t word;
-	uint32_t slot;
+	uint32_t slot = 0;
 
 	if (BARRIER_ROUND(round_word) != call->round)
 		return AGAIN;
-	if (call->come && all_have_come(call))
-		return end_round(call, round_word, 0);
-	word = call->come ? find_neighbour(call, &slot) :
-	       call->ask  ? find_if_all_are_dead(call, &slot) :
-	                    0;
+	if (all_have_come(call))
+		return end_with_all(call, round_word);
+	word = find_neighbour(call, &slot);
 	call->blocker = AGENT_PEER(word);
 	if (word == 0 || !call->ask || barrier_alive(barrier, word))
 		return -EAGAIN;
-	if (!call->come && all_have_come(call))
-		return end_round(call, round_word, 0);
-	if (barrier->death == STOA_BARRIER_BREAKS)
-		return end_round(call, round_word, BARRIER_BROKEN);
-	return forget(call, round_word, slot, word);
+	return meet_dead(call, round_word, slot, word);
+}
+
+/* By one who finds no slot: if nobody lives to look after the others. The
+ * living are left to end their round, as one of them is to be told. */
+static int look_for_others(struct call *call)
+{
+	uint64_t round_word = barrier_round(call->barrier);
+	uint32_t slot = 0, living;
+	uint64_t word;
+
+	if (BARRIER_ROUND(round_word) != call->round)
+		return AGAIN;
+	if (!call->ask)
+		return -EAGAIN;
+	word = find_dead(call, &slot, &living);
+	if (word == 0 || living > 0)
+		return -EAGAIN;
+	return meet_dead(call, round_word, slot, word);
 }
 
 /* ---- Coming and leaving --------------------------------------------------------- */
@@ -298,7 +336,7 @@ static int come_once(struct call *call)
 	if (result < 0) {
 		call->round = round;
 		call->slot = 0;
-		return look_once(call) == -EAGAIN ? -EAGAIN : AGAIN;
+		return look_for_others(call) == -EAGAIN ? -EAGAIN : AGAIN;
 	}
 	if (stoa_unlikely(BARRIER_ROUND(barrier_round(barrier)) != round)) {
 		change_slot(call, round, slot, coming, 0);
@@ -379,6 +417,17 @@ static int withdraw(struct call *call, int why)
 	return why;
 }
 
+/* This round lasts: who ends it asks whether all live. */
+static void say_slow(struct call *call)
+{
+	_Atomic uint32_t *slow = &call->barrier->shared->slow;
+
+	/* relaxed: too late, it is as if the death had come later */
+	if (atomic_load_explicit(slow, memory_order_relaxed) != call->round + 1)
+		atomic_store_explicit(slow, call->round + 1,
+		                      memory_order_relaxed);
+}
+
 static int wait_for_end(struct call *call, struct stoa_deadline deadline)
 {
 	struct stoa_waiter waiter;
@@ -395,8 +444,10 @@ static int wait_for_end(struct call *call, struct stoa_deadline deadline)
 			break;
 		}
 		call->ask = waiter.slept > 0;
-		/* Asleep, it wasn't there to see who came last, or died. */
+		/* Asleep, it isn't there to see who comes last, or dies. */
 		call->look |= waiter.armed;
+		if (waiter.armed && call->come)
+			say_slow(call);
 		result = try_wait(call);
 	}
 	stoa_waiter_fini(&waiter);

@@ -65,6 +65,12 @@
  * Who is kept by such a leaver sets `held_up`, looks again, and sleeps; a
  * leaver that finds it set after B7 wakes all (EVENT_DEKKER).
  *
+ * Whoever is going to sleep in round r sets `slow` to r + 1, and who would end
+ * r then asks first whether all who have come live: else those who died asleep
+ * would count, if nobody else was there to notice. In a round in which all
+ * spin nobody asks, and a death then is one that came just after. A round
+ * that only the dead are in is ended, or cleared, by one who finds no slot.
+ *
  * Wake-ups. All wait on `readable`. B3 wakes all; B5 and B6 too, if more
  * threads than `count` use it, for the slot. B2 wakes on `writable` who
  * watches for "all but one have come".
@@ -110,7 +116,8 @@ struct barrier_shared {
 
 	_Atomic uint64_t round;
 	_Atomic uint32_t held_up;
-	uint32_t unused_hot[13];
+	_Atomic uint32_t slow;
+	uint32_t unused_hot[12];
 };
 
 /* Written by a slot's owner alone, after B1; true when `told` is its agent. */
@@ -126,6 +133,7 @@ AT(barrier_shared, count, 24);
 AT(barrier_shared, death, 28);
 AT(barrier_shared, round, 64);
 AT(barrier_shared, held_up, 72);
+AT(barrier_shared, slow, 76);
 _Static_assert(sizeof(struct barrier_shared) == BARRIER_SLOTS_OFFSET, "size");
 AT(barrier_info, told, 0);
 AT(barrier_info, since_ns, 8);
