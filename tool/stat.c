@@ -184,6 +184,18 @@ static int print_users(struct stat *stat, const char *name)
 	return result < 0 ? tool_failure(result, name) : TOOL_DONE;
 }
 
+/* Of kinds that tell more than who has them open. */
+static int print_inside(struct stat *stat, const struct stoa_object_info *info)
+{
+	if (!strcmp(info->kind, "rwlock"))
+		return tool_rwlock_inside(stat->space, info->name,
+		                          &stat->options, &stat->out);
+	if (!strcmp(info->kind, "barrier"))
+		return tool_barrier_inside(stat->space, info->name,
+		                           &stat->options, &stat->out);
+	return TOOL_DONE;
+}
+
 /* Its users are asked for, and counted, before this opens the queue itself. */
 static int show_object(struct stat *stat, const struct stoa_object_info *info)
 {
@@ -200,6 +212,8 @@ static int show_object(struct stat *stat, const struct stoa_object_info *info)
 		else
 			code = tool_failure(result, name);
 	}
+	if (!code)
+		code = print_inside(stat, info);
 	if (!info->health)
 		result = print_users(stat, name);
 	else

@@ -43,6 +43,7 @@ int tool_queue_peek(int argc, char **argv);
 int tool_queue_purge(int argc, char **argv);
 int tool_queue_stat(int argc, char **argv);
 int tool_queue_bench(int argc, char **argv);
+int tool_barrier(int argc, char **argv);
 
 /* Runs the verb named by argv[0]; NULL-named last entry ends `verbs`. */
 const struct tool_verb *tool_find_verb(const struct tool_verb *verbs,
@@ -209,6 +210,37 @@ struct tool_out;
 void tool_table_print_down(struct tool_table *table, struct tool_out *out);
 void tool_table_print_members(struct tool_table *table, struct tool_out *out);
 void tool_table_fini(struct tool_table *table);
+
+/* ---- Inside an object: for stoa stat ------------------------------------- */
+
+struct tool_people {
+	struct tool_table table;
+	struct tool_out *out;
+	size_t printed;
+	bool started;
+};
+
+/* The options for users, without those for columns. */
+struct tool_table_options
+tool_inside_options(const struct tool_table_options *given);
+/* A table of one line: its values, one below another; in JSON a member. */
+void tool_inside_print(struct tool_table *table, const char *member,
+                       struct tool_out *out);
+/* A table of threads that have something or wait for it. */
+void tool_people_start(struct tool_people *people, const char *member,
+                       const struct tool_table_options *options,
+                       struct tool_out *out);
+void tool_people_add(struct tool_people *people, const char *does, pid_t pid,
+                     pid_t tid, bool alive, int64_t since_ns);
+void tool_people_end(struct tool_people *people);
+
+/* An exit code each. */
+int tool_barrier_inside(struct stoa_space *space, const char *name,
+                        const struct tool_table_options *given,
+                        struct tool_out *out);
+int tool_rwlock_inside(struct stoa_space *space, const char *name,
+                       const struct tool_table_options *given,
+                       struct tool_out *out);
 
 /* ---- Objects ------------------------------------------------------------- */
 

@@ -3,6 +3,7 @@
 #ifndef STOA_STOA_H
 #define STOA_STOA_H
 
+#include <stoa/barrier.h>
 #include <stoa/base.h>
 #include <stoa/condition.h>
 #include <stoa/mutex.h>
@@ -10,6 +11,7 @@
 #include <stoa/semaphore.h>
 #include <stoa/semaphore_set.h>
 #include <stoa/range_lock.h>
+#include <stoa/rwlock.h>
 #include <stoa/space.h>
 #include <stoa/stream.h>
 #include <stoa/wait.h>

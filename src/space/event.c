@@ -132,7 +132,10 @@ static void listen_for_death(struct stoa_waiter *waiter)
 		return;
 	stop_listening(waiter);
 	waiter->watched = waiter->blocker;
+	/* Who is in the way of its own process's threads dies with them. */
 	if (waiter->blocker == 0 ||
+	    waiter->blocker == atomic_load_explicit(&life->self->peer,
+	                                            memory_order_relaxed) ||
 	    stoa_life_record(life, LIFE_SLOT(waiter->blocker), &record) < 0 ||
 	    record.generation != LIFE_GENERATION(waiter->blocker))
 		return;

@@ -21,5 +21,7 @@ extern const struct stoa_object_kind stoa_condition_kind;
 extern const struct stoa_object_kind stoa_semaphore_kind;
 extern const struct stoa_object_kind stoa_semaphore_set_kind;
 extern const struct stoa_object_kind stoa_range_lock_kind;
+extern const struct stoa_object_kind stoa_rwlock_kind;
+extern const struct stoa_object_kind stoa_barrier_kind;
 
 #endif
