@@ -94,10 +94,8 @@ static int make_content(const struct stoa_semaphore_set_attributes *attributes,
 	if (!content)
 		return stoa_fail(-ENOMEM, "no memory to make a set of %u",
 		                 attributes->count);
-	struct set_control *control = (void *)content;
 	struct set_semaphore *semaphores =
 	        (void *)(content + at.semaphores - OBJECT_KIND_OFFSET);
-	control->last_change_ns = stoa_sys_clock_ns(CLOCK_REALTIME);
 	for (uint32_t i = 0; attributes->values && i < attributes->count; i++)
 		semaphores[i].word = SET_WORD(attributes->values[i], 0);
 	plan->geometry[SET_GEOMETRY_COUNT] = attributes->count;
@@ -444,6 +442,8 @@ int stoa_semaphore_set_stat(struct stoa_semaphore_set *set,
 	status.count = set->count;
 	status.users = count_users(&set->object);
 	status.created_ns = set->object.copy.created_ns;
+	if (status.last_change_ns == 0)
+		status.last_change_ns = status.created_ns;
 	status.creator_pid = set->object.copy.creator_pid;
 	status.generation = set->object.copy.generation;
 	result = set_end(set, 0);

@@ -113,7 +113,7 @@ struct set_control {
 	_Atomic uint32_t waiters_used;
 	uint32_t reserved;
 	_Atomic int64_t last_operation_ns; /* CLOCK_REALTIME */
-	_Atomic int64_t last_change_ns;
+	_Atomic int64_t last_change_ns; /* 0: never set since it was made */
 	_Atomic uint64_t undone;
 };
 
