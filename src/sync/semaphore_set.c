@@ -36,7 +36,7 @@ static struct places places_of(uint64_t count)
 	at.waiters = at.row + at.rows * sizeof(struct set_row);
 	at.semaphores = at.waiters + SET_WAITERS * sizeof(uint64_t);
 	at.record = at.semaphores + count * sizeof(struct set_semaphore);
-	at.adjustments = at.record + at.records * sizeof(struct set_record);
+	at.adjustments = at.record + at.records * sizeof(uint64_t);
 	at.end = at.adjustments + at.rows * count * sizeof(int16_t);
 	return at;
 }
@@ -250,12 +250,8 @@ int set_no_such(struct stoa_semaphore_set *set, uint32_t semaphore)
 	                 set->object.name, set->count, semaphore);
 }
 
-int set_value(struct stoa_semaphore_set *set, uint64_t word)
+int set_damaged(struct stoa_semaphore_set *set)
 {
-	uint32_t value = SET_WORD_VALUE(word);
-
-	if (stoa_likely(value <= STOA_SEMAPHORE_SET_VALUE_MAX))
-		return (int)value;
 	return stoa_object_damaged(&set->object,
 	                           "a semaphore's value can't be true");
 }
