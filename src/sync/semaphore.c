@@ -466,22 +466,28 @@ static int bad_permits(struct stoa_semaphore *semaphore)
 	                 semaphore->object.name, semaphore->maximum);
 }
 
+/*
+ * The swap is the last thing on the way that need not wait: loads after it
+ * would wait for it, and whoever comes next for them. Health is looked at
+ * before; a file that is cut short at the swap itself reads as zeros, so that
+ * the swap fails.
+ */
 int stoa_semaphore_wait(struct stoa_semaphore *semaphore, uint32_t permits,
                         struct stoa_deadline deadline)
 {
 	uint64_t word = atomic_load_explicit(semaphore->word,
 	                                     memory_order_relaxed);
 
-	/* relaxed: 2^31 and more, an open gate and no undo in one comparison;
-	 * the swap is good for the rest. acquire: pairs with post */
-	if (stoa_unlikely(permits == 0 || permits > semaphore->maximum))
+	if (stoa_unlikely(permits - 1 >= semaphore->maximum))
 		return bad_permits(semaphore);
-	if (stoa_likely((word & SEMAPHORE_VALUE_MASK) >= permits &&
-	                !(word & SEMAPHORE_GATE_MASK) && !semaphore->holders &&
+	/* acquire: pairs with add()'s release */
+	if (stoa_likely(stoa_object_healthy(&semaphore->object) &&
+	                !semaphore->holders && !(word & SEMAPHORE_GATE_MASK) &&
+	                (word & SEMAPHORE_VALUE_MASK) >= permits &&
 	                atomic_compare_exchange_strong_explicit(
 	                        semaphore->word, &word, word - permits,
 	                        memory_order_acquire, memory_order_relaxed)))
-		return finish(semaphore, 0);
+		return 0;
 	return finish(semaphore, wait_slowly(semaphore, permits, deadline));
 }
 
@@ -527,9 +533,11 @@ static int add_with_undo(struct stoa_semaphore *semaphore, uint32_t permits)
 
 int stoa_semaphore_post(struct stoa_semaphore *semaphore, uint32_t permits)
 {
+	/* Before the swap: see stoa_semaphore_wait(). */
+	struct stoa_events *events = semaphore->object.events;
 	int result;
 
-	if (stoa_unlikely(permits == 0 || permits > semaphore->maximum))
+	if (stoa_unlikely(permits - 1 >= semaphore->maximum))
 		return bad_permits(semaphore);
 	if (stoa_likely(!semaphore->holders))
 		result = add(semaphore, permits);
@@ -539,9 +547,17 @@ int stoa_semaphore_post(struct stoa_semaphore *semaphore, uint32_t permits)
 		return finish(semaphore, result == -EOVERFLOW ?
 		                                 overflow(semaphore) :
 		                                 result);
-	if (stoa_unlikely(stoa_event_asked(&semaphore->object, STOA_READ)))
+	/* seq_cst: EVENT_DEKKER */
+	if (stoa_unlikely(atomic_load_explicit(&events->readable,
+	                                       memory_order_seq_cst) &
+	                  EVENT_ANYBODY))
 		stoa_event_raise(&semaphore->object, STOA_READ, (int)permits);
-	return finish(semaphore, 0);
+	if (stoa_likely(!atomic_load_explicit(&events->state,
+	                                      memory_order_relaxed) &&
+	                !atomic_load_explicit(&semaphore->object.poisoned,
+	                                      memory_order_relaxed)))
+		return 0;
+	return stoa_object_health(&semaphore->object);
 }
 
 /* ---- Looking ----------------------------------------------------------------- */

@@ -36,7 +36,7 @@ static struct places places_of(uint64_t count)
 	at.waiters = at.row + at.rows * sizeof(struct set_row);
 	at.semaphores = at.waiters + SET_WAITERS * sizeof(uint64_t);
 	at.record = at.semaphores + count * sizeof(struct set_semaphore);
-	at.adjustments = at.record + at.records * sizeof(struct set_record);
+	at.adjustments = at.record + at.records * sizeof(uint64_t);
 	at.end = at.adjustments + at.rows * count * sizeof(int16_t);
 	return at;
 }
@@ -94,10 +94,8 @@ static int make_content(const struct stoa_semaphore_set_attributes *attributes,
 	if (!content)
 		return stoa_fail(-ENOMEM, "no memory to make a set of %u",
 		                 attributes->count);
-	struct set_control *control = (void *)content;
 	struct set_semaphore *semaphores =
 	        (void *)(content + at.semaphores - OBJECT_KIND_OFFSET);
-	control->last_change_ns = stoa_sys_clock_ns(CLOCK_REALTIME);
 	for (uint32_t i = 0; attributes->values && i < attributes->count; i++)
 		semaphores[i].word = SET_WORD(attributes->values[i], 0);
 	plan->geometry[SET_GEOMETRY_COUNT] = attributes->count;
@@ -252,12 +250,8 @@ int set_no_such(struct stoa_semaphore_set *set, uint32_t semaphore)
 	                 set->object.name, set->count, semaphore);
 }
 
-int set_value(struct stoa_semaphore_set *set, uint64_t word)
+int set_damaged(struct stoa_semaphore_set *set)
 {
-	uint32_t value = SET_WORD_VALUE(word);
-
-	if (stoa_likely(value <= STOA_SEMAPHORE_SET_VALUE_MAX))
-		return (int)value;
 	return stoa_object_damaged(&set->object,
 	                           "a semaphore's value can't be true");
 }
@@ -444,6 +438,8 @@ int stoa_semaphore_set_stat(struct stoa_semaphore_set *set,
 	status.count = set->count;
 	status.users = count_users(&set->object);
 	status.created_ns = set->object.copy.created_ns;
+	if (status.last_change_ns == 0)
+		status.last_change_ns = status.created_ns;
 	status.creator_pid = set->object.copy.creator_pid;
 	status.generation = set->object.copy.generation;
 	result = set_end(set, 0);

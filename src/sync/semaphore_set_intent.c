@@ -88,14 +88,14 @@ static void make(struct stoa_semaphore_set *set, enum set_intent kind)
 	int32_t pid = set_get(control->intent_pid);
 
 	for (uint32_t i = 0; i < count && i < set->records; i++) {
-		struct set_record *record = &set->record[i];
-		uint32_t semaphore = set_get(record->semaphore);
+		uint64_t record = set_get(set->record[i]);
+		uint32_t semaphore = SET_RECORD_SEMAPHORE(record);
 
-		put_word(set, semaphore, set_get(record->value), pid);
-		if (kind == SET_OPERATE && set_get(record->adjusts) &&
+		put_word(set, semaphore, SET_RECORD_VALUE(record), pid);
+		if (kind == SET_OPERATE && SET_RECORD_ADJUSTS(record) &&
 		    row < set->rows && semaphore < set->count)
 			set_put(*set_adjustment(set, row, semaphore),
-			        (int16_t)set_get(record->adjustment));
+			        SET_RECORD_ADJUSTMENT(record));
 		if (kind == SET_SET_ONE)
 			forget(set, semaphore);
 	}
@@ -120,12 +120,9 @@ void set_finish_intent(struct stoa_semaphore_set *set)
 static void record(struct stoa_semaphore_set *set, uint32_t number,
                    const struct set_step *step)
 {
-	struct set_record *at = &set->record[number];
-
-	set_put(at->semaphore, step->semaphore);
-	set_put(at->value, step->value);
-	set_put(at->adjustment, step->adjustment);
-	set_put(at->adjusts, step->adjusts);
+	set_put(set->record[number],
+	        SET_RECORD(step->semaphore, step->value, step->adjustment,
+	                   step->adjusts));
 }
 
 /* The records are there. */
@@ -263,7 +260,8 @@ static uint32_t record_undo(struct stoa_semaphore_set *set, uint32_t row)
 static void wake_undone(struct stoa_semaphore_set *set, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++) {
-		uint32_t semaphore = set_get(set->record[i].semaphore);
+		uint32_t semaphore = SET_RECORD_SEMAPHORE(
+		        set_get(set->record[i]));
 
 		if (semaphore >= set->count)
 			continue;
@@ -337,19 +335,14 @@ void set_broadcast(struct stoa_object *object)
 	}
 }
 
-void set_wake(struct set_semaphore *semaphore, uint32_t before, uint32_t value)
+void set_wake_slowly(struct set_semaphore *semaphore, uint32_t before,
+                     uint32_t value)
 {
-	/* relaxed: the lock orders truth and events, see EVENTS */
-	if (value > before) {
-		if (stoa_unlikely(set_get(semaphore->increased) & EVENT_ANYBODY))
-			stoa_event_raise_word(&semaphore->increased,
-			                      (int)(value - before));
-	} else if (value < before) {
-		uint32_t event = set_get(semaphore->zero) & EVENT_ANYBODY;
-
-		/* Observers may wait for zero after taking some themselves. */
-		if (stoa_unlikely(event != 0) &&
-		    (value == 0 || (event & EVENT_OBSERVERS)))
-			stoa_event_raise_word(&semaphore->zero, INT32_MAX);
-	}
+	/* Observers may wait for zero after taking some themselves. */
+	if (value > before)
+		stoa_event_raise_word(&semaphore->increased,
+		                      (int)(value - before));
+	else if (value < before &&
+	         (value == 0 || (set_get(semaphore->zero) & EVENT_OBSERVERS)))
+		stoa_event_raise_word(&semaphore->zero, INT32_MAX);
 }

@@ -17,7 +17,7 @@ struct stoa_semaphore_set {
 	struct set_row *row;
 	_Atomic uint64_t *waiters;
 	struct set_semaphore *semaphores;
-	struct set_record *record;
+	_Atomic uint64_t *record;
 	_Atomic int16_t *adjustments;
 	_Atomic uint32_t own_row; /* hint */
 };
@@ -102,8 +102,19 @@ uint32_t set_claim_row(struct stoa_semaphore_set *set);
 
 /* Wakes all who sleep on any semaphore. */
 void set_broadcast(struct stoa_object *object);
-/* Wakes those for whom a change from `before` to `value` may be enough. */
-void set_wake(struct set_semaphore *semaphore, uint32_t before, uint32_t value);
+void set_wake_slowly(struct set_semaphore *semaphore, uint32_t before,
+                     uint32_t value);
+
+/* Wakes those for whom a change from `before` to `value` may be enough.
+ * relaxed: the lock orders truth and events, see EVENTS. */
+static inline void set_wake(struct set_semaphore *semaphore, uint32_t before,
+                            uint32_t value)
+{
+	if (stoa_unlikely((set_get(semaphore->increased) |
+	                   set_get(semaphore->zero)) &
+	                  EVENT_ANYBODY))
+		set_wake_slowly(semaphore, before, value);
+}
 
 /* ---- Operating (semaphore_set_operate.c) ------------------------------------------ */
 
@@ -116,7 +127,16 @@ int set_ready(struct stoa_object *object, unsigned direction,
 int set_begin(struct stoa_semaphore_set *set);
 int set_end(struct stoa_semaphore_set *set, int result);
 int set_no_such(struct stoa_semaphore_set *set, uint32_t semaphore);
+int set_damaged(struct stoa_semaphore_set *set);
+
 /* The value in a word, or -EUCLEAN. */
-int set_value(struct stoa_semaphore_set *set, uint64_t word);
+static inline int set_value(struct stoa_semaphore_set *set, uint64_t word)
+{
+	uint32_t value = SET_WORD_VALUE(word);
+
+	if (stoa_likely(value <= STOA_SEMAPHORE_SET_VALUE_MAX))
+		return (int)value;
+	return set_damaged(set);
+}
 
 #endif

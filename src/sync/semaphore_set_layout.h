@@ -8,7 +8,7 @@
  *          rows       R x 8
  *          waiters    W x 8
  *          semaphores N x 16
- *          records    max(N, STOA_SEMAPHORE_SET_OPERATIONS) x 16
+ *          records    max(N, STOA_SEMAPHORE_SET_OPERATIONS) x 8
  *          adjustments R x N x 2
  *
  * Truth: the semaphores' words, the rows' tokens and the adjustments, together
@@ -113,7 +113,7 @@ struct set_control {
 	_Atomic uint32_t waiters_used;
 	uint32_t reserved;
 	_Atomic int64_t last_operation_ns; /* CLOCK_REALTIME */
-	_Atomic int64_t last_change_ns;
+	_Atomic int64_t last_change_ns; /* 0: never set since it was made */
 	_Atomic uint64_t undone;
 };
 
@@ -128,12 +128,14 @@ struct set_semaphore {
 	_Atomic uint32_t zero;      /* event */
 };
 
-struct set_record {
-	_Atomic uint32_t semaphore;
-	_Atomic uint32_t value;
-	_Atomic int32_t adjustment;
-	_Atomic uint32_t adjusts; /* 1: adjustment is part of it */
-};
+/* A record: semaphore, value, adjustment, and whether that is part of it. */
+#define SET_RECORD(semaphore, value, adjustment, adjusts)              \
+	((uint64_t)(semaphore) | (uint64_t)(value) << 16 |             \
+	 (uint64_t)(uint16_t)(adjustment) << 32 | (uint64_t)(adjusts) << 48)
+#define SET_RECORD_SEMAPHORE(record) ((uint32_t)(record)&0xffffu)
+#define SET_RECORD_VALUE(record) ((uint32_t)((record) >> 16) & 0xffffu)
+#define SET_RECORD_ADJUSTMENT(record) ((int16_t)((record) >> 32))
+#define SET_RECORD_ADJUSTS(record) ((uint32_t)((record) >> 48) & 1)
 
 AT(set_control, lock, 0);
 AT(set_control, intent_kind, 4);
@@ -147,13 +149,12 @@ AT(set_control, last_change_ns, 40);
 AT(set_control, undone, 48);
 AT(set_semaphore, increased, 8);
 AT(set_semaphore, zero, 12);
-AT(set_record, value, 4);
-AT(set_record, adjustment, 8);
-AT(set_record, adjusts, 12);
 _Static_assert(sizeof(struct set_control) <= SET_CONTROL_BYTES, "control");
 _Static_assert(sizeof(struct set_row) == 8, "row size");
 _Static_assert(sizeof(struct set_semaphore) == 16, "semaphore size");
-_Static_assert(sizeof(struct set_record) == 16, "record size");
+_Static_assert(STOA_SEMAPHORE_SET_MAX < 1 << 16 &&
+                       STOA_SEMAPHORE_SET_VALUE_MAX < 1 << 15,
+               "a record holds them");
 _Static_assert(OBJECT_KIND_OFFSET % 64 == 0, "alignment");
 
 #endif

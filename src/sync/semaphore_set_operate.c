@@ -102,11 +102,16 @@ static int judge(struct stoa_semaphore_set *set, struct request *request,
 {
 	uint32_t row = request->undoes ? set_own_row(set) : SET_NO_ROW;
 	uint32_t count = 0;
+	uint64_t seen = 0; /* what can't have a step yet needs no search */
 
 	for (uint32_t i = 0; i < request->count; i++) {
 		struct stoa_semaphore_change change = request->changes[i];
-		struct set_step *step = find_step(steps, count,
-		                                  change.semaphore);
+		uint64_t bit = UINT64_C(1) << change.semaphore % 64;
+		struct set_step *step =
+		        seen & bit ? find_step(steps, count, change.semaphore) :
+		                     NULL;
+
+		seen |= bit;
 
 		if (!step) {
 			int value = set_value(

@@ -352,10 +352,10 @@ int64_t semaphore_undo_bury(struct stoa_semaphore *semaphore)
 	if (result < 0)
 		return result;
 	int rose = value_of(semaphore) > value;
-	while (index < used(semaphore)) {
-		came += free_holder(semaphore, &semaphore->holders[index]);
-		index = find_dead(semaphore, index + 1);
-	}
+	/* Looked for again: another may have buried it, and a third have
+	 * claimed it since. */
+	while ((index = find_dead(semaphore, index)) < used(semaphore))
+		came += free_holder(semaphore, &semaphore->holders[index++]);
 	set(semaphore->extension->undone,
 	    get(semaphore->extension->undone) + (uint64_t)came);
 	release_turn(semaphore, agent);
