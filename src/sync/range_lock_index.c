@@ -209,9 +209,10 @@ static inline int same_summary(struct summary a, struct summary b)
 	       a.most_exclusive == b.most_exclusive;
 }
 
-/* From the end of the path to the root, or to where nothing changes. */
+/* From the end of the path to the root, or to where nothing changes above
+ * depth `all`: the node there is new to its place. */
 static inline int mend_upwards(struct stoa_range_lock *lock, int tree,
-                               const struct path *path)
+                               const struct path *path, int all)
 {
 	for (int depth = path->depth - 1; depth >= 0; depth--) {
 		struct range_record *node = path->node[depth], *top = node;
@@ -223,7 +224,8 @@ static inline int mend_upwards(struct stoa_range_lock *lock, int tree,
 		if (top != node)
 			relink(lock, tree, path, depth,
 			       range_number(lock, top));
-		else if (same_summary(was, summary_of(node, tree)))
+		else if (depth < all &&
+		         same_summary(was, summary_of(node, tree)))
 			return 0;
 	}
 	return 0;
@@ -259,7 +261,7 @@ static inline int insert(struct stoa_range_lock *lock, int tree,
 	set_link(record, tree, 1, 0);
 	refresh(record, tree, NULL, NULL);
 	relink(lock, tree, &path, path.depth, range_number(lock, record));
-	return mend_upwards(lock, tree, &path);
+	return mend_upwards(lock, tree, &path, path.depth);
 }
 
 static inline int find(struct stoa_range_lock *lock, int tree,
@@ -318,11 +320,12 @@ static inline int remove_from(struct stoa_range_lock *lock, int tree,
 		return result;
 	uint32_t left = link_of(record, tree, 0);
 	uint32_t right = link_of(record, tree, 1);
+	int all = path.depth;
 	if (left && right)
 		result = replace(lock, tree, record, &path);
 	else
 		relink(lock, tree, &path, path.depth, left ? left : right);
-	return result < 0 ? result : mend_upwards(lock, tree, &path);
+	return result < 0 ? result : mend_upwards(lock, tree, &path, all);
 }
 
 int range_index_insert_place(struct stoa_range_lock *lock,

@@ -159,7 +159,7 @@ static bool is_blocking_call(long number)
 {
 	static const long calls[] = {
 		SYS_futex, SYS_futex_wait,  SYS_futex_waitv,
-		SYS_ppoll, SYS_epoll_pwait,
+		SYS_ppoll, SYS_epoll_pwait, SYS_io_uring_enter,
 #ifdef SYS_poll
 		SYS_poll,  SYS_epoll_wait,
 #endif
