@@ -17,6 +17,7 @@ static const struct tool_verb verbs[] = {
 	{ "clean", tool_clean, "give back what dead processes held" },
 	{ "queue", tool_queue,
 	  "create, send, recv, take, peek, purge, stat, bench" },
+	{ "lock", tool_lock, "run a command while a lock is held" },
 	{ "bench", tool_queue_bench, "measure stoa on this machine" },
 	{ "demo", stoa_tool_demo, "one real job by several processes" },
 	{ NULL, NULL, NULL }

@@ -184,6 +184,23 @@ static int print_users(struct stat *stat, const char *name)
 	return result < 0 ? tool_failure(result, name) : TOOL_DONE;
 }
 
+/* Who has it open; of locks who holds it, and who waits. Waits of other kinds
+ * are the users'. */
+static int print_people(struct stat *stat, const struct stoa_object_info *info,
+                        const char *name)
+{
+	int code = print_users(stat, name);
+
+	if (code != TOOL_DONE || !strcmp(info->kind, "queue"))
+		return code;
+	if (!strcmp(info->kind, "range_lock"))
+		code = tool_stat_holders(stat->space, info, &stat->options,
+		                         &stat->out);
+	return code ? code :
+	              tool_stat_waiting(stat->space, info, &stat->options,
+	                                &stat->out);
+}
+
 /* Its users are asked for, and counted, before this opens the queue itself. */
 static int show_object(struct stat *stat, const struct stoa_object_info *info)
 {
@@ -201,7 +218,7 @@ static int show_object(struct stat *stat, const struct stoa_object_info *info)
 			code = tool_failure(result, name);
 	}
 	if (!info->health)
-		result = print_users(stat, name);
+		result = print_people(stat, info, name);
 	else
 		result = tool_error("'%s' is %s", name,
 		                    tool_health(info->health));
