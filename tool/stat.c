@@ -184,7 +184,12 @@ static int print_users(struct stat *stat, const char *name)
 	return result < 0 ? tool_failure(result, name) : TOOL_DONE;
 }
 
-/* Of kinds that tell more than who has them open. */
+/* These tell themselves who holds them and who waits. */
+static int tells_inside(const struct stoa_object_info *info)
+{
+	return !strcmp(info->kind, "rwlock") || !strcmp(info->kind, "barrier");
+}
+
 static int print_inside(struct stat *stat, const struct stoa_object_info *info)
 {
 	if (!strcmp(info->kind, "rwlock"))
@@ -194,6 +199,24 @@ static int print_inside(struct stat *stat, const struct stoa_object_info *info)
 		return tool_barrier_inside(stat->space, info->name,
 		                           &stat->options, &stat->out);
 	return TOOL_DONE;
+}
+
+/* Who has it open; of locks who holds it, and who waits. Waits of other kinds
+ * are the users'. */
+static int print_people(struct stat *stat, const struct stoa_object_info *info,
+                        const char *name)
+{
+	int code = print_users(stat, name);
+
+	if (code != TOOL_DONE || !strcmp(info->kind, "queue") ||
+	    tells_inside(info))
+		return code;
+	if (!strcmp(info->kind, "range_lock"))
+		code = tool_stat_holders(stat->space, info, &stat->options,
+		                         &stat->out);
+	return code ? code :
+	              tool_stat_waiting(stat->space, info, &stat->options,
+	                                &stat->out);
 }
 
 /* Its users are asked for, and counted, before this opens the queue itself. */
@@ -215,7 +238,7 @@ static int show_object(struct stat *stat, const struct stoa_object_info *info)
 	if (!code)
 		code = print_inside(stat, info);
 	if (!info->health)
-		result = print_users(stat, name);
+		result = print_people(stat, info, name);
 	else
 		result = tool_error("'%s' is %s", name,
 		                    tool_health(info->health));

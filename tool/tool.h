@@ -44,6 +44,7 @@ int tool_queue_purge(int argc, char **argv);
 int tool_queue_stat(int argc, char **argv);
 int tool_queue_bench(int argc, char **argv);
 int tool_barrier(int argc, char **argv);
+int tool_lock(int argc, char **argv);
 
 /* Runs the verb named by argv[0]; NULL-named last entry ends `verbs`. */
 const struct tool_verb *tool_find_verb(const struct tool_verb *verbs,
@@ -260,6 +261,17 @@ bool tool_object_matches(const struct stoa_object_info *object,
 /* Opens a queue whose name may carry ".queue". 0 or -errno. */
 int tool_queue_open(struct stoa_space *space, const char *name, unsigned flags,
                     struct stoa_queue **ret_queue);
+/* For stoa stat: tables of who holds the range lock, and of who waits for the
+ * object, in JSON a member each. An exit code. */
+struct tool_out;
+int tool_stat_holders(struct stoa_space *space,
+                      const struct stoa_object_info *info,
+                      const struct tool_table_options *options,
+                      struct tool_out *out);
+int tool_stat_waiting(struct stoa_space *space,
+                      const struct stoa_object_info *info,
+                      const struct tool_table_options *options,
+                      struct tool_out *out);
 /* The numbers of one queue. 0 or -errno. */
 int tool_queue_numbers(struct stoa_space *space, const char *name,
                        struct stoa_queue_stat *ret_stat);

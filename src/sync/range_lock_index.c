@@ -10,6 +10,8 @@
 #include <errno.h>
 
 #define FLAG (UINT32_C(1) << RANGE_LINK_BITS) /* in the right links */
+/* One copy for each tree. */
+#define ALWAYS static inline __attribute__((always_inline))
 
 struct path {
 	struct range_record *node[RANGE_DEPTH_MAX];
@@ -64,7 +66,7 @@ void range_index_clear(struct stoa_range_lock *lock)
 }
 
 /* 0 and the child, which may be none (NULL). */
-static inline int child_of(struct stoa_range_lock *lock,
+ALWAYS int child_of(struct stoa_range_lock *lock,
                            const struct range_record *node, int tree, int side,
                            struct range_record **ret_child)
 {
@@ -74,48 +76,67 @@ static inline int child_of(struct stoa_range_lock *lock,
 	return number && !*ret_child ? -EUCLEAN : 0;
 }
 
-/* Whether `a` stands before `b`. */
-static inline int before(const struct range_record *a,
-                         const struct range_record *b, int tree)
+/* Whether `a` stands before `b`. Without branches: which way a search goes
+ * is not to be guessed. */
+ALWAYS int before(const struct range_record *a, const struct range_record *b,
+                  int tree)
 {
-	if (tree == RANGE_OWN && get(a->owner) != get(b->owner))
-		return get(a->owner) < get(b->owner);
-	if (get(a->start) != get(b->start))
-		return get(a->start) < get(b->start);
-	return a < b;
+	uint64_t start = get(a->start), other = get(b->start);
+	int less = (start < other) | ((start == other) & (a < b));
+
+	if (tree == RANGE_PLACE)
+		return less;
+	uint64_t owner = get(a->owner), other_owner = get(b->owner);
+	return (owner < other_owner) | ((owner == other_owner) & less);
 }
 
-static void add_most(struct range_record *node,
-                     const struct range_record *child)
+static inline uint64_t larger(uint64_t a, uint64_t b)
 {
-	if (!child)
-		return;
-	if (get(child->most) > get(node->most))
-		set(node->most, get(child->most));
-	if (!has_exclusive(child))
-		return;
-	if (!has_exclusive(node) ||
-	    get(child->most_exclusive) > get(node->most_exclusive))
-		set(node->most_exclusive, get(child->most_exclusive));
-	set_flag(node, RANGE_PLACE, 1);
+	return a > b ? a : b;
 }
 
-/* What a node says of its subtree, from itself and its children. */
-static inline void refresh(struct range_record *node, int tree,
-                           const struct range_record *left,
-                           const struct range_record *right)
+/* What a node says of its subtree, from itself and its children. 1: it said
+ * something else before. A subtree without an exclusive range has 0 in
+ * most_exclusive. */
+ALWAYS int refresh(struct range_record *node, int tree,
+                   const struct range_record *left,
+                   const struct range_record *right)
 {
+	uint32_t links[2] = { get(node->link[tree][0]),
+		              get(node->link[tree][1]) };
 	uint32_t low = height_of(left, tree), high = height_of(right, tree);
+	uint32_t height = (low > high ? low : high) + 1;
+	uint32_t first = (links[0] & RANGE_LINK_MASK) |
+	                 (height & 63) << RANGE_LINK_BITS;
+	int changed = first != links[0];
 
-	set_height(node, tree, (low > high ? low : high) + 1);
+	if (changed)
+		set(node->link[tree][0], first);
 	if (tree == RANGE_OWN)
-		return;
-	set(node->most, get(node->last));
-	set(node->most_exclusive, get(node->last));
-	set_flag(node, tree,
-	         RANGE_WORD_MODE(get(node->word)) == STOA_RANGE_EXCLUSIVE);
-	add_most(node, left);
-	add_most(node, right);
+		return changed;
+	uint64_t most = get(node->last);
+	uint32_t flag = RANGE_WORD_MODE(get(node->word)) ==
+	                                STOA_RANGE_EXCLUSIVE ?
+	                        FLAG :
+	                        0;
+	uint64_t exclusive = flag ? most : 0;
+	if (left) {
+		most = larger(most, get(left->most));
+		exclusive = larger(exclusive, get(left->most_exclusive));
+		flag |= get(left->link[RANGE_PLACE][1]) & FLAG;
+	}
+	if (right) {
+		most = larger(most, get(right->most));
+		exclusive = larger(exclusive, get(right->most_exclusive));
+		flag |= get(right->link[RANGE_PLACE][1]) & FLAG;
+	}
+	if (most == get(node->most) && exclusive == get(node->most_exclusive) &&
+	    flag == (links[1] & FLAG))
+		return changed;
+	set(node->most, most);
+	set(node->most_exclusive, exclusive);
+	set(node->link[RANGE_PLACE][1], (links[1] & RANGE_LINK_MASK) | flag);
+	return 1;
 }
 
 static int refresh_from_links(struct stoa_range_lock *lock,
@@ -146,30 +167,20 @@ static int rotate(struct stoa_range_lock *lock, int tree, int side,
 	       refresh_from_links(lock, up, tree);
 }
 
-/* Brings *ret_node up to date, and into balance: it may be another then. */
-static int balance(struct stoa_range_lock *lock, int tree,
-                   struct range_record **ret_node)
+/* The side of *ret_node is too high: another comes into its place. */
+static int restore_balance(struct stoa_range_lock *lock, int tree, int side,
+                           struct range_record **ret_node)
 {
-	struct range_record *node = *ret_node, *child[2], *inner, *outer;
-	int result = child_of(lock, node, tree, 0, &child[0]) ?:
-	             child_of(lock, node, tree, 1, &child[1]);
+	struct range_record *high, *inner, *outer;
+	int result = child_of(lock, *ret_node, tree, side, &high);
 
-	if (stoa_unlikely(result < 0))
-		return result;
-	uint32_t low = height_of(child[0], tree);
-	uint32_t high = height_of(child[1], tree);
-	if (stoa_likely(low <= high + 1 && high <= low + 1)) {
-		refresh(node, tree, child[0], child[1]);
-		return 0;
-	}
-	int side = high > low;
-	result = child_of(lock, child[side], tree, !side, &inner) ?:
-	         child_of(lock, child[side], tree, side, &outer);
+	if (result < 0 || !high)
+		return -EUCLEAN;
+	result = child_of(lock, high, tree, !side, &inner) ?:
+	         child_of(lock, high, tree, side, &outer);
 	if (result == 0 && height_of(inner, tree) > height_of(outer, tree)) {
-		struct range_record *top = child[side];
-
-		result = rotate(lock, tree, !side, &top);
-		set_link(node, tree, side, range_number(lock, top));
+		result = rotate(lock, tree, !side, &high);
+		set_link(*ret_node, tree, side, range_number(lock, high));
 	}
 	return result < 0 ? result : rotate(lock, tree, side, ret_node);
 }
@@ -184,52 +195,33 @@ static void relink(struct stoa_range_lock *lock, int tree,
 		         number);
 }
 
-struct summary {
-	uint32_t height;
-	int flag;
-	uint64_t most, most_exclusive;
-};
-
-static inline struct summary summary_of(const struct range_record *node,
-                                        int tree)
-{
-	struct summary summary = { .height = height_of(node, tree) };
-
-	if (tree == RANGE_PLACE) {
-		summary.flag = has_exclusive(node);
-		summary.most = get(node->most);
-		summary.most_exclusive = get(node->most_exclusive);
-	}
-	return summary;
-}
-
-static inline int same_summary(struct summary a, struct summary b)
-{
-	return a.height == b.height && a.flag == b.flag && a.most == b.most &&
-	       a.most_exclusive == b.most_exclusive;
-}
-
-/* From the end of the path to the root, or to where nothing changes. */
-static inline int mend_upwards(struct stoa_range_lock *lock, int tree,
-                               const struct path *path)
+/* From the end of the path to the root, or to where nothing changes above
+ * depth `all`: the node there is new to its place. */
+ALWAYS int mend_upwards(struct stoa_range_lock *lock, int tree,
+                        const struct path *path, int all)
 {
 	for (int depth = path->depth - 1; depth >= 0; depth--) {
-		struct range_record *node = path->node[depth], *top = node;
-		struct summary was = summary_of(node, tree);
-		int result = balance(lock, tree, &top);
+		struct range_record *node = path->node[depth], *left, *right;
 
-		if (stoa_unlikely(result < 0))
+		if (stoa_unlikely(child_of(lock, node, tree, 0, &left) < 0 ||
+		                  child_of(lock, node, tree, 1, &right) < 0))
+			return -EUCLEAN;
+		uint32_t low = height_of(left, tree);
+		uint32_t high = height_of(right, tree);
+		if (stoa_likely(low <= high + 1 && high <= low + 1)) {
+			if (!refresh(node, tree, left, right) && depth < all)
+				return 0;
+			continue;
+		}
+		int result = restore_balance(lock, tree, high > low, &node);
+		if (result < 0)
 			return result;
-		if (top != node)
-			relink(lock, tree, path, depth,
-			       range_number(lock, top));
-		else if (same_summary(was, summary_of(node, tree)))
-			return 0;
+		relink(lock, tree, path, depth, range_number(lock, node));
 	}
 	return 0;
 }
 
-static inline int push(struct path *path, struct range_record *node, int side)
+ALWAYS int push(struct path *path, struct range_record *node, int side)
 {
 	if (stoa_unlikely(!node || path->depth == RANGE_DEPTH_MAX))
 		return -EUCLEAN;
@@ -238,8 +230,8 @@ static inline int push(struct path *path, struct range_record *node, int side)
 	return 0;
 }
 
-static inline int insert(struct stoa_range_lock *lock, int tree,
-                         struct range_record *record)
+ALWAYS int insert(struct stoa_range_lock *lock, int tree,
+                  struct range_record *record)
 {
 	uint32_t number = get(lock->control->root[tree]);
 	struct path path;
@@ -255,14 +247,14 @@ static inline int insert(struct stoa_range_lock *lock, int tree,
 			return -EUCLEAN;
 		number = link_of(node, tree, side);
 	}
-	set_link(record, tree, 0, 0);
+	set(record->link[tree][0], 0);
 	set_link(record, tree, 1, 0);
 	refresh(record, tree, NULL, NULL);
 	relink(lock, tree, &path, path.depth, range_number(lock, record));
-	return mend_upwards(lock, tree, &path);
+	return mend_upwards(lock, tree, &path, path.depth);
 }
 
-static inline int find(struct stoa_range_lock *lock, int tree,
+ALWAYS int find(struct stoa_range_lock *lock, int tree,
                        struct range_record *record, struct path *path)
 {
 	uint32_t number = get(lock->control->root[tree]);
@@ -308,7 +300,7 @@ static int replace(struct stoa_range_lock *lock, int tree,
 	return 0;
 }
 
-static inline int remove_from(struct stoa_range_lock *lock, int tree,
+ALWAYS int remove_from(struct stoa_range_lock *lock, int tree,
                               struct range_record *record)
 {
 	struct path path;
@@ -318,11 +310,12 @@ static inline int remove_from(struct stoa_range_lock *lock, int tree,
 		return result;
 	uint32_t left = link_of(record, tree, 0);
 	uint32_t right = link_of(record, tree, 1);
+	int all = path.depth;
 	if (left && right)
 		result = replace(lock, tree, record, &path);
 	else
 		relink(lock, tree, &path, path.depth, left ? left : right);
-	return result < 0 ? result : mend_upwards(lock, tree, &path);
+	return result < 0 ? result : mend_upwards(lock, tree, &path, all);
 }
 
 int range_index_insert_place(struct stoa_range_lock *lock,

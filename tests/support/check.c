@@ -97,11 +97,12 @@ int count_mappings(const char *part)
 	return count;
 }
 
-/* Life files stay as long as the space does. */
+/* Life and wait files stay as long as the space does. */
 static bool may_stay(const char *name)
 {
 	return name[0] == '.' && (name[1] == '\0' || name[1] == '.' ||
-	                          strncmp(name, ".life", 5) == 0);
+	                          strncmp(name, ".life", 5) == 0 ||
+	                          strncmp(name, ".waits", 6) == 0);
 }
 
 int count_stale_files(const char *directory, bool print)

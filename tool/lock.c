@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* lock.c: stoa lock: runs a command while a range of a lock is held. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tool.h"
+
+#define MODE_DEFAULT 0600
+#define SUFFIX ".range_lock"
+#define SHELL "/bin/sh"
+#define NOT_FOUND 127
+#define NOT_RUN 126
+
+static const char help[] =
+	"Usage: stoa lock [OPTION]... NAME[:START-END] [--] COMMAND [ARG]...\n"
+	"       stoa lock [OPTION]... NAME[:START-END] -c COMMAND\n"
+	"\n"
+	"Locks the range lock NAME (made if there is none), runs the command,\n"
+	"and unlocks when it ends. Its status is passed on; a command killed\n"
+	"by signal N gives 128 + N. The answer is no if the lock can't be had.\n"
+	"\n"
+	"START-END locks those numbers only, both included; START- goes up to\n"
+	"the end, and START is one number.\n"
+	"\n"
+	" -s, --shared         others may share it\n"
+	" -x, -e, --exclusive  nobody else has it (default)\n"
+	" -n, --nonblock       don't wait; the same as -w 0\n"
+	" -w, --timeout SEC    wait at most SEC seconds; decimals are fine\n"
+	" -c, --command CMD    run CMD by the shell\n"
+	TOOL_HELP_COMMON;
+
+static const struct option options[] = {
+	TOOL_LONG,
+	TOOL_LONG_WAIT,
+	{ "shared", no_argument, NULL, 's' },
+	{ "exclusive", no_argument, NULL, 'x' },
+	{ "nonblock", no_argument, NULL, 'n' },
+	{ "command", required_argument, NULL, 'c' },
+	TOOL_LONG_END
+};
+
+struct lock {
+	struct tool_common common;
+	struct stoa_range range;
+	char name[STOA_NAME_MAX + sizeof SUFFIX];
+	char *shell[4];
+	char **command;
+};
+
+/* ---- What was typed --------------------------------------------------------- */
+
+/* "10-19", "10-", "10". */
+static int parse_range(char *text, struct stoa_range *range)
+{
+	char *dash = strchr(text, '-');
+	uint64_t last;
+
+	if (dash)
+		*dash++ = '\0';
+	if (tool_parse_number(text, UINT64_MAX, &range->start) < 0)
+		return -EINVAL;
+	last = range->start;
+	if (dash && *dash == '\0')
+		last = UINT64_MAX;
+	else if (dash && tool_parse_number(dash, UINT64_MAX, &last) < 0)
+		return -EINVAL;
+	if (last < range->start)
+		return -EINVAL;
+	range->length = last == UINT64_MAX ? 0 : last - range->start + 1;
+	return 0;
+}
+
+static int parse_name(struct lock *lock, const char *typed)
+{
+	char range[TOOL_TEXT_MAX];
+	const char *colon = strchr(typed, ':');
+	size_t length = colon ? (size_t)(colon - typed) : strlen(typed);
+	size_t suffix = strlen(SUFFIX);
+
+	if (length >= sizeof lock->name)
+		return tool_usage(&lock->common, "'%s' is no name", typed);
+	memcpy(lock->name, typed, length);
+	lock->name[length] = '\0';
+	if (length > suffix && !strcmp(lock->name + length - suffix, SUFFIX))
+		lock->name[length - suffix] = '\0';
+	if (!colon)
+		return TOOL_GO_ON;
+	if (snprintf(range, sizeof range, "%s", colon + 1) >=
+	            (int)sizeof range ||
+	    parse_range(range, &lock->range) < 0)
+		return tool_usage(&lock->common,
+		                  "'%s' is not a range: START-END, START- or "
+		                  "START, and END not below START",
+		                  colon + 1);
+	return TOOL_GO_ON;
+}
+
+static int parse_option(struct lock *lock, int option)
+{
+	switch (option) {
+	case 's': lock->range.mode = STOA_RANGE_SHARED; return TOOL_GO_ON;
+	case 'x':
+	case 'e': lock->range.mode = STOA_RANGE_EXCLUSIVE; return TOOL_GO_ON;
+	case 'n': lock->common.timeout_ns = 0; return TOOL_GO_ON;
+	case 'c': lock->shell[2] = optarg; return TOOL_GO_ON;
+	default: return tool_common_option(&lock->common, option);
+	}
+}
+
+/* flock(1) takes -c after the name, too. */
+static int parse_rest(struct lock *lock, int argc, char **argv)
+{
+	if (optind == argc)
+		return tool_usage(&lock->common,
+		                  "the name of the lock is missing");
+	int result = parse_name(lock, argv[optind++]);
+	if (result != TOOL_GO_ON)
+		return result;
+	if (optind < argc && !strcmp(argv[optind], "--"))
+		optind++;
+	else if (optind + 1 < argc && !lock->shell[2] &&
+	         (!strcmp(argv[optind], "-c") ||
+	          !strcmp(argv[optind], "--command"))) {
+		lock->shell[2] = argv[optind + 1];
+		optind += 2;
+	}
+	if (!lock->shell[2] == (optind == argc))
+		return tool_usage(&lock->common,
+		                  optind == argc ?
+		                          "the command is missing" :
+		                          "a command is there twice");
+	lock->command = lock->shell[2] ? lock->shell : argv + optind;
+	return TOOL_GO_ON;
+}
+
+/* ---- The command -------------------------------------------------------------- */
+
+static volatile sig_atomic_t child_pid;
+
+static void forward(int number)
+{
+	int kept = errno;
+
+	if (child_pid > 0)
+		kill(child_pid, number);
+	errno = kept;
+}
+
+/* As system(3): the terminal tells the command itself of SIGINT and SIGQUIT.
+ * Others are for it, too, and its end is this one's. */
+static void hand_on_signals(void)
+{
+	static const int numbers[] = { SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
+	struct sigaction action = { .sa_handler = forward }, before;
+
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		sigaction(numbers[i], NULL, &before);
+		if (before.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &action, NULL);
+	}
+	signal(SIGINT, SIG_IGN);
+	signal(SIGQUIT, SIG_IGN);
+}
+
+/* If stoa is killed somebody else has the lock at once, so the command is told
+ * to stop. Nothing of the lock is inherited: all of it is close-on-exec. */
+__attribute__((noreturn)) static void become(char **command, pid_t parent,
+                                             const sigset_t *mask)
+{
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (getppid() != parent)
+		_exit(NOT_RUN);
+	sigprocmask(SIG_SETMASK, mask, NULL);
+	execvp(command[0], command);
+	tool_error("can't run '%s': %s", command[0], strerror(errno));
+	_exit(errno == ENOENT ? NOT_FOUND : NOT_RUN);
+}
+
+static int run(char **command)
+{
+	pid_t parent = getpid();
+	sigset_t all, mask;
+	int status;
+
+	fflush(stdout);
+	/* A signal between fork and the handlers would be lost. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &mask);
+	pid_t child = fork();
+	if (child == 0)
+		become(command, parent, &mask);
+	if (child < 0) {
+		status = tool_error("can't fork: %s", strerror(errno));
+		sigprocmask(SIG_SETMASK, &mask, NULL);
+		return status;
+	}
+	child_pid = child;
+	hand_on_signals();
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return tool_error("waiting for '%s': %s", command[0],
+			                  strerror(errno));
+	child_pid = 0;
+	return WIFSIGNALED(status) ? TOOL_SIGNAL_EXIT + WTERMSIG(status) :
+	                             WEXITSTATUS(status);
+}
+
+/* ---- stoa lock ------------------------------------------------------------------ */
+
+static int lock_and_run(struct lock *lock, struct stoa_space *space)
+{
+	struct stoa_range_lock *held;
+	int code;
+	int result = stoa_range_lock_open(space, lock->name, STOA_CREATE,
+	                                  MODE_DEFAULT, NULL, &held);
+
+	if (result < 0)
+		return tool_failure(result, lock->name);
+	result = stoa_range_lock_lock(held, &lock->range,
+	                              tool_deadline(&lock->common));
+	if (result == -EAGAIN || result == -ETIMEDOUT)
+		code = lock->common.no_exit;
+	else if (result < 0)
+		code = tool_failure(result, lock->name);
+	else
+		code = run(lock->command);
+	stoa_range_lock_close(held);
+	return code;
+}
+
+int tool_lock(int argc, char **argv)
+{
+	struct lock lock = {
+		.common = TOOL_COMMON("lock", help),
+		.range = { .mode = STOA_RANGE_EXCLUSIVE },
+		.shell = { SHELL, "-c" },
+	};
+	struct stoa_space *space;
+	int option, result;
+
+	while ((option = getopt_long(argc, argv,
+	                             "+" TOOL_SHORT TOOL_SHORT_WAIT "sxenc:",
+	                             options, NULL)) != -1) {
+		result = parse_option(&lock, option);
+		if (result != TOOL_GO_ON)
+			return result;
+	}
+	result = parse_rest(&lock, argc, argv);
+	if (result != TOOL_GO_ON)
+		return result;
+	result = tool_open_space(&lock.common, STOA_CREATE, &space);
+	if (result)
+		return result;
+	result = lock_and_run(&lock, space);
+	stoa_space_close(space);
+	return result;
+}
