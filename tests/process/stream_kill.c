@@ -207,7 +207,6 @@ TEST(atomic_writes_of_killed_writers_are_whole_or_not_there)
 {
 	enum { WRITERS = 4 };
 	struct stoa_space *space = open_space();
-	uint64_t chance = run_seed();
 
 	for (int i = 0; i < ROUNDS / 4; i++) {
 		struct stoa_stream *stream = make_stream(space, NULL, 20000);
@@ -236,7 +235,6 @@ TEST(atomic_writes_of_killed_writers_are_whole_or_not_there)
 		}
 		stoa_stream_close(stream);
 	}
-	(void)chance;
 	stoa_space_close(space);
 }
 
