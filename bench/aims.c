@@ -11,6 +11,8 @@ static const struct {
 		"spinning unless it says sleeping" },
 	[BENCH_THROUGHPUT_4K] = { "4 KiB, one sender, one receiver",
 		"copied in and copied out" },
+	[BENCH_THROUGHPUT_64K] = { "64 KiB, one writer, one reader",
+		"copied in and copied out; who waits may sleep" },
 	[BENCH_THROUGHPUT_1M] = { "1 MiB, one sender, one receiver",
 		"copied in and copied out" },
 	[BENCH_TAKE] = { "zero copy",
@@ -53,6 +55,9 @@ const char *bench_group_work(enum bench_group group)
 #define GAP_MS_AIM 1000.0
 #define DEPTH_AIM 3.0
 #define ROBUST_AIM 1.1
+#define STREAM_PIPE_AIM 8.0
+#define STREAM_RING_AIM 0.6
+#define STREAM_PIPE_BANDWIDTH_AIM 4.0
 #define IDLE_PERCENT_AIM 0.1
 
 #define MOST(what, row, base, compare, limit, unit) \
@@ -109,6 +114,17 @@ const struct bench_aim bench_aims[] = {
 	MOST("robustness: in one process", "pair/stoa",
 	     "pair/stoa-constant", BENCH_TIMES, ROBUST_AIM,
 	     "x constant tokens"),
+	LEAST("stream, 64 B", "rate64/stoa-stream", "rate64/pipe", BENCH_TIMES,
+	      STREAM_PIPE_AIM, "x pipe"),
+	LEAST("stream, 64 B, who waits may sleep",
+	      "rate64/stoa-stream-sleeping", "rate64/pipe-sleeping",
+	      BENCH_TIMES, STREAM_PIPE_AIM, "x pipe"),
+	LEAST("stream, 64 B", "rate64/stoa-stream", "rate64/ring", BENCH_TIMES,
+	      STREAM_RING_AIM, "x ring"),
+	LEAST("stream, 64 KiB", "rate64k/stoa-stream", "rate64k/pipe",
+	      BENCH_TIMES, STREAM_PIPE_BANDWIDTH_AIM, "x pipe"),
+	LEAST("stream, 64 KiB", "rate64k/stoa-stream", "rate64k/ring",
+	      BENCH_TIMES, BANDWIDTH_AIM, "x ring"),
 	MOST("CPU of a blocked receiver, 10 s", "idle/stoa", NULL,
 	     BENCH_ABSOLUTE, IDLE_PERCENT_AIM, "% of a core"),
 };

@@ -218,6 +218,7 @@ DRIVE_INLINE ssize_t ring_receive(struct channel *channel, void *data,
 
 RING(ring_64, 64)
 RING(ring_4k, 4096)
+RING(ring_64k, 65536)
 RING(ring_1m, 1048576)
 
 DRIVE_MEASURE_ONE_WAY(ring_64)
@@ -286,6 +287,12 @@ static const struct bench_row floors[] = {
 	{ "rate4k/ring-deep", "ring of 4 MiB", NULL,
 	  BENCH_THROUGHPUT_4K, BENCH_FLOOR, BENCH_UNIT_GB, ring_4k_stream,
 	  { .bytes = 4096, .depth = 1024 } },
+	{ "rate64k/memcpy", "memcpy, one core", NULL,
+	  BENCH_THROUGHPUT_64K, BENCH_FLOOR, BENCH_UNIT_GB, copy_measure,
+	  { .bytes = 65536, .alone = true } },
+	{ "rate64k/ring", "ring of 256 KiB", NULL,
+	  BENCH_THROUGHPUT_64K, BENCH_FLOOR, BENCH_UNIT_GB, ring_64k_stream,
+	  { .bytes = 65536, .depth = 4 } },
 	{ "rate1m/memcpy", "memcpy, one core", NULL,
 	  BENCH_THROUGHPUT_1M, BENCH_FLOOR, BENCH_UNIT_GB, copy_measure,
 	  { .bytes = 1048576, .alone = true } },

@@ -87,7 +87,7 @@ struct stoa_object_info {
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
-	uint64_t size_bytes; /* of the file */
+	uint64_t size_bytes; /* of the file, without holes */
 	uint64_t generation; /* differs for each object ever made */
 	int64_t created_ns;  /* CLOCK_REALTIME */
 	pid_t creator_pid;

@@ -31,7 +31,13 @@ static int mover_init(struct mover *mover)
 {
 	struct stat stat;
 	int result = stoa_sys_fstat(mover->fd, &stat);
+	long flags = stoa_system_call(SYS_fcntl, mover->fd, F_GETFL, 0, 0, 0, 0);
 
+	/* poll would wait for ever for what can't be */
+	if (flags >= 0 && (flags & O_ACCMODE) ==
+	                          (mover->side == SIDE_WRITE ? O_WRONLY :
+	                                                       O_RDONLY))
+		result = -EBADF;
 	if (result < 0)
 		return stoa_fail(result, "descriptor %d for stream %s: %s",
 		                 mover->fd, mover->stream->object.name,

@@ -64,8 +64,14 @@ static inline int64_t write_some(struct stoa_stream *stream, const char *data,
 	int64_t room = stream_enter(stream, &need, &position);
 	if (stoa_unlikely(room < 0))
 		return room;
-	if (stoa_likely(bytes > (uint64_t)room))
-		bytes = (uint64_t)room;
+	/* Another look at the readers' position only if it's worth it. */
+	if (stoa_unlikely((uint64_t)room < bytes)) {
+		int64_t more = stream_usable_slowly(stream, SIDE_WRITE,
+		                                    position);
+
+		room = more > room ? more : room;
+		bytes = bytes < (uint64_t)room ? bytes : (uint64_t)room;
+	}
 	ring_before(stream, STOA_READ);
 	put_pieces(stream, position, data, bytes);
 	stream_account(stream, SIDE_WRITE, bytes, now_ns);

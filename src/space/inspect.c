@@ -137,13 +137,16 @@ static int describe(struct stoa_space *space, const char *file,
 	info->mode = stat.st_mode & 07777;
 	info->uid = stat.st_uid;
 	info->gid = stat.st_gid;
-	info->size_bytes = (uint64_t)stat.st_size;
+	/* Not the holes. */
+	info->size_bytes = (uint64_t)stat.st_blocks * 512;
+	if (info->size_bytes > (uint64_t)stat.st_size)
+		info->size_bytes = (uint64_t)stat.st_size;
 	int fd = S_ISREG(stat.st_mode) ? open_for_look(space, file) : -EPROTO;
 	if (fd < 0) {
 		info->health = fd;
 		return fd == -ENOENT ? fd : 0;
 	}
-	info->health = read_header(fd, file, info->size_bytes, &header);
+	info->health = read_header(fd, file, (uint64_t)stat.st_size, &header);
 	if (info->health == 0 && strcmp(header.kind, info->kind) != 0)
 		info->health = -EPROTO;
 	if (info->health == 0) {
