@@ -177,7 +177,7 @@ static inline uint64_t *queue_inline(const struct stoa_queue *queue,
 #define cell_set(cell, field, value) \
 	__atomic_store_n(&(cell)->field, value, __ATOMIC_RELAXED)
 
-/* Patrols, if none was in the last millisecond. */
+/* Patrols, if none was in the last millisecond, or tick of the coarse clock. */
 void queue_patrol_seldom(struct stoa_queue *queue);
 
 /* ---- The ring (queue_ring.c) -------------------------------------------- */
