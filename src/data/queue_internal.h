@@ -431,6 +431,8 @@ int queue_index_insert(struct stoa_queue *queue, uint32_t cell,
 int queue_index_remove(struct stoa_queue *queue, uint32_t cell);
 int queue_index_pick(struct stoa_queue *queue,
                      const struct stoa_selector *selector, uint32_t *ret_cell);
+/* Fetches what will be picked next, if that is known and far. */
+void queue_index_prefetch(struct stoa_queue *queue);
 
 /* ---- What calls have in common (queue.c) -------------------------------- */
 
