@@ -331,7 +331,7 @@ int queue_refuse(struct stoa_queue *queue, unsigned direction)
 /* So that those who never sleep meet the dead, too. */
 void queue_patrol_seldom(struct stoa_queue *queue)
 {
-	int64_t now = stoa_sys_clock_ns(CLOCK_MONOTONIC);
+	int64_t now = stoa_sys_clock_ns(CLOCK_MONOTONIC_COARSE);
 	int64_t last = atomic_load_explicit(&queue->object.patrol_ns,
 	                                    memory_order_relaxed);
 	if (now - last >= IDLE_PATROL_NS)

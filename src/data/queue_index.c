@@ -2,8 +2,8 @@
 /*
  * data/queue_index.c: the index of ordered queues: a crit-bit tree over the
  * distinct keys, and under each leaf the cells with that key by position. Each
- * inner node knows the oldest position below it, so that "oldest of any key"
- * and "oldest of any key but one" are walks, too. Depth is at most 64, whatever
+ * inner node knows the oldest position below it (by type only), so that "oldest
+ * of any key" and "oldest of any key but one" are walks, too. Depth is at most 64, whatever
  * the keys, and nothing is ever rebalanced.
  * (Crit-bit trees: D. J. Bernstein; PATRICIA: D. R. Morrison, 1968.)
  *
@@ -14,6 +14,7 @@
 
 #define DEPTH_MAX 66
 #define NEWEST UINT64_MAX
+#define DEEP 256 /* so many messages may not stay in a near cache */
 
 /* relaxed: changed under the selection lock only. */
 #define get(word) atomic_load_explicit(&(word), memory_order_relaxed)
@@ -108,9 +109,13 @@ static uint64_t oldest_of(struct stoa_queue *queue, uint32_t number)
 	return node ? node->oldest : NEWEST;
 }
 
-/* Mends `oldest` from the end of the way up to the root. */
+/* Mends `oldest` from the end of the way up, until it is as it was: then
+ * everything above is, too. (But not at the end itself: it may be new.) Nobody
+ * asks for the oldest where the least key is always meant. */
 static int mend(struct stoa_queue *queue, const struct way *way)
 {
+	if (queue->order == STOA_PRIORITY)
+		return 0;
 	for (uint32_t i = way->depth; i-- > 0;) {
 		struct queue_node *node = node_at(queue, way->node[i]);
 
@@ -127,7 +132,10 @@ static int mend(struct stoa_queue *queue, const struct way *way)
 		}
 		uint64_t left = oldest_of(queue, once(node->child[0]));
 		uint64_t right = oldest_of(queue, once(node->child[1]));
-		node->oldest = left < right ? left : right;
+		uint64_t oldest = left < right ? left : right;
+		if (oldest == node->oldest && i + 1 < way->depth)
+			break;
+		node->oldest = oldest;
 	}
 	return 0;
 }
@@ -326,6 +334,19 @@ int queue_index_remove(struct stoa_queue *queue, uint32_t cell)
 
 /* ---- Picking ---------------------------------------------------------------- */
 
+/* In a deep queue all of these are far away: let them come at once. */
+static void fetch(struct stoa_queue *queue, uint32_t cell)
+{
+	struct queue_entry *entry = entry_at(queue, cell);
+
+	if (!entry)
+		return;
+	struct queue_cell *message = queue_cell_at(queue, cell);
+	stoa_cpu_prefetch_write(entry);
+	stoa_cpu_prefetch_write(&message->word);
+	stoa_cpu_prefetch(queue_inline(queue, message));
+}
+
 static int first_of(struct stoa_queue *queue, uint32_t number,
                     uint32_t *ret_cell)
 {
@@ -336,13 +357,9 @@ static int first_of(struct stoa_queue *queue, uint32_t number,
 
 	if (!entry)
 		return -EUCLEAN;
-	/* In a deep queue all of these are far away: let them come at once. */
-	struct queue_cell *message = queue_cell_at(queue, cell);
-	stoa_cpu_prefetch_write(&message->word);
-	stoa_cpu_prefetch(queue_inline(queue, message));
-	struct queue_entry *next = entry_at(queue, once(entry->next) - 1);
-	if (next)
-		stoa_cpu_prefetch_write(next);
+	fetch(queue, cell);
+	/* The next of this key may be wanted next. */
+	fetch(queue, once(entry->next) - 1);
 	*ret_cell = cell;
 	return 0;
 }
@@ -356,6 +373,16 @@ static int least_key(struct stoa_queue *queue, uint32_t *ret_leaf)
 	if (result == 0)
 		*ret_leaf = way.node[way.depth - 1];
 	return result;
+}
+
+void queue_index_prefetch(struct stoa_queue *queue)
+{
+	uint32_t leaf;
+
+	if (queue->order == STOA_PRIORITY &&
+	    get(queue->control->listed) >= DEEP &&
+	    least_key(queue, &leaf) == 0)
+		fetch(queue, once(queue->nodes[leaf].first) - 1);
 }
 
 /* Goes down from `number` to the leaf with the oldest cell. */

@@ -177,7 +177,7 @@ static inline uint64_t *queue_inline(const struct stoa_queue *queue,
 #define cell_set(cell, field, value) \
 	__atomic_store_n(&(cell)->field, value, __ATOMIC_RELAXED)
 
-/* Patrols, if none was in the last millisecond. */
+/* Patrols, if none was in the last millisecond, or tick of the coarse clock. */
 void queue_patrol_seldom(struct stoa_queue *queue);
 
 /* ---- The ring (queue_ring.c) -------------------------------------------- */
@@ -432,6 +432,8 @@ int queue_index_insert(struct stoa_queue *queue, uint32_t cell,
 int queue_index_remove(struct stoa_queue *queue, uint32_t cell);
 int queue_index_pick(struct stoa_queue *queue,
                      const struct stoa_selector *selector, uint32_t *ret_cell);
+/* Fetches what will be picked next, if that is known and far. */
+void queue_index_prefetch(struct stoa_queue *queue);
 
 /* ---- What calls have in common (queue.c) -------------------------------- */
 

@@ -238,7 +238,7 @@ struct queue_entry { /* one for each cell */
 };
 
 struct queue_node {
-	uint64_t oldest; /* position: least in this subtree */
+	uint64_t oldest; /* position: least in this subtree; by type only */
 	union {
 		uint64_t key;      /* leaf */
 		uint32_t child[2]; /* inner; free nodes: next in [0] */

@@ -539,6 +539,7 @@ void queue_deselect(struct stoa_queue *queue, const struct queue_found *found)
 	if (queue->entries[cell].listed == LISTED) {
 		if (queue_index_remove(queue, cell) < 0)
 			set(queue->control->dirty, INDEX_BROKEN);
+		queue_index_prefetch(queue);
 	} else if (found->position ==
 	           queue_sane(queue, get(queue->control->ingested))) {
 		set(queue->control->ingested,
