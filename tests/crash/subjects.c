@@ -6,10 +6,12 @@ extern const struct subject condition_subject;
 extern const struct subject mutex_subject;
 extern const struct subject queue_subject;
 extern const struct subject semaphore_subject;
+extern const struct subject semaphore_set_subject;
 
 const struct subject *const subjects[] = {
 	&queue_subject,
 	&semaphore_subject,
+	&semaphore_set_subject,
 	&mutex_subject,
 	&condition_subject,
 	NULL
