@@ -425,12 +425,19 @@ static int no_room(struct stoa_range_lock *lock)
 	                 lock->object.name, lock->capacity);
 }
 
-int stoa_range_lock_lock(struct stoa_range_lock *lock,
-                         const struct stoa_range *range,
-                         struct stoa_deadline deadline)
+/* What the dead have may be the room that is missing: theirs, or what one who
+ * died in burying them had freed, and not said so. */
+static int make_room(struct stoa_range_lock *lock)
+{
+	return stoa_object_bury(&lock->object, INT_MAX) > 0;
+}
+
+static int lock_range(struct stoa_range_lock *lock,
+                      const struct stoa_range *range,
+                      struct stoa_deadline deadline)
 {
 	struct range_request request;
-	int result = begin(lock) ?: range_read_request(lock, range, &request);
+	int result = range_read_request(lock, range, &request);
 
 	if (stoa_likely(result == 0))
 		result = check_mode(lock, request.mode);
@@ -438,13 +445,22 @@ int stoa_range_lock_lock(struct stoa_range_lock *lock,
 		return result;
 	if (get(lock->used) <= (uint32_t)request.process)
 		set(lock->used, 1u + (uint32_t)request.process);
-	if (deadline.kind == STOA_DEADLINE_NOW) {
-		result = try_once(lock, &request);
-	} else {
-		result = try(lock, &request, deadline);
-		if (result == -EAGAIN)
-			result = wait_for(lock, &request, deadline);
-	}
+	if (deadline.kind == STOA_DEADLINE_NOW)
+		return try_once(lock, &request);
+	result = try(lock, &request, deadline);
+	if (result == -EAGAIN)
+		result = wait_for(lock, &request, deadline);
+	return result;
+}
+
+int stoa_range_lock_lock(struct stoa_range_lock *lock,
+                         const struct stoa_range *range,
+                         struct stoa_deadline deadline)
+{
+	int result = begin(lock) ?: lock_range(lock, range, deadline);
+
+	if (stoa_unlikely(result == -ENOLCK) && make_room(lock))
+		result = lock_range(lock, range, deadline);
 	if (stoa_unlikely(result == -ENOLCK))
 		return no_room(lock);
 	return range_end(lock, result);
@@ -484,6 +500,8 @@ int stoa_range_lock_unlock(struct stoa_range_lock *lock,
 	if (stoa_unlikely(result < 0))
 		return result;
 	result = unlock(lock, &request);
+	if (stoa_unlikely(result == -ENOLCK) && make_room(lock))
+		result = unlock(lock, &request);
 	if (stoa_unlikely(result == -ENOLCK))
 		return no_room(lock);
 	return range_end(lock, result);

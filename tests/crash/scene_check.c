@@ -257,12 +257,13 @@ static int check_as_newcomer(struct scene *s, uint32_t variant)
 	return 0;
 }
 
+/* 1: it is removed. */
 static int check_inside(struct scene *s, uint32_t variant)
 {
 	int removed = check_removal(s), result;
 
 	if (removed != 0)
-		return removed < 0 ? -1 : 0;
+		return removed;
 	if (variant & 2 && stoa_space_clean(s->space, 0, NULL, NULL) < 0)
 		return trouble("clean: %s", stoa_last_error());
 	/* Without a name only those who inherit the handle can look. */
@@ -284,7 +285,10 @@ int scene_check(uint32_t variant, int thorough)
 	spent = clock_ns() - began;
 	if (spent > (int64_t)board->worst_ns)
 		board->worst_ns = (uint64_t)spent;
-	if (result == 0)
+	/* What is removed refuses the helpers, too. */
+	if (result == 1)
+		result = 0;
+	else if (result == 0)
 		result = scene_let_all_go(s);
 	for (uint32_t i = 0; i < PLAYERS; i++)
 		if (s->pids[i] > 0)

@@ -6,11 +6,12 @@
  * end.
  */
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 
 #include "subject.h"
 
-#define PLACES_STRIDE 3u /* outside the full portion */
+#define PLAIN_STRIDE 13u /* outside the full portion */
 #define ROUNDS_DEFAULT 4u
 #define ROUNDS_MUTANT 2u
 #define ROUNDS_FULL 100u
@@ -35,6 +36,7 @@ static int satisfy(const struct vigil *vigil)
 {
 	const struct deed *wait = vigil->waking->wait;
 
+	kill(scene.pids[WAITER], SIGCONT);
 	while (!scene_waiter_ended()) {
 		if (vigil->subject->stuck(&scene, wait) &&
 		    vigil->subject->give(&scene, wait) != 0)
@@ -94,24 +96,28 @@ static void kill_asleep(const struct vigil *vigil, uint32_t round)
 	judge(vigil, round);
 }
 
+/*
+ * The living waiter stands still until the victim is dead: else it would take
+ * what was given from under the victim's hands, which then sleeps on.
+ */
+static void start_stopped_waiter(const struct vigil *vigil)
+{
+	scene_start_waiter(vigil->waking->wait);
+	trace_stop(scene.pids[WAITER]);
+}
+
 /* The first waiter at its return from its sleep, when it was given what it
  * waits for. */
-static pid_t bring_woken(const struct vigil *vigil, int with_waiter)
+static pid_t bring_woken(const struct vigil *vigil)
 {
 	pid_t victim = bring_sleeper(vigil);
 
-	if (with_waiter)
-		scene_start_waiter(vigil->waking->wait);
+	start_stopped_waiter(vigil);
 	if (vigil->subject->give(&scene, sleeper_of(vigil)) != 0 ||
 	    trace_run_to_return(victim) != 0)
 		broken("%s is not woken in %s", sleeper_of(vigil)->name,
 		       state_name(vigil));
 	return victim;
-}
-
-static pid_t bring_woken_beside(const struct vigil *vigil)
-{
-	return bring_woken(vigil, 1);
 }
 
 static pid_t to_place(const struct vigil *vigil,
@@ -139,7 +145,7 @@ static void kill_woken(const struct vigil *vigil, const struct trace *trace,
 			state_name(vigil), n, trace->count))
 		return;
 	board->pc = trace->points[n].pc;
-	victim = to_place(vigil, bring_woken_beside, &trace->points[n]);
+	victim = to_place(vigil, bring_woken, &trace->points[n]);
 	if (victim == 0) {
 		experiment_missed();
 		return;
@@ -153,11 +159,10 @@ static void sweep_places(const struct vigil *vigil, const struct trace *trace,
 			 void (*kill_there)(const struct vigil *,
 					    const struct trace *, size_t))
 {
-	size_t turn = 0;
-
 	for (size_t n = 0; n < trace->count && n < WOKEN_MAX; n++)
-		if (portion_wants(&trace->points[n], n) &&
-		    portion_turn(turn++, PLACES_STRIDE))
+		if (portion_wants(&trace->points[n], n) ||
+		    (settings.portion != PORTION_MUTANT &&
+		     portion_turn(n, PLAIN_STRIDE)))
 			kill_there(vigil, trace, n);
 }
 
@@ -180,8 +185,7 @@ static void run_waiter_dies(const struct vigil *vigil)
 
 	for (uint32_t round = 0; round < rounds_wanted(); round++)
 		kill_asleep(vigil, round);
-	/* Nobody else is there, so that the victim comes to its end. */
-	victim = bring_woken(vigil, 0);
+	victim = bring_woken(vigil);
 	scene_observe(&scene);
 	if (trace_record(victim, scene_observe, &scene, &trace) != 0)
 		broken("can't trace %s after waking",
@@ -203,7 +207,7 @@ static pid_t bring_waker(const struct vigil *vigil)
 	if (victim <= 0)
 		broken("the victim of %s in %s did not begin",
 		       vigil->waking->waker->name, state_name(vigil));
-	scene_start_waiter(vigil->waking->wait);
+	start_stopped_waiter(vigil);
 	return victim;
 }
 
@@ -230,9 +234,15 @@ static void kill_waker(const struct vigil *vigil, const struct trace *trace,
 
 static void run_waker_dies(const struct vigil *vigil)
 {
-	pid_t victim = bring_waker(vigil);
 	struct trace trace;
+	pid_t victim;
 
+	/* A rehearsal: see warm_up() in subject_kill.c. */
+	trace_kill(bring_waker(vigil));
+	if (satisfy(vigil) != 0 || scene_check(0, 0) != 0)
+		broken("%s killed before it began: %s",
+		       vigil->waking->waker->name, board->trouble);
+	victim = bring_waker(vigil);
 	scene_observe(&scene);
 	if (trace_record(victim, scene_observe, &scene, &trace) != 0)
 		broken("can't trace %s", vigil->waking->waker->name);

@@ -9,11 +9,11 @@
 
 #include "subject.h"
 
-/* Outside the full portion: of the states of deeds that are not of the core,
- * of deaths before a nested one, and of the places after them. */
+/* Outside the full portion: of the states of deeds that are not of the core;
+ * and the most of deaths before a nested one, and of the places after them. */
 #define STATES_STRIDE 3u
-#define DEATHS_STRIDE 4u
-#define PLACES_STRIDE 3u
+#define DEATHS_MAX 6u
+#define PLACES_MAX 12u
 #define CALM_VARIANTS 4u
 
 #define FORM_OF(number) ((enum form)((number) & 1))
@@ -387,10 +387,26 @@ static void kill_second(const struct nest *nest, const struct trace *trace,
 	judge((uint32_t)n, n % 8 == 0);
 }
 
+static int is_death(const struct trace_point *point, size_t n)
+{
+	return point->kind != TRACE_PLAIN && portion_wants(point, n);
+}
+
+/* Every so many of the places wanted make at most that many. */
+static size_t stride_of(const struct trace *trace, size_t most,
+			int (*counts)(const struct trace_point *, size_t))
+{
+	size_t count = 0;
+
+	for (size_t n = 0; n < trace->count; n++)
+		count += counts(&trace->points[n], n) != 0;
+	return count / most + 1;
+}
+
 static void sweep_second(const struct nest *nest)
 {
 	struct trace trace;
-	size_t turn = 0;
+	size_t turn = 0, stride;
 	pid_t pid = 0;
 
 	for (int i = 0; i < TRIES && pid == 0; i++)
@@ -403,9 +419,10 @@ static void sweep_second(const struct nest *nest)
 		       nest->first.deed->name,
 		       state_name(nest->first.subject, nest->first.state));
 	trace_kill(pid);
+	stride = stride_of(&trace, PLACES_MAX, portion_wants);
 	for (size_t n = 0; n < trace.count; n++)
 		if (portion_wants(&trace.points[n], n) &&
-		    portion_turn(turn++, PLACES_STRIDE))
+		    portion_turn(turn++, stride))
 			kill_second(nest, &trace, n);
 	trace_free(&trace);
 }
@@ -437,7 +454,7 @@ static void run_nested(const struct job *job)
 		}
 	};
 	uint64_t turn = settings.seed;
-	size_t deaths = 0;
+	size_t deaths = 0, stride;
 
 	scene_open(nest.first.subject, FORM_OF(job->number), worker_path);
 	if (record(&nest.first) != 0) {
@@ -445,12 +462,12 @@ static void run_nested(const struct job *job)
 		scene_close();
 		return;
 	}
+	stride = stride_of(&nest.first.trace, DEATHS_MAX, is_death);
 	for (size_t n = 0; n < nest.first.trace.count; n++) {
 		nest.death = &nest.first.trace.points[n];
-		if (nest.death->kind == TRACE_PLAIN ||
-		    !portion_wants(nest.death, n))
+		if (!is_death(nest.death, n))
 			continue;
-		if (!portion_turn(deaths++, DEATHS_STRIDE) &&
+		if (!portion_turn(deaths++, stride) &&
 		    !(nest.death->kind & TRACE_END))
 			continue;
 		nest.repair = find_repair(&nest.first, turn++,

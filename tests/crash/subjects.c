@@ -5,12 +5,18 @@
 extern const struct subject condition_subject;
 extern const struct subject mutex_subject;
 extern const struct subject queue_subject;
+extern const struct subject range_lock_subject;
+extern const struct subject rwlock_subject;
 extern const struct subject semaphore_subject;
+extern const struct subject semaphore_set_subject;
 
 const struct subject *const subjects[] = {
 	&queue_subject,
 	&semaphore_subject,
+	&semaphore_set_subject,
 	&mutex_subject,
 	&condition_subject,
+	&rwlock_subject,
+	&range_lock_subject,
 	NULL
 };

@@ -480,6 +480,14 @@ void trace_kill(pid_t pid)
 	trace_reap(pid);
 }
 
+void trace_stop(pid_t pid)
+{
+	siginfo_t info;
+
+	kill(pid, SIGSTOP);
+	waitid(P_PID, (id_t)pid, &info, WSTOPPED | WEXITED | WNOWAIT);
+}
+
 int trace_await_sleep(pid_t pid)
 {
 	char path[64], line[256];

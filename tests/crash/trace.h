@@ -90,6 +90,9 @@ int trace_reap(pid_t pid);
  * others: 0, or -1 if it ended. */
 int trace_await_waiting(pid_t pid);
 
+/* Stops a process that is not traced, and waits until it stands still. */
+void trace_stop(pid_t pid);
+
 /* Waits until the process sleeps in the kernel: 0, or -1 if it ended, or
  * stopped for its tracer. */
 int trace_await_sleep(pid_t pid);
