@@ -44,6 +44,7 @@ int tool_queue_purge(int argc, char **argv);
 int tool_queue_stat(int argc, char **argv);
 int tool_queue_bench(int argc, char **argv);
 int tool_barrier(int argc, char **argv);
+int tool_mutex(int argc, char **argv);
 int tool_lock(int argc, char **argv);
 
 /* Runs the verb named by argv[0]; NULL-named last entry ends `verbs`. */
@@ -239,6 +240,12 @@ void tool_people_end(struct tool_people *people);
 int tool_barrier_inside(struct stoa_space *space, const char *name,
                         const struct tool_table_options *given,
                         struct tool_out *out);
+int tool_mutex_inside(struct stoa_space *space, const char *name,
+                      const struct tool_table_options *given,
+                      struct tool_out *out);
+int tool_condition_inside(struct stoa_space *space, const char *name,
+                          const struct tool_table_options *given,
+                          struct tool_out *out);
 int tool_rwlock_inside(struct stoa_space *space, const char *name,
                        const struct tool_table_options *given,
                        struct tool_out *out);
