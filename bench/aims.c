@@ -27,6 +27,11 @@ static const struct {
 		"sleeping; the gap is the longest from send to receipt" },
 	[BENCH_DEPTH] = { "one receive from a queue of a given depth",
 		"one process; a message of the same kind is then sent again" },
+	[BENCH_LOCK] = { "a mutex locked and unlocked", "one process" },
+	[BENCH_CONTEND] = { "a mutex that several processes want",
+		"each adds to a counter; p99 and p99.9 are of one lock, in ns" },
+	[BENCH_HEIR] = { "its owner, of a given size in memory, is killed",
+		"from the kill on; the middle of 9" },
 	[BENCH_IDLE] = { "a receiver that waits and gets nothing",
 		"CPU time, per cent of a core" },
 };
@@ -58,6 +63,9 @@ const char *bench_group_work(enum bench_group group)
 #define STREAM_PIPE_AIM 8.0
 #define STREAM_RING_AIM 0.6
 #define STREAM_PIPE_BANDWIDTH_AIM 4.0
+#define MUTEX_AIM 1.1
+#define TAIL_AIM 1.0
+#define HEIR_MS_AIM 1.0
 #define IDLE_PERCENT_AIM 0.1
 
 #define MOST(what, row, base, compare, limit, unit) \
@@ -125,6 +133,22 @@ const struct bench_aim bench_aims[] = {
 	      BENCH_TIMES, STREAM_PIPE_BANDWIDTH_AIM, "x pipe"),
 	LEAST("stream, 64 KiB", "rate64k/stoa-stream", "rate64k/ring",
 	      BENCH_TIMES, BANDWIDTH_AIM, "x ring"),
+	MOST("mutex, alone", "lock/stoa-mutex", "lock/glibc", BENCH_TIMES,
+	     MUTEX_AIM, "x glibc"),
+	MOST("mutex, alone, named", "lock/stoa-mutex-named", "lock/glibc",
+	     BENCH_TIMES, MUTEX_AIM, "x glibc"),
+	LEAST("mutex, 2 processes", "contend/stoa-2", "contend/glibc-2",
+	      BENCH_TIMES, 1.0, "x glibc"),
+	LEAST("mutex, 8 processes", "contend/stoa-8", "contend/glibc-8",
+	      BENCH_TIMES, 1.0, "x glibc"),
+	MOST("mutex, 2 processes: p99.9", "contend/stoa-2", "contend/glibc-2",
+	     BENCH_TAIL, TAIL_AIM, "x glibc"),
+	MOST("mutex, 8 processes: p99.9", "contend/stoa-8", "contend/glibc-8",
+	     BENCH_TAIL, TAIL_AIM, "x glibc"),
+	MOST("owner of 10 MiB killed", "heir/stoa-10M", "heir/pidfd-10M",
+	     BENCH_BEYOND, HEIR_MS_AIM, "ms beyond teardown"),
+	MOST("owner of 1 GiB killed", "heir/stoa-1G", "heir/pidfd-1G",
+	     BENCH_BEYOND, HEIR_MS_AIM, "ms beyond teardown"),
 	MOST("CPU of a blocked receiver, 10 s", "idle/stoa", NULL,
 	     BENCH_ABSOLUTE, IDLE_PERCENT_AIM, "% of a core"),
 };

@@ -65,6 +65,9 @@ enum bench_group {
 	BENCH_BLOCK_ONE,
 	BENCH_MANY,
 	BENCH_DEPTH,
+	BENCH_LOCK,
+	BENCH_CONTEND,
+	BENCH_HEIR,
 	BENCH_IDLE,
 	BENCH_GROUPS
 };
@@ -242,7 +245,9 @@ enum bench_compare {
 	BENCH_TIMES,      /* value / the base's */
 	BENCH_FASTER,     /* the base's / value */
 	BENCH_ABSOLUTE,   /* value as it is */
-	BENCH_GAP         /* longest time under way, ms */
+	BENCH_GAP,        /* longest time under way, ms */
+	BENCH_TAIL,       /* p99.9 / the base's */
+	BENCH_BEYOND      /* value beyond the base's, ms of ns */
 };
 
 struct bench_aim {

@@ -176,6 +176,16 @@ static double better_base(const struct bench_aim *aim, unsigned *marks)
 	return best;
 }
 
+static double tail_ratio(const struct bench_aim *aim,
+                         const struct bench_record *record)
+{
+	const struct bench_record *base = bench_find(aim->base[0]);
+
+	if (!base || base->median.p999 <= 0)
+		return 0;
+	return record->median.p999 / base->median.p999;
+}
+
 /* The aim's figure; 0: it was not measured. */
 static double figure_of(const struct bench_aim *aim, unsigned *marks)
 {
@@ -194,6 +204,13 @@ static double figure_of(const struct bench_aim *aim, unsigned *marks)
 		return base / record->median.value;
 	case BENCH_ABSOLUTE:
 		return record->median.value;
+	case BENCH_TAIL:
+		return tail_ratio(aim, record);
+	case BENCH_BEYOND: /* 0 would be: not measured */
+		return base <= 0                  ? 0 :
+		       record->median.value > base ? (record->median.value -
+		                                      base) / 1e6 :
+		                                     1e-6;
 	case BENCH_GAP:
 		break;
 	}

@@ -185,20 +185,38 @@ static int print_users(struct stat *stat, const char *name)
 }
 
 /* These tell themselves who holds them and who waits. */
+static const struct inside {
+	const char *kind;
+	int (*print)(struct stoa_space *space, const char *name,
+	             const struct tool_table_options *options,
+	             struct tool_out *out);
+} insides[] = {
+	{ "rwlock", tool_rwlock_inside },
+	{ "barrier", tool_barrier_inside },
+	{ "mutex", tool_mutex_inside },
+	{ "condition", tool_condition_inside },
+};
+
+static const struct inside *inside_of(const struct stoa_object_info *info)
+{
+	for (size_t i = 0; i < sizeof insides / sizeof *insides; i++)
+		if (!strcmp(info->kind, insides[i].kind))
+			return &insides[i];
+	return NULL;
+}
+
 static int tells_inside(const struct stoa_object_info *info)
 {
-	return !strcmp(info->kind, "rwlock") || !strcmp(info->kind, "barrier");
+	return inside_of(info) != NULL;
 }
 
 static int print_inside(struct stat *stat, const struct stoa_object_info *info)
 {
-	if (!strcmp(info->kind, "rwlock"))
-		return tool_rwlock_inside(stat->space, info->name,
-		                          &stat->options, &stat->out);
-	if (!strcmp(info->kind, "barrier"))
-		return tool_barrier_inside(stat->space, info->name,
-		                           &stat->options, &stat->out);
-	return TOOL_DONE;
+	const struct inside *inside = inside_of(info);
+
+	return inside ? inside->print(stat->space, info->name, &stat->options,
+	                              &stat->out) :
+	                TOOL_DONE;
 }
 
 /* Who has it open; of locks who holds it, and who waits. Waits of other kinds

@@ -44,6 +44,7 @@ int tool_queue_purge(int argc, char **argv);
 int tool_queue_stat(int argc, char **argv);
 int tool_queue_bench(int argc, char **argv);
 int tool_barrier(int argc, char **argv);
+int tool_mutex(int argc, char **argv);
 int tool_lock(int argc, char **argv);
 
 /* Runs the verb named by argv[0]; NULL-named last entry ends `verbs`. */
@@ -239,6 +240,12 @@ void tool_people_end(struct tool_people *people);
 int tool_barrier_inside(struct stoa_space *space, const char *name,
                         const struct tool_table_options *given,
                         struct tool_out *out);
+int tool_mutex_inside(struct stoa_space *space, const char *name,
+                      const struct tool_table_options *given,
+                      struct tool_out *out);
+int tool_condition_inside(struct stoa_space *space, const char *name,
+                          const struct tool_table_options *given,
+                          struct tool_out *out);
 int tool_rwlock_inside(struct stoa_space *space, const char *name,
                        const struct tool_table_options *given,
                        struct tool_out *out);
@@ -296,6 +303,10 @@ void tool_numbers_fill(struct tool_table *table,
 
 /* Its name without ".queue", in `buffer` of STOA_NAME_MAX + 1; NULL: no. */
 const char *tool_queue_name(const char *name, char *buffer);
+
+/* Runs the command, as flock(1) does, and gives its status: that of its exit,
+ * or 128 + N when signal N killed it. Signals are handed on to it. */
+int tool_run(char **command);
 
 /* ---- Leaving on a signal: finish the message in hand, then die of it ----- */
 

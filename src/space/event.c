@@ -300,6 +300,34 @@ static int wake(_Atomic uint32_t *word, int count)
 	return woken > 0 ? woken : 0;
 }
 
+/*
+ * Whoever is woken sets the bit again (arm), then looks. A waiter that armed,
+ * but doesn't sleep yet, finds the event changed. So there is no need to wake
+ * again when nobody was found.
+ */
+void stoa_event_raise_one(struct stoa_object *object, unsigned direction)
+{
+	_Atomic uint32_t *word = stoa_event_word(object, direction);
+	uint32_t event = atomic_load_explicit(word, memory_order_seq_cst);
+
+	while ((event & EVENT_ANYBODY) == EVENT_SLEEPERS) {
+		if (!atomic_compare_exchange_weak_explicit(
+		            word, &event,
+		            (event & ~(uint32_t)EVENT_SLEEPERS) + EVENT_COUNT,
+		            memory_order_seq_cst, memory_order_seq_cst))
+			continue;
+		stoa_thread_here.raised_ns =
+		        stoa_sys_clock_ns(CLOCK_MONOTONIC);
+		stoa_futex_wake(word, 1);
+		/* An observer that came meanwhile may have been woken in the
+		 * stead of one who may act. */
+		event = atomic_load_explicit(word, memory_order_relaxed);
+		break;
+	}
+	if (event & (EVENT_OBSERVERS | EVENT_BELL))
+		stoa_event_raise(object, direction, STOA_FUTEX_ALL);
+}
+
 int stoa_event_raise_word(_Atomic uint32_t *word, int count)
 {
 	uint32_t event = atomic_load_explicit(word, memory_order_relaxed);

@@ -75,6 +75,12 @@ int stoa_waiter_move(struct stoa_waiter *waiter, _Atomic uint32_t *word);
 int stoa_event_raise(struct stoa_object *object, unsigned direction,
                      int count);
 
+/* Tells one waiter, and takes EVENT_SLEEPERS away with it: until that one arms
+ * again, which it does before it looks, nobody else is woken for nothing. For
+ * truths that one waiter at a time can have, and that call this each time it
+ * is given up. */
+void stoa_event_raise_one(struct stoa_object *object, unsigned direction);
+
 /* Wakes the sleepers that have one of these bits in their mask, or none; and
  * leaves all else as it is. Returns how many slept. */
 int stoa_event_raise_bits(struct stoa_object *object, unsigned direction,

@@ -5,10 +5,10 @@
 #include <base/bug.h>
 #include <base/deadline.h>
 #include <base/error.h>
-#include <base/futex.h>
 #include <sync/mutex_internal.h>
 
-#define WAKE_TRIES 4 /* each further one takes another who locked meanwhile */
+#define SPIN_FIRST 16u /* pauses before the first look; then twice as many */
+#define SPIN_LONGEST 256u
 
 /* ---- Locking ----------------------------------------------------------------- */
 
@@ -93,42 +93,69 @@ static int try_once_more(struct attempt *attempt)
 /* Woken, maybe in another's stead, and going without the mutex. */
 static void pass_wake_on(struct stoa_mutex *mutex)
 {
-	/* seq_cst: MUTEX_WAKING, W2 and U6 */
-	atomic_store_explicit(&mutex->shared->waking, 0, memory_order_seq_cst);
+	/* seq_cst: MUTEX_WAKING, W1 */
+	atomic_fetch_or_explicit(stoa_event_word(&mutex->object, STOA_READ),
+	                         EVENT_SLEEPERS, memory_order_seq_cst);
 	if (mutex_unowned(mutex_owner(mutex)))
 		mutex_tell(mutex);
+}
+
+/*
+ * The waiter's spins, but with fewer and fewer looks: each takes the cache
+ * line from an owner who may be about to unlock.
+ */
+static int spin(struct attempt *attempt, struct stoa_waiter *waiter)
+{
+	uint32_t left = waiter->spins_left, pauses = SPIN_FIRST;
+	int result = try_lock(attempt);
+
+	waiter->spins_left = 0;
+	while (result == -EAGAIN && left >= pauses) {
+		for (uint32_t i = 0; i < pauses; i++)
+			stoa_cpu_pause();
+		left -= pauses;
+		waiter->spun += pauses;
+		if (pauses < SPIN_LONGEST)
+			pauses *= 2;
+		if (waiter->deadline.kind == STOA_DEADLINE_INSTANT &&
+		    stoa_deadline_left(waiter->deadline) == 0)
+			break;
+		result = try_lock(attempt);
+	}
+	return result;
 }
 
 static int wait_for_it(struct attempt *attempt, struct stoa_deadline deadline)
 {
 	struct stoa_mutex *mutex = attempt->mutex;
+	struct stoa_wait_note note = { .blockers = 1 };
 	struct mutex_waiter *listed = NULL;
 	struct stoa_waiter waiter;
 	int result, step;
 
+	if (mutex->kind == STOA_MUTEX_CHECKED)
+		note.flags = WAITS_DETECTS;
 	stoa_waiter_init(&waiter, &mutex->object, STOA_READ, deadline);
-	while ((result = try_lock(attempt)) == -EAGAIN) {
-		int new = !waiter.armed;
+	waiter.note = &note;
+	result = spin(attempt, &waiter);
+	attempt->ask = 1;
+	while (result == -EAGAIN) {
+		int armed = waiter.armed;
 
 		waiter.blocker = attempt->blocker;
+		/* Others count who is in the way of a checked one only. */
+		note.blocker[0] = attempt->found & ~MUTEX_DIED;
+		if (mutex->kind != STOA_MUTEX_CHECKED)
+			note.blocker[0] |= STOA_NOTE_IN_LINE;
 		step = stoa_waiter_step(&waiter);
 		if (step == -EAGAIN || step == -ETIMEDOUT) {
 			result = try_once_more(attempt);
-			if (result == -EAGAIN)
-				result = step;
+			result = result == -EAGAIN ? step : result;
 			break;
 		}
-		result = step;
-		if (step < 0)
-			break;
-		if (!waiter.armed)
-			continue;
-		if (new)
+		if (step == 0 && !armed)
 			listed = mutex_list_waiter(mutex, attempt->agent);
-		attempt->ask = 1;
-		/* seq_cst: MUTEX_WAKING, W2 */
-		atomic_store_explicit(&mutex->shared->waking, 0,
-		                      memory_order_seq_cst);
+		result = step == 0 ? try_lock(attempt) : step;
 	}
 	if (listed)
 		mutex_unlist_waiter(listed, attempt->agent);
@@ -206,34 +233,13 @@ int stoa_mutex_lock(struct stoa_mutex *mutex, struct stoa_deadline deadline)
 
 /* ---- Unlocking --------------------------------------------------------------- */
 
-/* U3 to U6 of MUTEX_WAKING. */
-static void wake_one(struct stoa_mutex *mutex)
-{
-	struct mutex_shared *shared = mutex->shared;
-	uint32_t asked;
-
-	for (int i = 0; i < WAKE_TRIES; i++) {
-		if (atomic_exchange_explicit(&shared->waking, 1,
-		                             memory_order_seq_cst) != 0)
-			return;
-		if (stoa_event_raise(&mutex->object, STOA_READ, 1) > 0)
-			return;
-		atomic_store_explicit(&shared->waking, 0, memory_order_seq_cst);
-		asked = stoa_event_asked(&mutex->object, STOA_READ);
-		if (!(asked & EVENT_SLEEPERS) ||
-		    !mutex_unowned(mutex_owner(mutex)))
-			return;
-	}
-}
-
+/* U2 to U4 of MUTEX_WAKING. */
 void mutex_tell(struct stoa_mutex *mutex)
 {
-	uint32_t asked = stoa_event_asked(&mutex->object, STOA_READ);
-
-	if (asked & (EVENT_OBSERVERS | EVENT_BELL))
-		stoa_event_raise(&mutex->object, STOA_READ, STOA_FUTEX_ALL);
-	else if (asked)
-		wake_one(mutex);
+	if (mutex->kind == STOA_MUTEX_CHECKED)
+		stoa_event_raise(&mutex->object, STOA_READ, 1);
+	else
+		stoa_event_raise_one(&mutex->object, STOA_READ);
 }
 
 static int not_owner(struct stoa_mutex *mutex)

@@ -44,35 +44,39 @@
  *                    owner, or, when all are taken, by one who finds its agent
  *                    dead. A sleeper that finds none is not listed.
  *
- * MUTEX_WAKING: at most one wake in flight. `waking` says that a sleeper has
- * been woken and has not tried yet; who unlocks then wakes no second. Without
- * it each unlock would wake another of many sleepers for nothing, as a running
- * thread is mostly faster. (It is the mutexWoken of Go's sync.Mutex; glibc has
- * the same effect from taking the waiters bit away with the unlock, and from
- * its being set again by the one who was woken.)
+ * MUTEX_WAKING: at most one wake in flight. Who unlocks takes SLEEPERS away
+ * from the event as it wakes one sleeper; that one sets it again before it
+ * tries. In between others lock and unlock without a system call, and no second
+ * sleeper is woken for nothing, as a running thread is mostly faster. (Go's
+ * sync.Mutex has a bit mutexWoken for this; glibc and musl have the same
+ * effect from taking the waiters bit away with the unlock, and from its being
+ * set again by whoever slept.)
  *
- *     unlock                          wait, each round
- *     U1 owner = FREE                 W1 event |= SLEEPERS
- *     U2 if !(event & SLEEPERS) end   W2 waking = 0
- *     U3 if swap(waking, 1) == 1 end  W3 try; if it has it, end
- *     U4 raise(1); if > 0 end         W4 sleep while event is as W1 left it
- *     U5 waking = 0
- *     U6 if owner is FREE, from U2
+ *     unlock                               wait, each round
+ *     U1 owner = FREE                      W1 event |= SLEEPERS
+ *     U2 if !(event & SLEEPERS) end        W2 try; if it has it, end
+ *     U3 event = event - SLEEPERS + COUNT  W3 sleep while event is as W1
+ *     U4 wake one                             left it
  *
- *   All seq_cst. If U3 reads 1, either the one woken for it comes to W2 after
- *   U3, and so to W3 after U1: it has the mutex, or finds an owner after U1,
- *   whose U3 is yet to come. Or nobody was woken, and that unlocker comes to
- *   U5 after U3, and to U6 after U1. So when the mutex is free and somebody
- *   sleeps, somebody awake is between U1 and U6 or between W4 and W3. A waiter
- *   that gives up (deadline, signal) after having slept goes through W2 and U6
- *   in its way out: it may have been woken in another's stead.
- *   Observers (stoa_wait_any) and bells are told by each unlock: with their
- *   bits in the event U3 is left out, and a raise wakes everyone.
- *   States a death may leave: waking 1 and nobody on the way (killed just
- *   woken, or between U3 and U5); SLEEPERS and nobody raising (killed between
- *   U1 and U4). Whoever sleeps goes through W1 to W3 at its slice of 50 ms at
- *   the latest, and whoever newly comes to sleep through W2; one that sleeps
- *   behind a living owner is woken by that one's unlock.
+ *   All seq_cst, U3 by compare-and-swap, from U2 again if it fails. Whoever
+ *   sleeps while the mutex is free does so because U2 of the last unlock found
+ *   no SLEEPERS: some U3 had taken it after the sleeper's W1. The one woken by
+ *   its U4 comes to W1 after that, as it hadn't when U2 looked, and so to W2
+ *   after U1: it has the mutex, or finds an owner after U1, whose U2 sees its
+ *   W1. If U4 found nobody, who had armed meanwhile finds the event changed at
+ *   W3, and comes to W1. So when the mutex is free and somebody sleeps,
+ *   somebody awake is between U1 and U4, or woken and on the way to W2. Who
+ *   leaves without the mutex after having slept (deadline, signal) does W1, and
+ *   if it is free then U2 to U4: it may have been woken in another's stead.
+ *   Who has the mutex after having slept leaves SLEEPERS set, for the others.
+ *   With observers (stoa_wait_any) or bells on the event everyone is woken at
+ *   each unlock. A STOA_MUTEX_CHECKED one keeps SLEEPERS set until a wake
+ *   finds nobody, so that who sleeps behind an owner is told whenever that one
+ *   unlocks: the search for circles needs it (CIRCLES in waits_layout.h).
+ *   States a death may leave: SLEEPERS gone and nobody on the way (killed just
+ *   woken, or between U3 and U4); SLEEPERS and nobody raising (killed between
+ *   U1 and U3). Whoever sleeps goes through W1 and W2 at its slice of 50 ms at
+ *   the latest.
  */
 #ifndef STOA_SYNC_MUTEX_LAYOUT_H
 #define STOA_SYNC_MUTEX_LAYOUT_H
@@ -104,7 +108,7 @@ struct mutex_shared {
 	_Atomic uint64_t since; /* stoa_cpu_ticks() */
 	_Atomic int32_t tid;
 	_Atomic uint32_t depth;
-	_Atomic uint32_t waking;
+	uint32_t reserved;
 	uint32_t kind;       /* these three are constant, and only used when */
 	uint64_t made_ticks; /* it has no file */
 	int64_t made_ns;
@@ -120,7 +124,6 @@ AT(mutex_shared, owner, 0);
 AT(mutex_shared, since, 8);
 AT(mutex_shared, tid, 16);
 AT(mutex_shared, depth, 20);
-AT(mutex_shared, waking, 24);
 AT(mutex_shared, kind, 28);
 AT(mutex_shared, made_ticks, 32);
 AT(mutex_shared, made_ns, 40);

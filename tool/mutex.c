@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: MIT */
+/* mutex.c: stoa mutex: running a command while a mutex is locked. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tool.h"
+
+#define MODE_DEFAULT 0600
+#define MODE_MOST 0777
+#define SUFFIX ".mutex"
+#define SHELL "/bin/sh"
+#define DIED_VARIABLE "STOA_OWNER_DIED"
+
+static int run_create(int argc, char **argv);
+static int run_lock(int argc, char **argv);
+static int run_stat(int argc, char **argv);
+
+static const struct tool_verb verbs[] = {
+	{ "create", run_create, "make a mutex" },
+	{ "lock", run_lock, "run a command while it is locked" },
+	{ "stat", run_stat, "show who has mutexes" },
+	{ NULL, NULL, NULL }
+};
+
+int tool_mutex(int argc, char **argv)
+{
+	static const struct option options[] = { TOOL_LONG, TOOL_LONG_END };
+	const struct tool_common common = TOOL_COMMON("mutex", "");
+	const struct tool_verb *verb;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "+S:hV", options, NULL)) !=
+	       -1) {
+		switch (option) {
+		case 'S': tool_space_path = optarg; break;
+		case 'h':
+			puts("Usage: stoa mutex VERB [OPTION]... "
+			     "[ARGUMENT]...\n\nVerbs:");
+			tool_print_verbs(verbs);
+			puts("\nMore: stoa mutex VERB --help.");
+			return TOOL_DONE;
+		case 'V': printf("stoa %s\n", stoa_version()); return TOOL_DONE;
+		default: return tool_usage(&common, NULL);
+		}
+	}
+	if (optind == argc)
+		return tool_usage(&common, "a verb is missing");
+	verb = tool_find_verb(verbs, argv[optind]);
+	if (!verb)
+		return tool_usage(&common, "there is no verb 'mutex %s'",
+		                  argv[optind]);
+	argc -= optind;
+	argv += optind;
+	argv[0] = "stoa";
+	optind = 0;
+	return verb->run(argc, argv);
+}
+
+/* Without ".mutex", in `buffer` of STOA_NAME_MAX + 1. */
+static const char *bare_name(const char *name, char *buffer)
+{
+	size_t bytes = strlen(name), suffix = strlen(SUFFIX);
+
+	if (bytes <= suffix || strcmp(name + bytes - suffix, SUFFIX) ||
+	    bytes - suffix > STOA_NAME_MAX)
+		return name;
+	memcpy(buffer, name, bytes - suffix);
+	buffer[bytes - suffix] = '\0';
+	return buffer;
+}
+
+static int open_mutex(struct stoa_space *space, const char *name,
+                      unsigned flags, struct stoa_mutex **ret_mutex)
+{
+	char buffer[STOA_NAME_MAX + 1];
+
+	return stoa_mutex_open(space, bare_name(name, buffer), flags,
+	                       MODE_DEFAULT, NULL, ret_mutex);
+}
+
+static int read_status(struct stoa_space *space, const char *name,
+                       struct stoa_mutex_status *ret_status)
+{
+	struct stoa_mutex *mutex;
+	int result = open_mutex(space, name, 0, &mutex);
+
+	if (result < 0)
+		return result;
+	ret_status->size = sizeof *ret_status;
+	result = stoa_mutex_stat(mutex, ret_status);
+	stoa_mutex_close(mutex);
+	return result;
+}
+
+static const char *const kind_names[] = { "normal", "recursive", "checked" };
+#define KINDS (sizeof kind_names / sizeof *kind_names)
+
+static const char *kind_name(uint32_t kind)
+{
+	return kind < KINDS ? kind_names[kind] : "unknown";
+}
+
+/* ---- create ---------------------------------------------------------------- */
+
+static const char create_help[] =
+	"Usage: stoa mutex create [OPTION]... NAME...\n"
+	"\n"
+	"Makes mutexes, and the directory of the space if there is none. A\n"
+	"mutex that is there already is left as it is; the answer is no if it\n"
+	"is of another kind than asked for.\n"
+	"\n"
+	" -k, --kind KIND      normal (default), recursive or checked\n"
+	" -M, --mode OCTAL     permissions, set exactly; default 0600\n"
+	" -x, --exclusive      the answer is no if it is there already\n"
+	TOOL_HELP_COMMON;
+
+static const struct option create_options[] = {
+	TOOL_LONG,
+	{ "kind", required_argument, NULL, 'k' },
+	{ "mode", required_argument, NULL, 'M' },
+	{ "exclusive", no_argument, NULL, 'x' },
+	TOOL_LONG_END
+};
+
+struct create {
+	struct tool_common common;
+	struct stoa_mutex_attributes attributes;
+	mode_t mode;
+	bool exclusive, kind_given;
+};
+
+static int parse_kind(struct create *create, const char *text)
+{
+	create->kind_given = true;
+	for (uint32_t i = 0; i < KINDS; i++) {
+		if (strcmp(text, kind_names[i]))
+			continue;
+		create->attributes.kind = i;
+		return TOOL_GO_ON;
+	}
+	return tool_usage(&create->common,
+	                  "'%s' is not a kind: normal, recursive or checked",
+	                  text);
+}
+
+static int parse_mode(struct create *create, const char *text)
+{
+	char *end;
+	unsigned long mode = strtoul(text, &end, 8);
+
+	if (end == text || *end || mode > MODE_MOST || *text == '-')
+		return tool_usage(&create->common,
+		                  "'%s' is not an octal mode, 0 to 777", text);
+	create->mode = (mode_t)mode;
+	return TOOL_GO_ON;
+}
+
+static int create_option(struct create *create, int option)
+{
+	switch (option) {
+	case 'k': return parse_kind(create, optarg);
+	case 'M': return parse_mode(create, optarg);
+	case 'x': create->exclusive = true; return TOOL_GO_ON;
+	default: return tool_common_option(&create->common, option);
+	}
+}
+
+static int create_one(const struct create *create, struct stoa_space *space,
+                      const char *typed)
+{
+	char buffer[STOA_NAME_MAX + 1];
+	const char *name = bare_name(typed, buffer);
+	struct stoa_mutex_status found;
+	struct stoa_mutex *mutex;
+	int result = stoa_mutex_open(space, name, STOA_CREATE | STOA_EXCLUSIVE,
+	                             create->mode, &create->attributes, &mutex);
+
+	if (result >= 0) {
+		stoa_mutex_close(mutex);
+		return TOOL_DONE;
+	}
+	if (result != -EEXIST)
+		return tool_failure(result, typed);
+	if (create->exclusive) {
+		tool_failure(result, typed);
+		return create->common.no_exit;
+	}
+	result = read_status(space, name, &found);
+	if (result < 0)
+		return tool_failure(result, typed);
+	if (!create->kind_given || found.kind == create->attributes.kind)
+		return TOOL_DONE;
+	tool_error("mutex '%s' is there already, but is %s", name,
+	           kind_name(found.kind));
+	return create->common.no_exit;
+}
+
+static int run_create(int argc, char **argv)
+{
+	struct create create = {
+		.common = TOOL_COMMON("mutex create", create_help),
+		.attributes = { .size = sizeof create.attributes },
+		.mode = MODE_DEFAULT,
+	};
+	struct stoa_space *space;
+	int option, result, worst = TOOL_DONE;
+
+	while ((option = getopt_long(argc, argv, TOOL_SHORT "k:M:x",
+	                             create_options, NULL)) != -1) {
+		result = create_option(&create, option);
+		if (result != TOOL_GO_ON)
+			return result;
+	}
+	if (optind == argc)
+		return tool_usage(&create.common,
+		                  "the name of the mutex is missing");
+	result = tool_open_space(&create.common, STOA_CREATE, &space);
+	if (result)
+		return result;
+	for (; optind < argc; optind++) {
+		result = create_one(&create, space, argv[optind]);
+		worst = result > worst ? result : worst;
+	}
+	stoa_space_close(space);
+	return worst;
+}
+
+/* ---- lock -------------------------------------------------------------------- */
+
+static const char lock_help[] =
+	"Usage: stoa mutex lock [OPTION]... NAME [--] COMMAND [ARG]...\n"
+	"       stoa mutex lock [OPTION]... -c COMMAND NAME\n"
+	"\n"
+	"Locks the mutex (made if there is none), runs the command, and unlocks\n"
+	"when it ends. Its status is passed on; a command killed by signal N\n"
+	"gives 128 + N. The answer is no if the mutex can't be had.\n"
+	"\n"
+	"If its last owner died with it, what it protects may be half changed:\n"
+	"the command finds " DIED_VARIABLE "=1 in its environment. If it ends\n"
+	"with 0 all is taken to be mended; else the next owner is told, too.\n"
+	"\n"
+	" -n, --nonblock       don't wait; the same as -w 0\n"
+	" -w, --timeout SEC    wait at most SEC seconds; decimals are fine\n"
+	" -c, --command CMD    run CMD by the shell\n"
+	TOOL_HELP_COMMON;
+
+static const struct option lock_options[] = {
+	TOOL_LONG,
+	TOOL_LONG_WAIT,
+	{ "nonblock", no_argument, NULL, 'n' },
+	{ "command", required_argument, NULL, 'c' },
+	TOOL_LONG_END
+};
+
+struct lock {
+	struct tool_common common;
+	char *shell[4];
+	char **command;
+	const char *name;
+};
+
+static int lock_option(struct lock *lock, int option)
+{
+	switch (option) {
+	case 'n': lock->common.timeout_ns = 0; return TOOL_GO_ON;
+	case 'c': lock->shell[2] = optarg; return TOOL_GO_ON;
+	default: return tool_common_option(&lock->common, option);
+	}
+}
+
+static int lock_rest(struct lock *lock, int argc, char **argv)
+{
+	if (optind == argc)
+		return tool_usage(&lock->common,
+		                  "the name of the mutex is missing");
+	lock->name = argv[optind++];
+	if (optind < argc && !strcmp(argv[optind], "--"))
+		optind++;
+	if (!lock->shell[2] == (optind == argc))
+		return tool_usage(&lock->common,
+		                  optind == argc ?
+		                          "the command is missing" :
+		                          "a command is there twice");
+	lock->command = lock->shell[2] ? lock->shell : argv + optind;
+	return TOOL_GO_ON;
+}
+
+/* Closing without unlocking gives it up as the dead do. */
+static int run_orphan(struct lock *lock, struct stoa_mutex *mutex)
+{
+	setenv(DIED_VARIABLE, "1", 1);
+	int code = tool_run(lock->command);
+
+	if (code != TOOL_DONE) {
+		tool_error("mutex '%s': its last owner died, and the command "
+		           "has not mended that: the next will be told, too",
+		           lock->name);
+		return code;
+	}
+	stoa_mutex_consistent(mutex);
+	stoa_mutex_unlock(mutex);
+	return code;
+}
+
+static int lock_and_run(struct lock *lock, struct stoa_space *space)
+{
+	struct stoa_mutex *mutex;
+	int code;
+	int result = open_mutex(space, lock->name, STOA_CREATE, &mutex);
+
+	if (result < 0)
+		return tool_failure(result, lock->name);
+	unsetenv(DIED_VARIABLE);
+	result = stoa_mutex_lock(mutex, tool_deadline(&lock->common));
+	if (result == 0) {
+		code = tool_run(lock->command);
+		result = stoa_mutex_unlock(mutex);
+		if (result < 0)
+			code = tool_failure(result, lock->name);
+	} else if (result == -EOWNERDEAD) {
+		code = run_orphan(lock, mutex);
+	} else if (result == -EAGAIN || result == -ETIMEDOUT) {
+		code = lock->common.no_exit;
+	} else {
+		code = tool_failure(result, lock->name);
+	}
+	stoa_mutex_close(mutex);
+	return code;
+}
+
+static int run_lock(int argc, char **argv)
+{
+	struct lock lock = {
+		.common = TOOL_COMMON("mutex lock", lock_help),
+		.shell = { SHELL, "-c" },
+	};
+	struct stoa_space *space;
+	int option, result;
+
+	while ((option = getopt_long(argc, argv,
+	                             "+" TOOL_SHORT TOOL_SHORT_WAIT "nc:",
+	                             lock_options, NULL)) != -1) {
+		result = lock_option(&lock, option);
+		if (result != TOOL_GO_ON)
+			return result;
+	}
+	result = lock_rest(&lock, argc, argv);
+	if (result != TOOL_GO_ON)
+		return result;
+	result = tool_open_space(&lock.common, STOA_CREATE, &space);
+	if (result)
+		return result;
+	result = lock_and_run(&lock, space);
+	stoa_space_close(space);
+	return result;
+}
+
+/* ---- stat -------------------------------------------------------------------- */
+
+enum column { NAME, KIND, STATE, PID, TID, SINCE, DEPTH, WAITING, USERS };
+
+static const struct tool_column columns[] = {
+	[NAME] = { "NAME", TOOL_TEXT, "name of the mutex" },
+	[KIND] = { "KIND", TOOL_TEXT, "normal, recursive or checked" },
+	[STATE] = { "STATE", TOOL_TEXT,
+	            "free, locked, inconsistent, orphaned, lost" },
+	[PID] = { "PID", TOOL_NUMBER, "owner's process, as it saw itself" },
+	[TID] = { "TID", TOOL_NUMBER, "owner's thread, as it saw itself" },
+	[SINCE] = { "SINCE", TOOL_TIME, "since when it is locked" },
+	[DEPTH] = { "DEPTH", TOOL_NUMBER, "how often it is locked" },
+	[WAITING] = { "WAITING", TOOL_NUMBER, "threads that sleep on it" },
+	[USERS] = { "USERS", TOOL_NUMBER, "living handles" },
+};
+
+#define COLUMNS_USUAL "NAME,KIND,STATE,PID,TID,SINCE,DEPTH,WAITING,USERS"
+#define COLUMNS_INSIDE "KIND,STATE,PID,TID,SINCE,DEPTH,WAITING"
+
+static const char stat_help[] =
+	"Usage: stoa mutex stat [OPTION]... [NAME]...\n"
+	"\n"
+	"Shows the mutexes named (shell patterns are fine), or all, one a line,\n"
+	"and who has each and since when. Who waits is shown by stoa stat.\n"
+	"\n"
+	TOOL_HELP_TABLE TOOL_HELP_COMMON;
+
+static const struct option stat_options[] = { TOOL_LONG, TOOL_LONG_TABLE,
+	                                      TOOL_LONG_END };
+
+static struct tool_table new_table(const struct tool_table_options *options)
+{
+	return (struct tool_table){ .name = "mutexes",
+		                    .columns = columns,
+		                    .count = sizeof columns / sizeof *columns,
+		                    .options = options };
+}
+
+static void fill_status(struct tool_table *table,
+                        const struct stoa_mutex_status *status)
+{
+	static const char *const states[] = { "free", "locked", "inconsistent",
+		                              "orphaned", "lost" };
+
+	tool_table_text(table, KIND, kind_name(status->kind));
+	tool_table_text(table, STATE,
+	                status->state < sizeof states / sizeof *states ?
+	                        states[status->state] :
+	                        "unknown");
+	if (status->state >= STOA_MUTEX_INCONSISTENT)
+		tool_table_alert(table, STATE);
+	tool_table_number(table, WAITING, status->waiters);
+	if (!status->owner)
+		return;
+	tool_table_number(table, PID, (uint64_t)status->owner_pid);
+	tool_table_number(table, TID, (uint64_t)status->owner_tid);
+	tool_table_time(table, SINCE, status->owner_since_ns);
+	tool_table_number(table, DEPTH, status->depth);
+}
+
+static int add_mutexes(struct tool_table *table, struct stoa_space *space,
+                       const struct tool_objects *objects, const char *pattern,
+                       size_t *found)
+{
+	int worst = TOOL_DONE;
+
+	for (size_t i = 0; i < objects->count; i++) {
+		const struct stoa_object_info *object = &objects->list[i];
+		struct stoa_mutex_status status;
+		int result;
+
+		if (strcmp(object->kind, "mutex") ||
+		    (pattern && !tool_object_matches(object, pattern)))
+			continue;
+		++*found;
+		result = read_status(space, object->name, &status);
+		if (result < 0) {
+			if (result != -ENOENT)
+				worst = tool_failure(result, object->name);
+			continue;
+		}
+		tool_table_line(table);
+		tool_table_text(table, NAME, object->name);
+		tool_table_number(table, USERS, object->users);
+		fill_status(table, &status);
+	}
+	return worst;
+}
+
+static int show_mutexes(struct tool_table *table, struct stoa_space *space,
+                        char **names)
+{
+	struct tool_objects objects;
+	size_t found = 0;
+	int worst, result = tool_objects_read(space, &objects);
+
+	if (result < 0)
+		return tool_failure(result, "reading the space");
+	worst = *names ? TOOL_DONE :
+	                 add_mutexes(table, space, &objects, NULL, &found);
+	for (; *names; names++) {
+		found = 0;
+		result = add_mutexes(table, space, &objects, *names, &found);
+		if (!found)
+			result = tool_error("there is no mutex '%s' in '%s'",
+			                    *names, stoa_space_path(space));
+		worst = result > worst ? result : worst;
+	}
+	tool_objects_free(&objects);
+	result = tool_table_print(table);
+	return result > worst ? result : worst;
+}
+
+static int run_stat(int argc, char **argv)
+{
+	struct tool_common common = TOOL_COMMON("mutex stat", stat_help);
+	struct tool_table_options options = { 0 };
+	struct tool_table table;
+	struct stoa_space *space;
+	int option, result;
+
+	while ((option = getopt_long(argc, argv, TOOL_SHORT TOOL_SHORT_TABLE,
+	                             stat_options, NULL)) != -1) {
+		if (tool_table_option(&options, option))
+			continue;
+		result = tool_common_option(&common, option);
+		if (result != TOOL_GO_ON)
+			return result;
+	}
+	table = new_table(&options);
+	result = tool_table_init(&table, &common, COLUMNS_USUAL);
+	if (result != TOOL_GO_ON)
+		return result;
+	result = tool_open_space(&common, 0, &space);
+	if (!result) {
+		result = show_mutexes(&table, space, argv + optind);
+		stoa_space_close(space);
+	}
+	tool_table_fini(&table);
+	return result;
+}
+
+/* ---- For stoa stat -------------------------------------------------------------- */
+
+static int add_waiter(const struct stoa_mutex_waiter *waiter, void *context)
+{
+	tool_people_add(context, "waits", waiter->pid, waiter->tid, true,
+	                waiter->since_ns);
+	return 0;
+}
+
+int tool_mutex_inside(struct stoa_space *space, const char *name,
+                      const struct tool_table_options *given,
+                      struct tool_out *out)
+{
+	const struct tool_common common = TOOL_COMMON("stat", "");
+	struct tool_table_options options = tool_inside_options(given);
+	struct stoa_mutex_status status = { .size = sizeof status };
+	struct tool_table table = new_table(&options);
+	struct tool_people people;
+	struct stoa_mutex *mutex;
+	int result = open_mutex(space, name, 0, &mutex);
+
+	if (result < 0)
+		return tool_failure(result, name);
+	result = stoa_mutex_stat(mutex, &status);
+	if (result == 0 &&
+	    tool_table_init(&table, &common, COLUMNS_INSIDE) == TOOL_GO_ON) {
+		tool_table_line(&table);
+		fill_status(&table, &status);
+		tool_inside_print(&table, "mutex", out);
+		tool_table_fini(&table);
+		tool_people_start(&people, "waiters", &options, out);
+		result = stoa_mutex_each_waiter(mutex, add_waiter, &people);
+		tool_people_end(&people);
+	}
+	stoa_mutex_close(mutex);
+	return result < 0 ? tool_failure(result, name) : TOOL_DONE;
+}
