@@ -34,6 +34,12 @@ static const struct {
 		"from the kill on; the middle of 9" },
 	[BENCH_IDLE] = { "a receiver that waits and gets nothing",
 		"CPU time, per cent of a core" },
+	[BENCH_RWLOCK_ONE] = { "rwlock: lock and unlock, one process",
+		"nobody else there" },
+	[BENCH_RWLOCK_TWO] = { "rwlock: lock and unlock, two cores",
+		"nothing done under the lock" },
+	[BENCH_BARRIER] = { "barrier: one round, two cores",
+		"nothing done between; who waits may sleep" },
 };
 
 const char *bench_group_title(enum bench_group group)

@@ -142,7 +142,13 @@ static uint64_t find_neighbour(struct call *call, uint32_t *ret_slot)
 	return 0;
 }
 
-/* Of those who have slots; 0: nobody. `*ret_living`: how many live. */
+static struct barrier_info *info_of(struct stoa_barrier *barrier,
+                                    uint32_t round, uint32_t slot)
+{
+	return &barrier->infos[barrier_slot_index(barrier, round, slot)];
+}
+
+/* One who has a slot and died; 0: nobody. `*ret_living`: how many live. */
 static uint64_t find_dead(struct call *call, uint32_t *ret_slot,
                           uint32_t *ret_living)
 {
@@ -202,10 +208,10 @@ static int end_with_all(struct call *call, uint64_t round_word)
 	uint32_t slow = atomic_load_explicit(&call->barrier->shared->slow,
 	                                     memory_order_relaxed);
 	uint32_t slot = 0, living;
-	uint64_t word = slow == call->round + 1 ?
-	                        find_dead(call, &slot, &living) :
-	                        0;
+	uint64_t word = 0;
 
+	if (slow == call->round + 1)
+		word = find_dead(call, &slot, &living);
 	if (stoa_unlikely(word))
 		return meet_dead(call, round_word, slot, word);
 	return end_round(call, round_word, 0);
@@ -307,8 +313,7 @@ static int take_any_slot(struct call *call, uint32_t round, int evict,
 static void inform(struct call *call, uint32_t round, uint32_t slot)
 {
 	struct stoa_barrier *barrier = call->barrier;
-	struct barrier_info *info =
-	        &barrier->infos[barrier_slot_index(barrier, round, slot)];
+	struct barrier_info *info = info_of(barrier, round, slot);
 
 	atomic_store_explicit(&info->since_ns,
 	                      stoa_sys_clock_ns(CLOCK_REALTIME_COARSE),

@@ -68,8 +68,8 @@
  * Whoever is going to sleep in round r sets `slow` to r + 1, and who would end
  * r then asks first whether all who have come live: else those who died asleep
  * would count, if nobody else was there to notice. In a round in which all
- * spin nobody asks, and a death then is one that came just after. A round
- * that only the dead are in is ended, or cleared, by one who finds no slot.
+ * spin nobody asks, and a death then is one that came just after. A round that
+ * only the dead are in is ended, or cleared, by one who finds no slot.
  *
  * Wake-ups. All wait on `readable`. B3 wakes all; B5 and B6 too, if more
  * threads than `count` use it, for the slot. B2 wakes on `writable` who

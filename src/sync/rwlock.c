@@ -3,7 +3,6 @@
  * transitions are named here. */
 #include <base/deadline.h>
 #include <base/error.h>
-#include <base/system.h>
 #include <sync/rwlock_internal.h>
 
 #include <limits.h>
@@ -13,7 +12,7 @@
 
 enum { AGAIN = 1 }; /* what was seen has changed: look again */
 
-static int change(_Atomic uint64_t *word, uint64_t from, uint64_t to)
+static inline int change(_Atomic uint64_t *word, uint64_t from, uint64_t to)
 {
 	/* seq_cst: RWLOCK_DEKKER, EVENT_DEKKER; release for what was written
 	 * under the lock, acquire for what the last holder wrote */
@@ -30,7 +29,7 @@ static uint64_t holder(struct rwlock_hold *hold)
 
 /* On a thread's list although the shared word is free: the thread doesn't know
  * yet that its process was taken for dead. A parent's means nothing here. */
-static int in_use(struct stoa_rwlock *rwlock, struct rwlock_hold *hold)
+static inline int in_use(struct stoa_rwlock *rwlock, struct rwlock_hold *hold)
 {
 	return holder(hold) != 0 &&
 	       atomic_load_explicit(&hold->pid, memory_order_relaxed) ==
@@ -38,8 +37,9 @@ static int in_use(struct stoa_rwlock *rwlock, struct rwlock_hold *hold)
 	                                    memory_order_relaxed);
 }
 
-static void take_hold(struct stoa_rwlock *rwlock, struct rwlock_hold *hold,
-                      uint64_t me, void (*abandon)(struct stoa_held *))
+static inline void take_hold(struct stoa_rwlock *rwlock,
+                             struct rwlock_hold *hold, uint64_t me,
+                             void (*abandon)(struct stoa_held *))
 {
 	hold->rwlock = rwlock;
 	hold->count = 1;
@@ -116,25 +116,35 @@ static int anybody_reads(struct stoa_rwlock *rwlock)
 	return 0;
 }
 
-/* E2. -EPERM: others took this process for dead. */
-static int leave_entry(struct stoa_rwlock *rwlock, uint32_t index, uint64_t me)
+/* Somebody may wait for the entry, or for the last reader. */
+static __attribute__((noinline)) void
+tell_of_entry(struct stoa_rwlock *rwlock)
 {
 	struct stoa_object *object = &rwlock->object;
 
-	if (!change(&rwlock->entries[index].owner, me, 0))
-		return -EPERM;
-	if (stoa_unlikely(atomic_load_explicit(&rwlock->shared->full,
-	                                       memory_order_seq_cst))) {
+	if (atomic_load_explicit(&rwlock->shared->full, memory_order_seq_cst)) {
 		atomic_exchange_explicit(&rwlock->shared->full, 0,
 		                         memory_order_seq_cst);
 		stoa_event_raise(object, STOA_READ, INT_MAX);
 	}
-	if (stoa_unlikely(stoa_event_asked(object, STOA_WRITE)) &&
-	    !anybody_reads(rwlock))
+	if (stoa_event_asked(object, STOA_WRITE) && !anybody_reads(rwlock))
 		stoa_event_raise(object, STOA_WRITE,
 		                 rwlock->preference == STOA_RWLOCK_WRITERS ?
 		                         INT_MAX :
 		                         1);
+}
+
+/* E2. -EPERM: others took this process for dead. */
+stoa_always_inline int leave_entry(struct stoa_rwlock *rwlock, uint32_t index,
+                                   uint64_t me)
+{
+	if (stoa_unlikely(!change(&rwlock->entries[index].owner, me, 0)))
+		return -EPERM;
+	/* seq_cst: EVENT_DEKKER */
+	if (stoa_unlikely(atomic_load_explicit(&rwlock->shared->full,
+	                                       memory_order_seq_cst) |
+	                  stoa_event_asked(&rwlock->object, STOA_WRITE)))
+		tell_of_entry(rwlock);
 	return 0;
 }
 
@@ -203,8 +213,7 @@ static int got_write(struct rwlock_call *call, int told_of_death)
 	                      memory_order_relaxed);
 	atomic_store_explicit(&shared->tid, stoa_thread_here.tid,
 	                      memory_order_relaxed);
-	atomic_store_explicit(&shared->since_ns,
-	                      stoa_sys_clock_ns(CLOCK_REALTIME_COARSE),
+	atomic_store_explicit(&shared->since, stoa_cpu_ticks(),
 	                      memory_order_relaxed);
 	/* release: pairs with the acquire of who shows them */
 	atomic_store_explicit(&shared->told, call->me, memory_order_release);
@@ -420,7 +429,7 @@ static _Atomic uint32_t *hint_of(struct stoa_rwlock *rwlock, uint64_t me)
 
 /* Where the thread had its entry, or, the first time, where others hardly
  * begin. */
-static uint32_t first_entry(struct stoa_rwlock *rwlock, uint64_t me)
+static inline uint32_t first_entry(struct stoa_rwlock *rwlock, uint64_t me)
 {
 	uint32_t hint = atomic_load_explicit(hint_of(rwlock, me),
 	                                     memory_order_relaxed);
@@ -459,19 +468,46 @@ static int take_entry_when_full(struct rwlock_call *call, uint32_t *ret_index)
 	return take_any_entry(call, ret_index);
 }
 
-static int got_read(struct rwlock_call *call, uint32_t index)
+stoa_always_inline int got_read(struct stoa_rwlock *rwlock, uint64_t me,
+                                uint32_t index)
 {
-	struct stoa_rwlock *rwlock = call->rwlock;
 	struct rwlock_entry *entry = &rwlock->entries[index];
 
-	take_hold(rwlock, &rwlock->reader[index], call->me, abandon_read);
-	atomic_store_explicit(&entry->since_ns,
-	                      stoa_sys_clock_ns(CLOCK_REALTIME_COARSE),
+	take_hold(rwlock, &rwlock->reader[index], me, abandon_read);
+	atomic_store_explicit(&entry->since, stoa_cpu_ticks(),
 	                      memory_order_relaxed);
 	atomic_store_explicit(&entry->tid, stoa_thread_here.tid,
 	                      memory_order_relaxed);
 	/* release: pairs with the acquire of who shows them */
-	atomic_store_explicit(&entry->told, call->me, memory_order_release);
+	atomic_store_explicit(&entry->told, me, memory_order_release);
+	return 0;
+}
+
+/* The way of most: the thread's entry of last time is free, and nobody writes
+ * or wants to. Else 0, and nothing was changed. */
+stoa_always_inline int read_at_once(struct stoa_rwlock *rwlock, uint64_t me,
+                                    uint32_t index)
+{
+	struct rwlock_shared *shared = rwlock->shared;
+	struct rwlock_entry *entry = &rwlock->entries[index];
+
+	/* relaxed: seen to be so again after E1; acquire: raise_used() */
+	if (atomic_load_explicit(&shared->writer, memory_order_relaxed) != 0 ||
+	    atomic_load_explicit(&entry->owner, memory_order_relaxed) != 0 ||
+	    atomic_load_explicit(&shared->used, memory_order_acquire) <=
+	            index ||
+	    in_use(rwlock, &rwlock->reader[index]) ||
+	    !change(&entry->owner, 0, me)) /* E1 */
+		return 0;
+	/* seq_cst: RWLOCK_DEKKER, EVENT_DEKKER */
+	if (stoa_likely((atomic_load_explicit(&shared->writer,
+	                                      memory_order_seq_cst) |
+	                 atomic_load_explicit(&shared->waiting,
+	                                      memory_order_seq_cst)) == 0)) {
+		got_read(rwlock, me, index);
+		return 1;
+	}
+	leave_entry(rwlock, index, me);
 	return 0;
 }
 
@@ -489,7 +525,7 @@ static int try_read_once(struct rwlock_call *call)
 		return result;
 	result = look_for_writer(call, 1);
 	if (stoa_likely(result == 0))
-		return got_read(call, index);
+		return got_read(call->rwlock, call->me, index);
 	leave_entry(call->rwlock, index, call->me);
 	return result;
 }
@@ -518,17 +554,18 @@ static int lock_again(struct rwlock_hold *hold)
 
 /* ---- Waiting ---------------------------------------------------------------------------- */
 
-static int begin(struct stoa_rwlock *rwlock, struct rwlock_call *call)
+stoa_always_inline int begin(struct stoa_rwlock *rwlock,
+                             struct rwlock_call *call)
 {
 	struct stoa_object *object = &rwlock->object;
 	int result = stoa_object_enter(object);
 
-	if (result < 0)
+	*call = (struct rwlock_call){ .rwlock = rwlock };
+	if (stoa_unlikely(result != 0))
 		return result;
 	if (stoa_unlikely(!stoa_object_healthy(object)))
 		return stoa_object_health(object);
-	*call = (struct rwlock_call){ .rwlock = rwlock,
-		                      .me = stoa_object_agent(object) };
+	call->me = stoa_object_agent(object);
 	if (stoa_unlikely(call->me == 0))
 		return stoa_fail(-EAGAIN, "%d threads of this process use "
 		                          "stoa, and no more can",
@@ -573,7 +610,7 @@ static int wait_for(struct rwlock_call *call, int (*try)(struct rwlock_call *),
 static int release(struct stoa_rwlock *rwlock, uint64_t me);
 
 /* The file may have been cut short on the way: nothing was locked then. */
-static int finish(struct rwlock_call *call, int result)
+static inline int finish(struct rwlock_call *call, int result)
 {
 	if (stoa_likely(!atomic_load_explicit(&call->rwlock->object.poisoned,
 	                                      memory_order_relaxed)))
@@ -585,27 +622,38 @@ static int finish(struct rwlock_call *call, int result)
 
 /* ---- Calls -------------------------------------------------------------------------------- */
 
+static __attribute__((noinline)) int
+lock_read_slowly(struct rwlock_call *call, struct stoa_deadline deadline)
+{
+	struct rwlock_hold *hold;
+	int result;
+
+	call->ask = call->brief = deadline.kind == STOA_DEADLINE_NOW;
+	result = try_read(call);
+	if (result == -EAGAIN) {
+		hold = find_hold(call->rwlock, call->me);
+		if (hold)
+			return lock_again(hold);
+		result = wait_for(call, try_read, STOA_READ, deadline);
+	}
+	return finish(call, result);
+}
+
 int stoa_rwlock_lock_read(struct stoa_rwlock *rwlock,
                           struct stoa_deadline deadline)
 {
 	struct rwlock_call call;
-	struct rwlock_hold *hold;
+	uint32_t index;
 	int result = begin(rwlock, &call);
 
-	if (result < 0)
+	if (stoa_unlikely(result < 0))
 		return result;
-	call.ask = call.brief = deadline.kind == STOA_DEADLINE_NOW;
-	hold = &rwlock->reader[first_entry(rwlock, call.me)];
-	if (holder(hold) == call.me)
-		return lock_again(hold);
-	result = try_read(&call);
-	if (stoa_unlikely(result == -EAGAIN)) {
-		hold = find_hold(rwlock, call.me);
-		if (hold)
-			return lock_again(hold);
-		result = wait_for(&call, try_read, STOA_READ, deadline);
-	}
-	return finish(&call, result);
+	index = first_entry(rwlock, call.me);
+	if (holder(&rwlock->reader[index]) == call.me)
+		return lock_again(&rwlock->reader[index]);
+	if (stoa_likely(read_at_once(rwlock, call.me, index)))
+		return finish(&call, 0);
+	return lock_read_slowly(&call, deadline);
 }
 
 int stoa_rwlock_lock_write(struct stoa_rwlock *rwlock,
@@ -651,8 +699,8 @@ static int release_write(struct stoa_rwlock *rwlock, uint64_t me)
 	return 0;
 }
 
-static int release_read(struct stoa_rwlock *rwlock, struct rwlock_hold *hold,
-                        uint64_t me)
+stoa_always_inline int release_read(struct stoa_rwlock *rwlock,
+                                    struct rwlock_hold *hold, uint64_t me)
 {
 	if (hold->count > 1) {
 		hold->count--;
@@ -677,32 +725,24 @@ static int release(struct stoa_rwlock *rwlock, uint64_t me)
 	return release_read(rwlock, hold, me);
 }
 
-/* Entered, for what doesn't ask whether the lock was removed meanwhile. */
-static int enter(struct stoa_rwlock *rwlock, struct rwlock_call *call)
-{
-	int result = stoa_object_enter(&rwlock->object);
-
-	*call = (struct rwlock_call){
-		.rwlock = rwlock,
-		.me = result < 0 ? 0 : stoa_object_agent(&rwlock->object),
-		.ask = 1,
-		.brief = 1,
-	};
-	if (result == 0 && call->me == 0)
-		return nothing_held(rwlock, "");
-	return result;
-}
-
 int stoa_rwlock_unlock(struct stoa_rwlock *rwlock)
 {
-	struct rwlock_call call;
-	int result = enter(rwlock, &call);
+	struct stoa_object *object = &rwlock->object;
+	struct rwlock_hold *hold;
+	uint64_t me;
+	int result = stoa_object_enter(object);
 
-	if (result == 0)
-		result = release(rwlock, call.me);
-	if (stoa_unlikely(atomic_load_explicit(&rwlock->object.poisoned,
+	/* Also of a lock that was removed meanwhile. */
+	me = result < 0 ? 0 : stoa_object_agent(object);
+	if (stoa_unlikely(me == 0))
+		return result < 0 ? result : nothing_held(rwlock, "");
+	hold = &rwlock->reader[first_entry(rwlock, me)];
+	result = stoa_likely(holder(hold) == me) ?
+	                 release_read(rwlock, hold, me) :
+	                 release(rwlock, me);
+	if (stoa_unlikely(atomic_load_explicit(&object->poisoned,
 	                                       memory_order_relaxed)))
-		return stoa_object_health(&rwlock->object);
+		return stoa_object_health(object);
 	return result;
 }
 
@@ -727,7 +767,7 @@ int stoa_rwlock_downgrade(struct stoa_rwlock *rwlock)
 	if (result < 0)
 		return result;
 	drop_hold(&rwlock->writer);
-	got_read(&call, index);
+	got_read(rwlock, call.me, index);
 	if (!change(&rwlock->shared->writer, call.me, 0)) { /* W4 */
 		release_read(rwlock, &rwlock->reader[index], call.me);
 		return nothing_held(rwlock, " for writing");

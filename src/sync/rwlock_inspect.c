@@ -165,6 +165,26 @@ static pid_t pid_of(struct stoa_rwlock *rwlock, uint64_t word)
 	return record.pid;
 }
 
+/*
+ * The instant of a tick count, between two instants of which both ticks and
+ * time are known: that of the making and now. So the rate of the ticks needs
+ * not be known, and an error can't leave that interval.
+ */
+static int64_t realtime_of(const struct stoa_rwlock *rwlock, uint64_t ticks)
+{
+	int64_t now_ns = stoa_sys_clock_ns(CLOCK_MONOTONIC);
+	int64_t real_ns = stoa_sys_clock_ns(CLOCK_REALTIME);
+	uint64_t now = stoa_cpu_ticks();
+	double whole = (double)(now - rwlock->made_ticks);
+	double part = (double)(now - ticks);
+
+	if (ticks < rwlock->made_ticks || ticks > now ||
+	    now <= rwlock->made_ticks || now_ns < rwlock->made_ns)
+		return real_ns;
+	return real_ns -
+	       (int64_t)((double)(now_ns - rwlock->made_ns) * part / whole);
+}
+
 static struct stoa_rwlock_user user_of(struct stoa_rwlock *rwlock,
                                        uint64_t word, unsigned mode)
 {
@@ -195,8 +215,9 @@ static int find_writer(struct stoa_rwlock *rwlock,
 	if (atomic_load_explicit(&shared->told, memory_order_acquire) == word) {
 		ret_user->tid = atomic_load_explicit(&shared->tid,
 		                                     memory_order_relaxed);
-		ret_user->since_ns = atomic_load_explicit(&shared->since_ns,
-		                                          memory_order_relaxed);
+		ret_user->since_ns = realtime_of(
+		        rwlock, atomic_load_explicit(&shared->since,
+		                                     memory_order_relaxed));
 	}
 	return 1;
 }
@@ -215,8 +236,9 @@ static int find_reader(struct stoa_rwlock *rwlock, uint32_t index,
 	if (atomic_load_explicit(&entry->told, memory_order_acquire) == owner) {
 		ret_user->tid = atomic_load_explicit(&entry->tid,
 		                                     memory_order_relaxed);
-		ret_user->since_ns = atomic_load_explicit(&entry->since_ns,
-		                                          memory_order_relaxed);
+		ret_user->since_ns = realtime_of(
+		        rwlock, atomic_load_explicit(&entry->since,
+		                                     memory_order_relaxed));
 	}
 	return 1;
 }

@@ -30,6 +30,8 @@ struct stoa_rwlock {
 	struct rwlock_entry *entries;
 	uint32_t readers; /* entries; checked at open */
 	uint32_t preference;
+	uint64_t made_ticks;
+	int64_t made_ns;
 	_Atomic uint32_t hint[RWLOCK_HINTS]; /* entry + 1, by thread; 0: none */
 	struct rwlock_hold writer;
 	struct rwlock_hold *reader; /* one for each entry */

@@ -3,7 +3,7 @@
  * sync/rwlock_layout.h: the shared bytes of an rwlock.
  *
  *   0     struct stoa_place; empty in an object of its own
- *   24    preference, readers: constant once made (an object of its own has
+ *   24    preference, readers, instant: constant once made (an object of its own has
  *         them in its header's geometry)
  *   64    the writer word, and what everyone reads beside it
  *   128   16 who wait, of 24 bytes
@@ -90,7 +90,7 @@
  *   waiter   its entry among the sixteen, freed by who needs one or reads it;
  *            its bit, see above. Just woken: others look after a slice.
  *
- * since_ns, tid and `told` inform people: written by the owner alone, after it
+ * since, tid and `told` inform people: written by the owner alone, after it
  * has taken the word; true when `told` is what the word says.
  */
 #ifndef STOA_SYNC_RWLOCK_LAYOUT_H
@@ -107,20 +107,28 @@
 #define RWLOCK_WAITERS_OFFSET 128
 #define RWLOCK_ENTRIES_OFFSET 512
 
-enum { RWLOCK_GEOMETRY_PREFERENCE = 0, RWLOCK_GEOMETRY_READERS = 1 };
+enum {
+	RWLOCK_GEOMETRY_PREFERENCE,
+	RWLOCK_GEOMETRY_READERS,
+	RWLOCK_GEOMETRY_MADE_TICKS,
+	RWLOCK_GEOMETRY_MADE_NS, /* CLOCK_MONOTONIC */
+	RWLOCK_GEOMETRY_WORDS
+};
 
 struct rwlock_shared {
 	struct stoa_place place;
 	uint32_t preference;
 	uint32_t readers;
-	uint32_t unused[8];
+	uint64_t made_ticks;
+	int64_t made_ns;
+	uint64_t unused[2];
 
 	_Atomic uint64_t writer;
 	_Atomic uint32_t waiting; /* bits of waiters that want to write */
 	_Atomic uint32_t used;
 	_Atomic uint32_t full;
 	_Atomic int32_t tid; /* of the writer */
-	_Atomic int64_t since_ns;
+	_Atomic uint64_t since; /* stoa_cpu_ticks() */
 	_Atomic uint64_t told;
 	_Atomic uint32_t mending; /* the writer was told of a death */
 	uint32_t unused_hot[5];
@@ -136,7 +144,7 @@ struct rwlock_waiter {
 struct rwlock_entry {
 	_Atomic uint64_t owner;
 	_Atomic uint64_t told;
-	_Atomic int64_t since_ns;
+	_Atomic uint64_t since; /* stoa_cpu_ticks() */
 	_Atomic int32_t tid;
 	uint32_t unused[9];
 };
@@ -144,12 +152,14 @@ struct rwlock_entry {
 AT(rwlock_shared, place, 0);
 AT(rwlock_shared, preference, 24);
 AT(rwlock_shared, readers, 28);
+AT(rwlock_shared, made_ticks, 32);
+AT(rwlock_shared, made_ns, 40);
 AT(rwlock_shared, writer, 64);
 AT(rwlock_shared, waiting, 72);
 AT(rwlock_shared, used, 76);
 AT(rwlock_shared, full, 80);
 AT(rwlock_shared, tid, 84);
-AT(rwlock_shared, since_ns, 88);
+AT(rwlock_shared, since, 88);
 AT(rwlock_shared, told, 96);
 AT(rwlock_shared, mending, 104);
 _Static_assert(sizeof(struct rwlock_shared) == RWLOCK_WAITERS_OFFSET, "size");
@@ -163,7 +173,7 @@ _Static_assert(RWLOCK_WAITERS_OFFSET +
                "entries follow waiters");
 AT(rwlock_entry, owner, 0);
 AT(rwlock_entry, told, 8);
-AT(rwlock_entry, since_ns, 16);
+AT(rwlock_entry, since, 16);
 AT(rwlock_entry, tid, 24);
 _Static_assert(sizeof(struct rwlock_entry) == 64, "entry size");
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* sync/rwlock_open.c: making and opening rwlocks. */
 #include <base/error.h>
+#include <base/system.h>
 #include <sync/rwlock_internal.h>
 
 #include <stdlib.h>
@@ -75,6 +76,9 @@ static int read_attributes(const char *name, uint32_t room,
 		                                              READERS_DEFAULT;
 	geometry[RWLOCK_GEOMETRY_PREFERENCE] = attributes.preference;
 	geometry[RWLOCK_GEOMETRY_READERS] = attributes.readers;
+	geometry[RWLOCK_GEOMETRY_MADE_TICKS] = stoa_cpu_ticks();
+	geometry[RWLOCK_GEOMETRY_MADE_NS] =
+	        (uint64_t)stoa_sys_clock_ns(CLOCK_MONOTONIC);
 	return 0;
 }
 
@@ -91,6 +95,8 @@ static int set_places(struct stoa_rwlock *rwlock, char *memory,
 {
 	rwlock->preference = (uint32_t)geometry[RWLOCK_GEOMETRY_PREFERENCE];
 	rwlock->readers = (uint32_t)geometry[RWLOCK_GEOMETRY_READERS];
+	rwlock->made_ticks = geometry[RWLOCK_GEOMETRY_MADE_TICKS];
+	rwlock->made_ns = (int64_t)geometry[RWLOCK_GEOMETRY_MADE_NS];
 	rwlock->shared = (void *)memory;
 	rwlock->waiters = (void *)(memory + RWLOCK_WAITERS_OFFSET);
 	rwlock->entries = (void *)(memory + RWLOCK_ENTRIES_OFFSET);
@@ -191,6 +197,22 @@ static void make(void *memory, const void *context)
 
 	shared->preference = (uint32_t)geometry[RWLOCK_GEOMETRY_PREFERENCE];
 	shared->readers = (uint32_t)geometry[RWLOCK_GEOMETRY_READERS];
+	shared->made_ticks = geometry[RWLOCK_GEOMETRY_MADE_TICKS];
+	shared->made_ns = (int64_t)geometry[RWLOCK_GEOMETRY_MADE_NS];
+}
+
+/* Each word loaded once. */
+static void read_geometry(const struct rwlock_shared *shared,
+                          uint64_t *geometry)
+{
+	geometry[RWLOCK_GEOMETRY_PREFERENCE] =
+	        __atomic_load_n(&shared->preference, __ATOMIC_RELAXED);
+	geometry[RWLOCK_GEOMETRY_READERS] =
+	        __atomic_load_n(&shared->readers, __ATOMIC_RELAXED);
+	geometry[RWLOCK_GEOMETRY_MADE_TICKS] =
+	        __atomic_load_n(&shared->made_ticks, __ATOMIC_RELAXED);
+	geometry[RWLOCK_GEOMETRY_MADE_NS] =
+	        (uint64_t)__atomic_load_n(&shared->made_ns, __ATOMIC_RELAXED);
 }
 
 /* The room that attributes leave to be chosen is that of the memory. */
@@ -220,7 +242,7 @@ int stoa_rwlock_place(struct stoa_space *space, void *memory, size_t bytes,
                       const struct stoa_rwlock_attributes *attributes,
                       struct stoa_rwlock **ret_rwlock)
 {
-	uint64_t geometry[2] = { 0 };
+	uint64_t geometry[RWLOCK_GEOMETRY_WORDS] = { 0 };
 	struct stoa_rwlock *rwlock;
 	int result = plan_place(memory, bytes, flags, attributes, geometry);
 
@@ -235,11 +257,7 @@ int stoa_rwlock_place(struct stoa_space *space, void *memory, size_t bytes,
 	        flags, &stoa_rwlock_kind, make, geometry);
 	if (result < 0)
 		goto free;
-	const struct rwlock_shared *shared = memory;
-	geometry[RWLOCK_GEOMETRY_PREFERENCE] =
-	        __atomic_load_n(&shared->preference, __ATOMIC_RELAXED);
-	geometry[RWLOCK_GEOMETRY_READERS] =
-	        __atomic_load_n(&shared->readers, __ATOMIC_RELAXED);
+	read_geometry(memory, geometry);
 	if (!geometry_in_range(geometry) ||
 	    STOA_RWLOCK_BYTES_FOR(geometry[RWLOCK_GEOMETRY_READERS]) > bytes) {
 		result = stoa_fail(-EUCLEAN,
