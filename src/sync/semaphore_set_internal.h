@@ -69,7 +69,14 @@ static inline int set_lock(struct stoa_semaphore_set *set,
 
 static inline void set_unlock(struct stoa_semaphore_set *set)
 {
-	stoa_lock_release(&set->control->lock, stoa_object_token(&set->object));
+	uint32_t token = stoa_object_token(&set->object);
+
+	/* release: pairs with the acquire in set_lock() */
+	if (stoa_unlikely(!atomic_compare_exchange_strong_explicit(
+	            &set->control->lock.word, &token, 0, memory_order_release,
+	            memory_order_relaxed)))
+		stoa_lock_release(&set->control->lock,
+		                  stoa_object_token(&set->object));
 }
 
 /* Makes what the records say. Under the lock. */
@@ -97,10 +104,10 @@ void set_wake_slowly(struct set_semaphore *semaphore, int64_t sum);
 
 /* Whether anybody sleeps on the semaphore. relaxed: the lock orders truth and
  * events, see EVENTS. */
-static inline int set_asked(struct set_semaphore *semaphore)
+static inline uint32_t set_asked(struct set_semaphore *semaphore)
 {
-	return ((set_get(semaphore->increased) | set_get(semaphore->zero)) &
-	        EVENT_ANYBODY) != 0;
+	return (set_get(semaphore->increased) | set_get(semaphore->zero)) &
+	       EVENT_ANYBODY;
 }
 
 /* Wakes those for whom it may be enough that `sum` was added. */

@@ -17,6 +17,7 @@ struct request {
 	size_t count;
 	uint32_t blocked; /* the change that can't be made */
 	uint32_t undoes;
+	uint32_t asked; /* bits of the events of what was judged */
 };
 
 /* ---- Judging ------------------------------------------------------------------- */
@@ -91,18 +92,18 @@ static uint32_t find_record(const _Atomic uint64_t *records, uint32_t count,
 	return count;
 }
 
-/* What the value becomes, 0 or more; IS_BLOCKED, -ERANGE. */
+/* What the value becomes, 0 or more; IS_BLOCKED, -ERANGE. Less than zero is
+ * more than anything. */
 static inline int judge_value(struct stoa_semaphore_set *set,
                               const struct stoa_semaphore_change *change,
                               int value)
 {
-	int64_t after = (int64_t)value + change->amount;
+	uint32_t after = (uint32_t)value + (uint32_t)change->amount;
 
-	if (stoa_unlikely(after < 0 || (change->amount == 0 && value != 0)))
-		return IS_BLOCKED;
-	if (stoa_unlikely(after > STOA_SEMAPHORE_SET_VALUE_MAX))
-		return range(set, change->semaphore);
-	return (int)after;
+	if (stoa_likely(after <= STOA_SEMAPHORE_SET_VALUE_MAX &&
+	                (change->amount != 0 || value == 0)))
+		return (int)after;
+	return change->amount > 0 ? range(set, change->semaphore) : IS_BLOCKED;
 }
 
 /* The record with the change's undo, if it has one. */
@@ -137,6 +138,7 @@ static int judge(struct stoa_semaphore_set *set, struct request *request,
 	_Atomic uint64_t *records = set->record;
 	uint32_t count = 0;
 	uint64_t seen = 0; /* what can't have a record needs no search */
+	uint32_t asked = 0;
 
 	for (uint32_t i = 0, end = (uint32_t)request->count; i < end; i++) {
 		struct stoa_semaphore_change change = request->changes[i];
@@ -169,7 +171,9 @@ static int judge(struct stoa_semaphore_set *set, struct request *request,
 		set_put(records[at], record);
 		count += at == count;
 		seen |= bit;
+		asked |= set_asked(&semaphores[change.semaphore]);
 	}
+	request->asked = asked;
 	*ret_count = count;
 	return 0;
 }
@@ -200,7 +204,7 @@ static SLOW void wake(struct stoa_semaphore_set *set,
 	set_wake_slowly(&set->semaphores[semaphore], sum);
 }
 
-static inline void wake_all(struct stoa_semaphore_set *set,
+static SLOW void wake_all(struct stoa_semaphore_set *set,
                             const struct request *request)
 {
 	struct set_semaphore *semaphores = set->semaphores;
@@ -208,7 +212,7 @@ static inline void wake_all(struct stoa_semaphore_set *set,
 	for (size_t i = 0; i < request->count; i++) {
 		uint32_t semaphore = request->changes[i].semaphore;
 
-		if (stoa_unlikely(set_asked(&semaphores[semaphore])))
+		if (semaphore < set->count && set_asked(&semaphores[semaphore]))
 			wake(set, request, semaphore);
 	}
 }
@@ -234,7 +238,8 @@ static int attempt_many(struct stoa_semaphore_set *set,
 	set_unlock(set);
 	if (result != 0)
 		return result;
-	wake_all(set, request);
+	if (stoa_unlikely(request->asked))
+		wake_all(set, request);
 	tell(set);
 	return 0;
 }
@@ -258,10 +263,12 @@ static int attempt_one(struct stoa_semaphore_set *set, struct request *request,
 		        SET_WORD((uint32_t)result, set_get(set->object.pid)));
 		operated(set);
 	}
+	request->asked = set_asked(semaphore);
 	set_unlock(set);
 	if (stoa_unlikely(result < 0))
 		return result;
-	wake_all(set, request);
+	if (stoa_unlikely(request->asked))
+		wake_all(set, request);
 	tell(set);
 	return 0;
 }
