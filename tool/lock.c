@@ -1,21 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* lock.c: stoa lock: runs a command while a range of a lock is held. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "tool.h"
 
 #define MODE_DEFAULT 0600
 #define SUFFIX ".range_lock"
 #define SHELL "/bin/sh"
-#define NOT_FOUND 127
-#define NOT_RUN 126
 
 static const char help[] =
 	"Usage: stoa lock [OPTION]... NAME[:START-END] [--] COMMAND [ARG]...\n"
@@ -139,79 +132,6 @@ static int parse_rest(struct lock *lock, int argc, char **argv)
 	return TOOL_GO_ON;
 }
 
-/* ---- The command -------------------------------------------------------------- */
-
-static volatile sig_atomic_t child_pid;
-
-static void forward(int number)
-{
-	int kept = errno;
-
-	if (child_pid > 0)
-		kill(child_pid, number);
-	errno = kept;
-}
-
-/* As system(3): the terminal tells the command itself of SIGINT and SIGQUIT.
- * Others are for it, too, and its end is this one's. */
-static void hand_on_signals(void)
-{
-	static const int numbers[] = { SIGTERM, SIGHUP, SIGUSR1, SIGUSR2 };
-	struct sigaction action = { .sa_handler = forward }, before;
-
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-		sigaction(numbers[i], NULL, &before);
-		if (before.sa_handler != SIG_IGN)
-			sigaction(numbers[i], &action, NULL);
-	}
-	signal(SIGINT, SIG_IGN);
-	signal(SIGQUIT, SIG_IGN);
-}
-
-/* If stoa is killed somebody else has the lock at once, so the command is told
- * to stop. Nothing of the lock is inherited: all of it is close-on-exec. */
-__attribute__((noreturn)) static void become(char **command, pid_t parent,
-                                             const sigset_t *mask)
-{
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != parent)
-		_exit(NOT_RUN);
-	sigprocmask(SIG_SETMASK, mask, NULL);
-	execvp(command[0], command);
-	tool_error("can't run '%s': %s", command[0], strerror(errno));
-	_exit(errno == ENOENT ? NOT_FOUND : NOT_RUN);
-}
-
-static int run(char **command)
-{
-	pid_t parent = getpid();
-	sigset_t all, mask;
-	int status;
-
-	fflush(stdout);
-	/* A signal between fork and the handlers would be lost. */
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &mask);
-	pid_t child = fork();
-	if (child == 0)
-		become(command, parent, &mask);
-	if (child < 0) {
-		status = tool_error("can't fork: %s", strerror(errno));
-		sigprocmask(SIG_SETMASK, &mask, NULL);
-		return status;
-	}
-	child_pid = child;
-	hand_on_signals();
-	sigprocmask(SIG_SETMASK, &mask, NULL);
-	while (waitpid(child, &status, 0) < 0)
-		if (errno != EINTR)
-			return tool_error("waiting for '%s': %s", command[0],
-			                  strerror(errno));
-	child_pid = 0;
-	return WIFSIGNALED(status) ? TOOL_SIGNAL_EXIT + WTERMSIG(status) :
-	                             WEXITSTATUS(status);
-}
-
 /* ---- stoa lock ------------------------------------------------------------------ */
 
 static int lock_and_run(struct lock *lock, struct stoa_space *space)
@@ -230,7 +150,7 @@ static int lock_and_run(struct lock *lock, struct stoa_space *space)
 	else if (result < 0)
 		code = tool_failure(result, lock->name);
 	else
-		code = run(lock->command);
+		code = tool_run(lock->command);
 	stoa_range_lock_close(held);
 	return code;
 }

@@ -297,6 +297,10 @@ void tool_numbers_fill(struct tool_table *table,
 /* Its name without ".queue", in `buffer` of STOA_NAME_MAX + 1; NULL: no. */
 const char *tool_queue_name(const char *name, char *buffer);
 
+/* Runs the command, as flock(1) does, and gives its status: that of its exit,
+ * or 128 + N when signal N killed it. Signals are handed on to it. */
+int tool_run(char **command);
+
 /* ---- Leaving on a signal: finish the message in hand, then die of it ----- */
 
 void tool_stop_install(void);
