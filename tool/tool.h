@@ -44,6 +44,8 @@ int tool_queue_purge(int argc, char **argv);
 int tool_queue_stat(int argc, char **argv);
 int tool_queue_bench(int argc, char **argv);
 int tool_barrier(int argc, char **argv);
+int tool_sem(int argc, char **argv);
+int tool_semset(int argc, char **argv);
 int tool_lock(int argc, char **argv);
 
 /* Runs the verb named by argv[0]; NULL-named last entry ends `verbs`. */
@@ -239,6 +241,12 @@ void tool_people_end(struct tool_people *people);
 int tool_barrier_inside(struct stoa_space *space, const char *name,
                         const struct tool_table_options *given,
                         struct tool_out *out);
+int tool_sem_inside(struct stoa_space *space, const char *name,
+                    const struct tool_table_options *given,
+                    struct tool_out *out);
+int tool_semset_inside(struct stoa_space *space, const char *name,
+                       const struct tool_table_options *given,
+                       struct tool_out *out);
 int tool_rwlock_inside(struct stoa_space *space, const char *name,
                        const struct tool_table_options *given,
                        struct tool_out *out);
