@@ -18,6 +18,8 @@ static const struct tool_verb verbs[] = {
 	{ "queue", tool_queue,
 	  "create, send, recv, take, peek, purge, stat, bench" },
 	{ "mutex", tool_mutex, "create, lock, stat" },
+	{ "sem", tool_sem, "create, wait, post, value, stat, rm" },
+	{ "semset", tool_semset, "create, op, get, set, stat" },
 	{ "barrier", tool_barrier, "create, wait, stat" },
 	{ "lock", tool_lock, "run a command while a lock is held" },
 	{ "bench", tool_queue_bench, "measure stoa on this machine" },

@@ -195,6 +195,8 @@ static const struct inside {
 	{ "barrier", tool_barrier_inside },
 	{ "mutex", tool_mutex_inside },
 	{ "condition", tool_condition_inside },
+	{ "semaphore", tool_sem_inside },
+	{ "semaphore_set", tool_semset_inside },
 };
 
 static const struct inside *inside_of(const struct stoa_object_info *info)

@@ -45,6 +45,8 @@ int tool_queue_stat(int argc, char **argv);
 int tool_queue_bench(int argc, char **argv);
 int tool_barrier(int argc, char **argv);
 int tool_mutex(int argc, char **argv);
+int tool_sem(int argc, char **argv);
+int tool_semset(int argc, char **argv);
 int tool_lock(int argc, char **argv);
 
 /* Runs the verb named by argv[0]; NULL-named last entry ends `verbs`. */
@@ -246,6 +248,12 @@ int tool_mutex_inside(struct stoa_space *space, const char *name,
 int tool_condition_inside(struct stoa_space *space, const char *name,
                           const struct tool_table_options *given,
                           struct tool_out *out);
+int tool_sem_inside(struct stoa_space *space, const char *name,
+                    const struct tool_table_options *given,
+                    struct tool_out *out);
+int tool_semset_inside(struct stoa_space *space, const char *name,
+                       const struct tool_table_options *given,
+                       struct tool_out *out);
 int tool_rwlock_inside(struct stoa_space *space, const char *name,
                        const struct tool_table_options *given,
                        struct tool_out *out);

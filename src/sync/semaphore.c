@@ -412,8 +412,8 @@ static int await_change(struct stoa_semaphore *semaphore, uint32_t permits,
 	return 0;
 }
 
-static int wait_slowly(struct stoa_semaphore *semaphore, uint32_t permits,
-                       struct stoa_deadline deadline)
+static int take_or_wait(struct stoa_semaphore *semaphore, uint32_t permits,
+                        struct stoa_deadline deadline)
 {
 	struct stoa_object *object = &semaphore->object;
 	struct stoa_waiter waiter;
@@ -458,12 +458,22 @@ static int finish(struct stoa_semaphore *semaphore, int result)
 	return stoa_object_health(&semaphore->object);
 }
 
-static int bad_permits(struct stoa_semaphore *semaphore)
+/* All that needs a stack frame is kept out of the quick way: what it pushes
+ * has to be in memory before a locked instruction begins. */
+#define SLOW __attribute__((noinline))
+
+static SLOW int bad_permits(struct stoa_semaphore *semaphore)
 {
 	return stoa_fail(-EINVAL,
 	                 "semaphore %s gives and takes 1 to %u permits at a "
 	                 "time",
 	                 semaphore->object.name, semaphore->maximum);
+}
+
+static SLOW int wait_slowly(struct stoa_semaphore *semaphore, uint32_t permits,
+                            struct stoa_deadline deadline)
+{
+	return finish(semaphore, take_or_wait(semaphore, permits, deadline));
 }
 
 /*
@@ -488,7 +498,7 @@ int stoa_semaphore_wait(struct stoa_semaphore *semaphore, uint32_t permits,
 	                        semaphore->word, &word, word - permits,
 	                        memory_order_acquire, memory_order_relaxed)))
 		return 0;
-	return finish(semaphore, wait_slowly(semaphore, permits, deadline));
+	return wait_slowly(semaphore, permits, deadline);
 }
 
 /* ---- Posting ----------------------------------------------------------------- */
@@ -501,23 +511,12 @@ static int overflow(struct stoa_semaphore *semaphore)
 	                 semaphore->object.name, semaphore->maximum);
 }
 
-static int add(struct stoa_semaphore *semaphore, uint32_t permits)
+/* The permits are there: EVENT_DEKKER's second half. */
+static SLOW int tell(struct stoa_semaphore *semaphore, uint32_t permits)
 {
-	uint64_t word = atomic_load_explicit(semaphore->word,
-	                                     memory_order_relaxed);
-	uint32_t value;
-
-	do {
-		value = (uint32_t)(word & SEMAPHORE_VALUE_MASK);
-		if (stoa_unlikely(value > semaphore->maximum ||
-		                  permits > semaphore->maximum - value))
-			return -EOVERFLOW;
-		/* seq_cst: EVENT_DEKKER, the event is looked at next; and
-		 * release, pairs with the wait's acquire */
-	} while (!atomic_compare_exchange_weak_explicit(
-	        semaphore->word, &word, word + permits, memory_order_seq_cst,
-	        memory_order_relaxed));
-	return 0;
+	if (stoa_event_asked(&semaphore->object, STOA_READ))
+		stoa_event_raise(&semaphore->object, STOA_READ, (int)permits);
+	return finish(semaphore, 0);
 }
 
 static int add_with_undo(struct stoa_semaphore *semaphore, uint32_t permits)
@@ -531,33 +530,58 @@ static int add_with_undo(struct stoa_semaphore *semaphore, uint32_t permits)
 	return semaphore_undo_post(semaphore, permits);
 }
 
+static int add(struct stoa_semaphore *semaphore, uint32_t permits)
+{
+	uint64_t word = atomic_load_explicit(semaphore->word,
+	                                     memory_order_relaxed);
+	do {
+		if ((word & SEMAPHORE_VALUE_MASK) + permits >
+		    semaphore->maximum)
+			return -EOVERFLOW;
+		/* seq_cst: as in stoa_semaphore_post() */
+	} while (!atomic_compare_exchange_weak_explicit(
+	        semaphore->word, &word, word + permits, memory_order_seq_cst,
+	        memory_order_relaxed));
+	return 0;
+}
+
+static SLOW int post_slowly(struct stoa_semaphore *semaphore, uint32_t permits)
+{
+	int result = semaphore->holders ? add_with_undo(semaphore, permits) :
+	                                  add(semaphore, permits);
+
+	if (result == -EOVERFLOW)
+		result = overflow(semaphore);
+	return result < 0 ? finish(semaphore, result) :
+	                    tell(semaphore, permits);
+}
+
 int stoa_semaphore_post(struct stoa_semaphore *semaphore, uint32_t permits)
 {
-	/* Before the swap: see stoa_semaphore_wait(). */
 	struct stoa_events *events = semaphore->object.events;
-	int result;
+	_Atomic uint64_t *at = semaphore->word;
+	uint64_t word = atomic_load_explicit(at, memory_order_relaxed);
 
 	if (stoa_unlikely(permits - 1 >= semaphore->maximum))
 		return bad_permits(semaphore);
-	if (stoa_likely(!semaphore->holders))
-		result = add(semaphore, permits);
-	else
-		result = add_with_undo(semaphore, permits);
-	if (stoa_unlikely(result < 0))
-		return finish(semaphore, result == -EOVERFLOW ?
-		                                 overflow(semaphore) :
-		                                 result);
-	/* seq_cst: EVENT_DEKKER */
-	if (stoa_unlikely(atomic_load_explicit(&events->readable,
-	                                       memory_order_seq_cst) &
-	                  EVENT_ANYBODY))
-		stoa_event_raise(&semaphore->object, STOA_READ, (int)permits);
-	if (stoa_likely(!atomic_load_explicit(&events->state,
-	                                      memory_order_relaxed) &&
-	                !atomic_load_explicit(&semaphore->object.poisoned,
-	                                      memory_order_relaxed)))
+	/* seq_cst: EVENT_DEKKER, the event is looked at next; and release,
+	 * pairs with the wait's acquire */
+	if (stoa_unlikely(semaphore->holders ||
+	                  (word & SEMAPHORE_VALUE_MASK) + permits >
+	                          semaphore->maximum ||
+	                  !atomic_compare_exchange_strong_explicit(
+	                          at, &word, word + permits,
+	                          memory_order_seq_cst, memory_order_relaxed)))
+		return post_slowly(semaphore, permits);
+	if (stoa_likely(!((atomic_load_explicit(&events->readable,
+	                                        memory_order_seq_cst) &
+	                   EVENT_ANYBODY) |
+	                  atomic_load_explicit(&events->state,
+	                                       memory_order_relaxed) |
+	                  atomic_load_explicit(&semaphore->object.poisoned,
+	                                       memory_order_relaxed))))
 		return 0;
-	return stoa_object_health(&semaphore->object);
+	return tell(semaphore, permits);
 }
 
 /* ---- Looking ----------------------------------------------------------------- */

@@ -285,7 +285,7 @@ int stoa_semaphore_set_set(struct stoa_semaphore_set *set, uint32_t semaphore,
 	set_commit_one(set, semaphore, value);
 	changed(set);
 	set_unlock(set);
-	set_wake(at, before, value);
+	set_wake(at, (int64_t)value - before);
 	if (stoa_event_asked(&set->object, STOA_READ))
 		stoa_event_raise(&set->object, STOA_READ, INT32_MAX);
 	return set_end(set, 0);

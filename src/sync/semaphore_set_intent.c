@@ -39,14 +39,6 @@ int set_lock_slowly(struct stoa_semaphore_set *set,
 
 /* ---- Making what an intent says -------------------------------------------------- */
 
-static void put_word(struct stoa_semaphore_set *set, uint32_t semaphore,
-                     uint32_t value, int32_t pid)
-{
-	if (semaphore < set->count)
-		set_put(set->semaphores[semaphore].word,
-		        SET_WORD(value & STOA_SEMAPHORE_SET_VALUE_MAX, pid));
-}
-
 static uint32_t rows_used(struct stoa_semaphore_set *set)
 {
 	uint32_t used = set_get(set->control->rows_used);
@@ -79,26 +71,31 @@ static void forget_all(struct stoa_semaphore_set *set)
 			clear_row(set, row);
 }
 
-/* From the records: by who wrote them, or who found them. */
-static void make(struct stoa_semaphore_set *set, enum set_intent kind)
+static inline void make_record(struct stoa_semaphore_set *set, uint64_t record,
+                               uint32_t row, int32_t pid)
 {
-	struct set_control *control = set->control;
-	uint32_t count = set_get(control->intent_count);
-	uint32_t row = set_get(control->intent_row);
-	int32_t pid = set_get(control->intent_pid);
+	uint32_t semaphore = SET_RECORD_SEMAPHORE(record);
 
-	for (uint32_t i = 0; i < count && i < set->records; i++) {
-		uint64_t record = set_get(set->record[i]);
-		uint32_t semaphore = SET_RECORD_SEMAPHORE(record);
+	if (stoa_unlikely(semaphore >= set->count))
+		return;
+	set_put(set->semaphores[semaphore].word,
+	        SET_WORD(SET_RECORD_VALUE(record) & STOA_SEMAPHORE_SET_VALUE_MAX,
+	                 pid));
+	if (SET_RECORD_ADJUSTS(record) && row < set->rows)
+		set_put(*set_adjustment(set, row, semaphore),
+		        SET_RECORD_ADJUSTMENT(record));
+}
 
-		put_word(set, semaphore, SET_RECORD_VALUE(record), pid);
-		if (kind == SET_OPERATE && SET_RECORD_ADJUSTS(record) &&
-		    row < set->rows && semaphore < set->count)
-			set_put(*set_adjustment(set, row, semaphore),
-			        SET_RECORD_ADJUSTMENT(record));
-		if (kind == SET_SET_ONE)
-			forget(set, semaphore);
-	}
+/* From the records: by who wrote them, or who found them. */
+static void make(struct stoa_semaphore_set *set, enum set_intent kind,
+                 uint32_t count, uint32_t row, int32_t pid)
+{
+	for (uint32_t i = 0; i < count && i < set->records; i++)
+		make_record(set, set_get(set->record[i]), row, pid);
+	if (stoa_likely(kind == SET_OPERATE))
+		return;
+	if (kind == SET_SET_ONE)
+		forget(set, SET_RECORD_SEMAPHORE(set_get(set->record[0])));
 	if (kind == SET_SET_ALL)
 		forget_all(set);
 	if (kind == SET_BURY && row < set->rows) {
@@ -110,19 +107,15 @@ static void make(struct stoa_semaphore_set *set, enum set_intent kind)
 
 void set_finish_intent(struct stoa_semaphore_set *set)
 {
-	make(set, (enum set_intent)set_get(set->control->intent_kind));
+	struct set_control *control = set->control;
+
+	make(set, (enum set_intent)set_get(control->intent_kind),
+	     set_get(control->intent_count), set_get(control->intent_row),
+	     set_get(control->intent_pid));
 	set_in_order();
-	set_put(set->control->intent_kind, SET_NOTHING);
+	set_put(control->intent_kind, SET_NOTHING);
 	/* Who died of it can't have woken anybody. */
 	set_broadcast(&set->object);
-}
-
-static void record(struct stoa_semaphore_set *set, uint32_t number,
-                   const struct set_step *step)
-{
-	set_put(set->record[number],
-	        SET_RECORD(step->semaphore, step->value, step->adjustment,
-	                   step->adjusts));
 }
 
 /* The records are there. */
@@ -137,41 +130,27 @@ static void commit(struct stoa_semaphore_set *set, enum set_intent kind,
 	set_in_order();
 	set_put(control->intent_kind, kind); /* commits */
 	set_in_order();
-	make(set, kind);
+	make(set, kind, count, row, pid);
 	set_in_order();
 	set_put(control->intent_kind, SET_NOTHING);
 }
 
-void set_commit(struct stoa_semaphore_set *set, const struct set_step *steps,
-                uint32_t count, uint32_t row)
+void set_commit(struct stoa_semaphore_set *set, uint32_t count, uint32_t row)
 {
-	int32_t pid = set_get(set->object.pid);
-
-	if (count == 1 && !steps->adjusts) {
-		put_word(set, steps->semaphore, steps->value, pid); /* commits */
-		return;
-	}
-	for (uint32_t i = 0; i < count; i++)
-		record(set, i, &steps[i]);
-	commit(set, SET_OPERATE, count, row, pid);
+	commit(set, SET_OPERATE, count, row, set_get(set->object.pid));
 }
 
 void set_commit_one(struct stoa_semaphore_set *set, uint32_t semaphore,
                     uint32_t value)
 {
-	struct set_step step = { .semaphore = semaphore, .value = value };
-
-	record(set, 0, &step);
+	set_put(set->record[0], SET_RECORD(semaphore, value, 0, 0));
 	commit(set, SET_SET_ONE, 1, SET_NO_ROW, set_get(set->object.pid));
 }
 
 void set_commit_all(struct stoa_semaphore_set *set, const uint16_t *values)
 {
-	for (uint32_t i = 0; i < set->count; i++) {
-		struct set_step step = { .semaphore = i, .value = values[i] };
-
-		record(set, i, &step);
-	}
+	for (uint32_t i = 0; i < set->count; i++)
+		set_put(set->record[i], SET_RECORD(i, values[i], 0, 0));
 	commit(set, SET_SET_ALL, set->count, SET_NO_ROW,
 	       set_get(set->object.pid));
 }
@@ -221,12 +200,13 @@ uint32_t set_claim_row(struct stoa_semaphore_set *set)
 
 /* ---- Burying --------------------------------------------------------------------- */
 
-static uint32_t clamp(int64_t value)
+static uint16_t clamp(int64_t value)
 {
-	return value < 0                            ? 0 :
-	       value > STOA_SEMAPHORE_SET_VALUE_MAX ?
-	                                              STOA_SEMAPHORE_SET_VALUE_MAX :
-	                                              (uint32_t)value;
+	if (value < 0)
+		return 0;
+	return value < STOA_SEMAPHORE_SET_VALUE_MAX ?
+	               (uint16_t)value :
+	               STOA_SEMAPHORE_SET_VALUE_MAX;
 }
 
 static int32_t pid_of(struct stoa_semaphore_set *set, uint32_t token)
@@ -244,14 +224,13 @@ static uint32_t record_undo(struct stoa_semaphore_set *set, uint32_t row)
 
 	for (uint32_t i = 0; i < set->count; i++) {
 		int32_t adjustment = set_get(*set_adjustment(set, row, i));
-		struct set_step step = { .semaphore = i };
+		uint32_t value = SET_WORD_VALUE(
+		        set_get(set->semaphores[i].word));
 
-		if (adjustment == 0)
-			continue;
-		step.value = clamp((int64_t)SET_WORD_VALUE(set_get(
-		                           set->semaphores[i].word)) +
-		                   adjustment);
-		record(set, count++, &step);
+		if (adjustment != 0)
+			set_put(set->record[count++],
+			        SET_RECORD(i, clamp((int64_t)value + adjustment),
+			                   0, 0));
 	}
 	return count;
 }
@@ -335,14 +314,14 @@ void set_broadcast(struct stoa_object *object)
 	}
 }
 
-void set_wake_slowly(struct set_semaphore *semaphore, uint32_t before,
-                     uint32_t value)
+void set_wake_slowly(struct set_semaphore *semaphore, int64_t sum)
 {
-	/* Observers may wait for zero after taking some themselves. */
-	if (value > before)
+	if (sum > 0)
 		stoa_event_raise_word(&semaphore->increased,
-		                      (int)(value - before));
-	else if (value < before &&
-	         (value == 0 || (set_get(semaphore->zero) & EVENT_OBSERVERS)))
+		                      sum < INT32_MAX ? (int)sum : INT32_MAX);
+	/* Observers may wait for zero after taking some themselves. If it isn't
+	 * zero any more, waking would be in vain. */
+	if (sum < 0 && (SET_WORD_VALUE(set_get(semaphore->word)) == 0 ||
+	                (set_get(semaphore->zero) & EVENT_OBSERVERS)))
 		stoa_event_raise_word(&semaphore->zero, INT32_MAX);
 }

@@ -22,14 +22,6 @@ struct stoa_semaphore_set {
 	_Atomic uint32_t own_row; /* hint */
 };
 
-/* What becomes of one semaphore. */
-struct set_step {
-	uint32_t semaphore;
-	uint32_t before, value;
-	int32_t adjustment;
-	uint32_t adjusts;
-};
-
 #define SET_NO_ROW UINT32_MAX
 
 /* relaxed: changed under the lock only. */
@@ -77,12 +69,18 @@ static inline int set_lock(struct stoa_semaphore_set *set,
 
 static inline void set_unlock(struct stoa_semaphore_set *set)
 {
-	stoa_lock_release(&set->control->lock, stoa_object_token(&set->object));
+	uint32_t token = stoa_object_token(&set->object);
+
+	/* release: pairs with the acquire in set_lock() */
+	if (stoa_unlikely(!atomic_compare_exchange_strong_explicit(
+	            &set->control->lock.word, &token, 0, memory_order_release,
+	            memory_order_relaxed)))
+		stoa_lock_release(&set->control->lock,
+		                  stoa_object_token(&set->object));
 }
 
-/* Writes the steps down and makes them. Under the lock. */
-void set_commit(struct stoa_semaphore_set *set, const struct set_step *steps,
-                uint32_t count, uint32_t row);
+/* Makes what the records say. Under the lock. */
+void set_commit(struct stoa_semaphore_set *set, uint32_t count, uint32_t row);
 void set_commit_one(struct stoa_semaphore_set *set, uint32_t semaphore,
                     uint32_t value);
 void set_commit_all(struct stoa_semaphore_set *set, const uint16_t *values);
@@ -102,18 +100,21 @@ uint32_t set_claim_row(struct stoa_semaphore_set *set);
 
 /* Wakes all who sleep on any semaphore. */
 void set_broadcast(struct stoa_object *object);
-void set_wake_slowly(struct set_semaphore *semaphore, uint32_t before,
-                     uint32_t value);
+void set_wake_slowly(struct set_semaphore *semaphore, int64_t sum);
 
-/* Wakes those for whom a change from `before` to `value` may be enough.
- * relaxed: the lock orders truth and events, see EVENTS. */
-static inline void set_wake(struct set_semaphore *semaphore, uint32_t before,
-                            uint32_t value)
+/* Whether anybody sleeps on the semaphore. relaxed: the lock orders truth and
+ * events, see EVENTS. */
+static inline uint32_t set_asked(struct set_semaphore *semaphore)
 {
-	if (stoa_unlikely((set_get(semaphore->increased) |
-	                   set_get(semaphore->zero)) &
-	                  EVENT_ANYBODY))
-		set_wake_slowly(semaphore, before, value);
+	return (set_get(semaphore->increased) | set_get(semaphore->zero)) &
+	       EVENT_ANYBODY;
+}
+
+/* Wakes those for whom it may be enough that `sum` was added. */
+static inline void set_wake(struct set_semaphore *semaphore, int64_t sum)
+{
+	if (stoa_unlikely(set_asked(semaphore)))
+		set_wake_slowly(semaphore, sum);
 }
 
 /* ---- Operating (semaphore_set_operate.c) ------------------------------------------ */

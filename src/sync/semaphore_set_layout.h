@@ -55,7 +55,9 @@
  * token is nobody's then, and the next burier undoes it, whosever it buries.)
  *
  * EVENTS. Each semaphore has two, with the protocol of struct stoa_events
- * (EVENT_DEKKER; the lock orders truth and event): `increased` for those who
+ * (EVENT_DEKKER; the lock orders truth and event: of two
+ * turns the later one sees what the earlier one's owner had done before it, be
+ * it a change or the arming of an event): `increased` for those who
  * wait until its value is larger, `zero` for those who wait for zero. One who
  * sleeps does so on the event of the first change, in array order, that can't
  * be made. One whose operation is anything but one change of -1 also sets

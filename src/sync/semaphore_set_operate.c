@@ -5,18 +5,24 @@
 #include <base/system.h>
 #include <sync/semaphore_set_internal.h>
 
-enum { BLOCKED = 1, NO_ROW = 2 }; /* beside 0 and -errno */
+/* What needs a stack frame is kept out of the quick way. */
+#define SLOW __attribute__((noinline))
+#define KNOWN_FLAGS ((uint32_t)(STOA_SEMAPHORE_NO_WAIT | STOA_SEMAPHORE_UNDO))
+
+/* Beside 0 and -errno: no errors of this library. */
+enum { IS_BLOCKED = -1000, NO_ROW = -1001 };
 
 struct request {
 	const struct stoa_semaphore_change *changes;
 	size_t count;
 	uint32_t blocked; /* the change that can't be made */
-	int undoes;
+	uint32_t undoes;
+	uint32_t asked; /* bits of the events of what was judged */
 };
 
 /* ---- Judging ------------------------------------------------------------------- */
 
-static int range(struct stoa_semaphore_set *set, uint32_t semaphore)
+static SLOW int range(struct stoa_semaphore_set *set, uint32_t semaphore)
 {
 	return stoa_fail(-ERANGE,
 	                 "semaphore %u of set %s: its value, or what would be "
@@ -25,23 +31,14 @@ static int range(struct stoa_semaphore_set *set, uint32_t semaphore)
 	                 STOA_SEMAPHORE_SET_VALUE_MAX);
 }
 
-static int check(struct stoa_semaphore_set *set, struct request *request)
+static SLOW int refuse(struct stoa_semaphore_set *set,
+                       const struct request *request)
 {
-	if (request->count == 0)
-		return stoa_fail(-EINVAL, "an operation on set %s has changes",
-		                 set->object.name);
-	if (request->count > STOA_SEMAPHORE_SET_OPERATIONS)
-		return stoa_fail(-E2BIG,
-		                 "an operation on set %s has at most %d changes",
-		                 set->object.name,
-		                 STOA_SEMAPHORE_SET_OPERATIONS);
 	for (size_t i = 0; i < request->count; i++) {
 		const struct stoa_semaphore_change *change =
 		        &request->changes[i];
 
-		if ((change->flags &
-		     ~(STOA_SEMAPHORE_NO_WAIT | STOA_SEMAPHORE_UNDO)) ||
-		    change->reserved != 0)
+		if ((change->flags & ~KNOWN_FLAGS) || change->reserved != 0)
 			return stoa_fail(-EINVAL,
 			                 "change %zu on set %s has unknown "
 			                 "flags, or its reserved field isn't "
@@ -51,89 +48,132 @@ static int check(struct stoa_semaphore_set *set, struct request *request)
 			return set_no_such(set, change->semaphore);
 		if (change->amount < -STOA_SEMAPHORE_SET_VALUE_MAX)
 			return range(set, change->semaphore);
-		request->undoes |= change->flags & STOA_SEMAPHORE_UNDO;
 	}
+	return -EINVAL; /* changed meanwhile by the caller */
+}
+
+static SLOW int refuse_count(struct stoa_semaphore_set *set, size_t count)
+{
+	if (count == 0)
+		return stoa_fail(-EINVAL, "an operation on set %s has changes",
+		                 set->object.name);
+	return stoa_fail(-E2BIG, "an operation on set %s has at most %d changes",
+	                 set->object.name, STOA_SEMAPHORE_SET_OPERATIONS);
+}
+
+static inline int check(struct stoa_semaphore_set *set, struct request *request)
+{
+	uint32_t strange = 0, flags = 0;
+
+	if (stoa_unlikely(request->count - 1 >= STOA_SEMAPHORE_SET_OPERATIONS))
+		return refuse_count(set, request->count);
+	for (size_t i = 0; i < request->count; i++) {
+		const struct stoa_semaphore_change *change =
+		        &request->changes[i];
+
+		flags |= change->flags;
+		strange |= change->reserved |
+		           (change->semaphore >= set->count) |
+		           (change->amount < -STOA_SEMAPHORE_SET_VALUE_MAX);
+	}
+	if (stoa_unlikely(strange | (flags & ~KNOWN_FLAGS)))
+		return refuse(set, request);
+	request->undoes = flags & STOA_SEMAPHORE_UNDO;
 	return 0;
 }
 
-static struct set_step *find_step(struct set_step *steps, uint32_t count,
-                                  uint32_t semaphore)
+/* The record of a semaphore among the first `count`; count if it has none. */
+static uint32_t find_record(const _Atomic uint64_t *records, uint32_t count,
+                            uint32_t semaphore)
 {
 	for (uint32_t i = 0; i < count; i++)
-		if (steps[i].semaphore == semaphore)
-			return &steps[i];
-	return NULL;
+		if (SET_RECORD_SEMAPHORE(set_get(records[i])) == semaphore)
+			return i;
+	return count;
 }
 
-static int judge_undo(struct stoa_semaphore_set *set, struct set_step *step,
-                      int32_t amount, uint32_t row)
+/* What the value becomes, 0 or more; IS_BLOCKED, -ERANGE. Less than zero is
+ * more than anything. */
+static inline int judge_value(struct stoa_semaphore_set *set,
+                              const struct stoa_semaphore_change *change,
+                              int value)
 {
-	if (!step->adjusts && row != SET_NO_ROW)
-		step->adjustment = set_get(
-		        *set_adjustment(set, row, step->semaphore));
-	step->adjusts = 1;
-	int64_t adjustment = (int64_t)step->adjustment - amount;
-	if (adjustment > STOA_SEMAPHORE_SET_VALUE_MAX ||
-	    adjustment < -STOA_SEMAPHORE_SET_VALUE_MAX)
-		return range(set, step->semaphore);
-	step->adjustment = (int32_t)adjustment;
+	uint32_t after = (uint32_t)value + (uint32_t)change->amount;
+
+	if (stoa_likely(after <= STOA_SEMAPHORE_SET_VALUE_MAX &&
+	                (change->amount != 0 || value == 0)))
+		return (int)after;
+	return change->amount > 0 ? range(set, change->semaphore) : IS_BLOCKED;
+}
+
+/* The record with the change's undo, if it has one. */
+static int judge_undo(struct stoa_semaphore_set *set,
+                      const struct stoa_semaphore_change *change, uint32_t row,
+                      uint64_t *record)
+{
+	int32_t adjustment = SET_RECORD_ADJUSTMENT(*record);
+
+	if (!SET_RECORD_ADJUSTS(*record) && row != SET_NO_ROW)
+		adjustment = set_get(
+		        *set_adjustment(set, row, change->semaphore));
+	int64_t after = (int64_t)adjustment - change->amount;
+	if (after > STOA_SEMAPHORE_SET_VALUE_MAX ||
+	    after < -STOA_SEMAPHORE_SET_VALUE_MAX)
+		return range(set, change->semaphore);
+	*record = SET_RECORD(change->semaphore, SET_RECORD_VALUE(*record),
+	                     after, 1);
 	return 0;
 }
 
-static int judge_value(struct stoa_semaphore_set *set, struct set_step *step,
-                       int32_t amount)
-{
-	int64_t value = (int64_t)step->value + amount;
-
-	if (amount == 0)
-		return step->value == 0 ? 0 : BLOCKED;
-	if (value < 0)
-		return BLOCKED;
-	if (value > STOA_SEMAPHORE_SET_VALUE_MAX)
-		return range(set, step->semaphore);
-	step->value = (uint32_t)value;
-	return 0;
-}
-
-/* Under the lock: what the operation would do. Changes nothing. 0, BLOCKED, or
- * -ERANGE, -EUCLEAN. */
+/*
+ * Under the lock: records what the operation would do; changes nothing else.
+ * What is read back from the records is foreign again, and used as what it
+ * may be. 0, IS_BLOCKED, or -ERANGE, -EUCLEAN.
+ */
 static int judge(struct stoa_semaphore_set *set, struct request *request,
-                 struct set_step *steps, uint32_t *ret_count)
+                 uint32_t *ret_count)
 {
 	uint32_t row = request->undoes ? set_own_row(set) : SET_NO_ROW;
+	struct set_semaphore *semaphores = set->semaphores;
+	_Atomic uint64_t *records = set->record;
 	uint32_t count = 0;
-	uint64_t seen = 0; /* what can't have a step yet needs no search */
+	uint64_t seen = 0; /* what can't have a record needs no search */
+	uint32_t asked = 0;
 
-	for (uint32_t i = 0; i < request->count; i++) {
+	for (uint32_t i = 0, end = (uint32_t)request->count; i < end; i++) {
 		struct stoa_semaphore_change change = request->changes[i];
 		uint64_t bit = UINT64_C(1) << change.semaphore % 64;
-		struct set_step *step =
-		        seen & bit ? find_step(steps, count, change.semaphore) :
-		                     NULL;
+		uint64_t record = 0;
+		uint32_t at = count;
 
-		seen |= bit;
-
-		if (!step) {
-			int value = set_value(
-			        set, set_get(set->semaphores[change.semaphore]
-			                             .word));
-			if (value < 0)
-				return value;
-			step = &steps[count++];
-			*step = (struct set_step){
-				.semaphore = change.semaphore,
-				.before = (uint32_t)value,
-				.value = (uint32_t)value
-			};
-		}
-		int result = judge_value(set, step, change.amount);
+		if (stoa_unlikely(seen & bit))
+			at = find_record(records, count, change.semaphore);
+		if (stoa_unlikely(at < count))
+			record = set_get(records[at]);
+		int value = at < count ? (int)SET_RECORD_VALUE(record) :
+		                         set_value(set, set_get(semaphores
+		                                                        [change.semaphore]
+		                                                                .word));
+		if (value >= 0)
+			value = judge_value(set, &change, value);
 		request->blocked = i;
-		if (result == 0 && change.amount != 0 &&
-		    (change.flags & STOA_SEMAPHORE_UNDO))
-			result = judge_undo(set, step, change.amount, row);
-		if (result != 0)
-			return result;
+		if (stoa_unlikely(value < 0))
+			return value;
+		record = SET_RECORD(change.semaphore, value,
+		                    SET_RECORD_ADJUSTMENT(record),
+		                    SET_RECORD_ADJUSTS(record));
+		if (change.amount != 0 && (change.flags & STOA_SEMAPHORE_UNDO)) {
+			int result = judge_undo(set, &change, row, &record);
+
+			if (result < 0)
+				return result;
+		}
+		set_put(records[at], record);
+		count += at == count;
+		seen |= bit;
+		asked |= set_asked(&semaphores[change.semaphore]);
 	}
+	request->asked = asked;
 	*ret_count = count;
 	return 0;
 }
@@ -152,31 +192,54 @@ static void tell(struct stoa_semaphore_set *set)
 		stoa_event_raise(&set->object, STOA_READ, INT32_MAX);
 }
 
+/* Wakes those for whom what was done to one semaphore may be enough. */
+static SLOW void wake(struct stoa_semaphore_set *set,
+                      const struct request *request, uint32_t semaphore)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < request->count; i++)
+		if (request->changes[i].semaphore == semaphore)
+			sum += request->changes[i].amount;
+	set_wake_slowly(&set->semaphores[semaphore], sum);
+}
+
+static SLOW void wake_all(struct stoa_semaphore_set *set,
+                            const struct request *request)
+{
+	struct set_semaphore *semaphores = set->semaphores;
+
+	for (size_t i = 0; i < request->count; i++) {
+		uint32_t semaphore = request->changes[i].semaphore;
+
+		if (semaphore < set->count && set_asked(&semaphores[semaphore]))
+			wake(set, request, semaphore);
+	}
+}
+
 static int attempt_many(struct stoa_semaphore_set *set,
                         struct request *request, struct stoa_deadline deadline)
 {
-	struct set_step steps[STOA_SEMAPHORE_SET_OPERATIONS];
 	uint32_t count, row = SET_NO_ROW;
 	int result = set_lock(set, deadline);
 
-	if (result < 0)
+	if (stoa_unlikely(result < 0))
 		return result;
-	result = judge(set, request, steps, &count);
+	result = judge(set, request, &count);
 	if (result == 0 && request->undoes) {
 		row = set_claim_row(set);
 		if (row == SET_NO_ROW)
 			result = NO_ROW;
 	}
 	if (result == 0) {
-		set_commit(set, steps, count, row);
+		set_commit(set, count, row);
 		operated(set);
 	}
 	set_unlock(set);
 	if (result != 0)
 		return result;
-	for (uint32_t i = 0; i < count; i++)
-		set_wake(&set->semaphores[steps[i].semaphore], steps[i].before,
-		         steps[i].value);
+	if (stoa_unlikely(request->asked))
+		wake_all(set, request);
 	tell(set);
 	return 0;
 }
@@ -185,28 +248,27 @@ static int attempt_many(struct stoa_semaphore_set *set,
 static int attempt_one(struct stoa_semaphore_set *set, struct request *request,
                        struct stoa_deadline deadline)
 {
-	struct set_semaphore *semaphore =
-	        &set->semaphores[request->changes->semaphore];
-	struct set_step step = { .semaphore = request->changes->semaphore };
+	const struct stoa_semaphore_change *change = request->changes;
+	struct set_semaphore *semaphore = &set->semaphores[change->semaphore];
 	int result = set_lock(set, deadline);
 
-	if (result < 0)
+	if (stoa_unlikely(result < 0))
 		return result;
 	request->blocked = 0;
-	int value = set_value(set, set_get(semaphore->word));
-	step.before = step.value = (uint32_t)value;
-	result = value < 0 ?
-	                 value :
-	                 judge_value(set, &step, request->changes->amount);
-	if (result == 0) {
+	result = set_value(set, set_get(semaphore->word));
+	if (stoa_likely(result >= 0))
+		result = judge_value(set, change, result);
+	if (stoa_likely(result >= 0)) {
 		set_put(semaphore->word, /* commits */
-		        SET_WORD(step.value, set_get(set->object.pid)));
+		        SET_WORD((uint32_t)result, set_get(set->object.pid)));
 		operated(set);
 	}
+	request->asked = set_asked(semaphore);
 	set_unlock(set);
-	if (result != 0)
+	if (stoa_unlikely(result < 0))
 		return result;
-	set_wake(semaphore, step.before, step.value);
+	if (stoa_unlikely(request->asked))
+		wake_all(set, request);
 	tell(set);
 	return 0;
 }
@@ -373,7 +435,7 @@ static int wait(struct stoa_semaphore_set *set, struct request *request,
 
 	set_bury_rows(set);
 	result = attempt(set, request, deadline);
-	if (result != BLOCKED)
+	if (result != IS_BLOCKED)
 		return result;
 	stoa_waiter_init(&waiter, &set->object, STOA_READ, deadline);
 	for (;;) {
@@ -384,7 +446,7 @@ static int wait(struct stoa_semaphore_set *set, struct request *request,
 			break;
 		}
 		result = attempt(set, request, deadline);
-		if (result != BLOCKED)
+		if (result != IS_BLOCKED)
 			break;
 	}
 	delist(set, &place);
@@ -406,7 +468,7 @@ int stoa_semaphore_set_operate(struct stoa_semaphore_set *set,
 	if (stoa_unlikely(result < 0))
 		return result;
 	result = attempt(set, &request, deadline);
-	if (stoa_unlikely(result == BLOCKED))
+	if (stoa_unlikely(result == IS_BLOCKED))
 		result = wait(set, &request, deadline);
 	return set_end(set, result);
 }
@@ -425,15 +487,14 @@ static int any_value(struct stoa_semaphore_set *set)
 
 static int judge_alone(struct stoa_semaphore_set *set, struct request *request)
 {
-	struct set_step steps[STOA_SEMAPHORE_SET_OPERATIONS];
 	uint32_t count;
 	int result = set_lock(set, STOA_NOW);
 
 	if (result < 0)
 		return result == -EAGAIN ? STOA_READY_SOON : result;
-	result = judge(set, request, steps, &count);
+	result = judge(set, request, &count);
 	set_unlock(set);
-	return result == BLOCKED ? 0 : 1; /* a failure comes at once, too */
+	return result == IS_BLOCKED ? 0 : 1; /* a failure comes at once, too */
 }
 
 int set_ready(struct stoa_object *object, unsigned direction,
