@@ -203,6 +203,69 @@ TEST(a_wait_is_shown_with_who_and_since_when_and_then_no_more)
 	put_pair_away(space, &pair);
 }
 
+struct rw_pair {
+	struct stoa_rwlock *rwlock;
+	struct stoa_range_lock *lock;
+	bool reads;
+};
+
+/* Has the rwlock, asks for the range. */
+static void rwlock_first(void *context)
+{
+	struct rw_pair *pair = context;
+	int result;
+
+	assert_ok(pair->reads ? stoa_rwlock_lock_read(pair->rwlock, STOA_NOW) :
+	                        stoa_rwlock_lock_write(pair->rwlock, STOA_NOW));
+	report(0);
+	await_order();
+	result = stoa_range_lock_lock(pair->lock, NULL, STOA_FOREVER);
+	if (result == -EDEADLK)
+		assert_sentence("r.rwlock");
+	report(result);
+	await_order();
+	assert_ok(stoa_rwlock_unlock(pair->rwlock));
+	report(0);
+}
+
+static void run_rw_circle(struct stoa_space *space, struct rw_pair *pair)
+{
+	struct child child = start_child(rwlock_first, pair);
+	struct stoa_range_lock_status status = { .size = sizeof(status) };
+
+	await_report(&child);
+	assert_ok(stoa_range_lock_lock(pair->lock, NULL, STOA_NOW));
+	give_order(&child, 0);
+	until_shown(space, 1);
+	/* This one can't be refused; the child is, and gives its own up. */
+	give_order(&child, 0);
+	assert_ok(pair->reads ?
+	                  stoa_rwlock_lock_write(pair->rwlock, STOA_FOREVER) :
+	                  stoa_rwlock_lock_read(pair->rwlock, STOA_FOREVER));
+	assert_int_equal(await_report(&child), -EDEADLK);
+	assert_int_equal(await_report(&child), 0);
+	end_child(&child);
+	assert_ok(stoa_rwlock_unlock(pair->rwlock));
+	assert_ok(stoa_range_lock_unlock(pair->lock, NULL));
+	assert_ok(stoa_range_lock_stat(pair->lock, &status));
+	assert_int_equal(status.ranges, 0);
+}
+
+TEST(readers_and_writers_are_part_of_circles)
+{
+	struct stoa_space *space = open_space();
+	struct rw_pair pair = { .lock = make_range_lock(space, "l", 0) };
+
+	assert_ok(stoa_rwlock_open(space, "r", STOA_CREATE, 0600, NULL,
+	                           &pair.rwlock));
+	run_rw_circle(space, &pair);
+	pair.reads = true;
+	run_rw_circle(space, &pair);
+	stoa_rwlock_close(pair.rwlock);
+	assert_ok(stoa_rwlock_unlink(space, "r"));
+	close_range_lock(space, pair.lock, "l");
+}
+
 /* ---- Foreign bytes ------------------------------------------------------------ */
 
 static void scribble(struct stoa_space *space, uint64_t *random)
@@ -276,6 +339,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(if_who_closes_a_circle_cannot_be_refused_another_is),
 	CASE(threads_of_one_process_close_circles_too),
 	CASE(a_wait_is_shown_with_who_and_since_when_and_then_no_more),
+	CASE(readers_and_writers_are_part_of_circles),
 	CASE(scribbled_waits_harm_nobody),
 	CASE(a_file_that_is_no_wait_file_is_left_alone),
 };
