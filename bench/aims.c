@@ -27,6 +27,8 @@ static const struct {
 		"sleeping; the gap is the longest from send to receipt" },
 	[BENCH_DEPTH] = { "one receive from a queue of a given depth",
 		"one process; a message of the same kind is then sent again" },
+	[BENCH_RANGE] = { "a range locked and unlocked, others being held",
+		"one process, at random places; the others don't conflict" },
 	[BENCH_IDLE] = { "a receiver that waits and gets nothing",
 		"CPU time, per cent of a core" },
 };
@@ -58,6 +60,7 @@ const char *bench_group_work(enum bench_group group)
 #define STREAM_PIPE_AIM 8.0
 #define STREAM_RING_AIM 0.6
 #define STREAM_PIPE_BANDWIDTH_AIM 4.0
+#define RANGE_AIM 10.0
 #define IDLE_PERCENT_AIM 0.1
 
 #define MOST(what, row, base, compare, limit, unit) \
@@ -125,6 +128,10 @@ const struct bench_aim bench_aims[] = {
 	      BENCH_TIMES, STREAM_PIPE_BANDWIDTH_AIM, "x pipe"),
 	LEAST("stream, 64 KiB", "rate64k/stoa-stream", "rate64k/ring",
 	      BENCH_TIMES, BANDWIDTH_AIM, "x ring"),
+	{ "range lock, beside 1 other", "range/stoa-1", { "range/fcntl-1" },
+	  BENCH_FASTER, true, RANGE_AIM, "x faster" },
+	{ "range lock, beside 1,000 others", "range/stoa-1000",
+	  { "range/fcntl-1000" }, BENCH_FASTER, true, RANGE_AIM, "x faster" },
 	MOST("CPU of a blocked receiver, 10 s", "idle/stoa", NULL,
 	     BENCH_ABSOLUTE, IDLE_PERCENT_AIM, "% of a core"),
 };
