@@ -10,7 +10,8 @@
  * Kinds, chosen when it is made:
  *   STOA_MUTEX_NORMAL     locking it again waits, for its own thread too
  *   STOA_MUTEX_RECURSIVE  its thread may lock it again, and unlocks as often
- *   STOA_MUTEX_CHECKED    locking it again is -EDEADLK
+ *   STOA_MUTEX_CHECKED    locking it again is -EDEADLK, and so is a wait that
+ *                         closes a circle of waits (see stoa/range_lock.h)
  * Of each kind only the thread that locked it can unlock it (else -EPERM).
  *
  * Death: every mutex is robust. When the owner dies, by kill -9 or otherwise,
@@ -126,7 +127,7 @@ STOA_API struct stoa_object *stoa_mutex_object(struct stoa_mutex *mutex);
  * above. Everything else: not locked.
  * -EAGAIN (STOA_NOW) or -ETIMEDOUT: another has it; -EINTR
  * (STOA_INTERRUPTIBLE only); -EDEADLK: STOA_MUTEX_CHECKED, and this thread has
- * it; -EOVERFLOW: STOA_MUTEX_RECURSIVE, and this thread has it
+ * it, or waiting would close a circle of waits, which stoa_last_error() names; -EOVERFLOW: STOA_MUTEX_RECURSIVE, and this thread has it
  * STOA_MUTEX_DEPTH_MAX times; -ENOTRECOVERABLE: nobody can have it any more.
  */
 STOA_API int stoa_mutex_lock(struct stoa_mutex *mutex,

@@ -136,7 +136,8 @@ STOA_API int stoa_range_lock_lock(struct stoa_range_lock *lock,
 /* Unlocks what this owner has of `range` (NULL: everything of the handle's);
  * having none of it is no error. Blocks only while others change the table
  * of ranges, which takes microseconds. -EINVAL; -ENOLCK: to split a range
- * takes room for one more. */
+ * takes room for one more; -ETIMEDOUT: a process is stopped in the middle of
+ * such a change, so for a second no range could be unlocked in part. */
 STOA_API int stoa_range_lock_unlock(struct stoa_range_lock *lock,
                                     const struct stoa_range *range);
 

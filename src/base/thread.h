@@ -22,7 +22,7 @@ struct stoa_held {
 struct stoa_thread {
 	uint32_t number; /* 1 to STOA_THREAD_MAX; 0: not asked yet */
 	int32_t tid;     /* for people */
-	int64_t raised_ns; /* CLOCK_MONOTONIC: when it last woke anybody */
+	uint64_t raised; /* stoa_cpu_ticks() when it last gave something up */
 	struct stoa_held *held;
 };
 

@@ -155,7 +155,9 @@ static int sleep_on(struct stoa_waiter *waiter, int64_t slice)
 		                            slice);
 	if (waiter->slept > 1 && waiter->blocker != 0)
 		listen_for_death(waiter);
-	else if (waiter->blocker != 0 && slice > NAP_NS)
+	else if (slice > NAP_NS &&
+	         (waiter->blocker != 0 ||
+	          (waiter->note && waiter->note->blockers)))
 		slice = NAP_NS;
 	if (waiter->ring)
 		result = stoa_ring_wait(waiter->ring, word, waiter->seen,
@@ -184,7 +186,7 @@ static int sleep_a_slice(struct stoa_waiter *waiter, int64_t left)
 	result = sleep_on(waiter, slice);
 	/* Before the event is armed again, and the truth looked at. */
 	if (waiter->note)
-		waiter->looked_ns = stoa_sys_clock_ns(CLOCK_MONOTONIC);
+		waiter->looked = stoa_cpu_ticks();
 	if (result == -EINTR && (object->flags & STOA_INTERRUPTIBLE))
 		return -EINTR;
 	if (result == -ETIMEDOUT || patrol_due(object)) {
@@ -280,8 +282,7 @@ static int wake(_Atomic uint32_t *word, int count)
 
 	if (event & EVENT_OBSERVERS)
 		count = STOA_FUTEX_ALL;
-	/* After the truth was changed: see CIRCLES in waits_layout.h. */
-	stoa_thread_here.raised_ns = stoa_sys_clock_ns(CLOCK_MONOTONIC);
+	stoa_event_mark();
 	int woken = stoa_futex_wake(word, count);
 	if (woken > 0) {
 		/* An observer that came meanwhile may have been woken in the

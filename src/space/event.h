@@ -45,7 +45,7 @@ struct stoa_waiter {
 	 * shown. See waits.h. */
 	struct stoa_wait_note *note;
 	int64_t began_ns;  /* CLOCK_MONOTONIC: when it first slept */
-	int64_t looked_ns; /* CLOCK_MONOTONIC: when it last woke */
+	uint64_t looked;   /* stoa_cpu_ticks() when it last woke */
 };
 
 void stoa_event_init(struct stoa_object *object);
@@ -96,6 +96,14 @@ static inline uint32_t stoa_event_asked(struct stoa_object *object,
 	return atomic_load_explicit(stoa_event_word(object, direction),
 	                            memory_order_seq_cst) &
 	       EVENT_ANYBODY;
+}
+
+/* To be called after something was given up that others wait for, and before
+ * the thread waits again: stoa_event_raise() does, so only by kinds that leave
+ * a wake to somebody else. See CIRCLES in waits_layout.h. */
+static inline void stoa_event_mark(void)
+{
+	stoa_thread_here.raised = stoa_cpu_ticks();
 }
 
 /* Wakes all waiters of both directions, and rings both bells. */

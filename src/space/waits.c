@@ -202,8 +202,8 @@ static void fill_record(struct stoa_waiter *waiter,
 		.agent = stoa_object_agent(object),
 		.since_ns = note->since_ns,
 		.asked_ns = note->asked_ns,
-		.looked_ns = waiter->looked_ns,
-		.raised_ns = stoa_thread_here.raised_ns,
+		.looked = waiter->looked,
+		.raised = stoa_thread_here.raised,
 		.object = object->header ? object->copy.generation : 0,
 		.start = note->start,
 		.last = note->last,
@@ -221,18 +221,17 @@ static void fill_record(struct stoa_waiter *waiter,
 	ret_record->check = check_of(ret_record);
 }
 
-static int must_tell(const struct stoa_waiter *waiter)
+static int must_tell(const struct stoa_wait_note *note, int64_t now)
 {
-	const struct stoa_wait_note *note = waiter->note;
-
-	return !note->listed || waiter->looked_ns - note->told_ns >= AGAIN_NS ||
+	return !note->listed || now - note->told_ns >= AGAIN_NS ||
 	       note->told_blockers != note->blockers ||
 	       memcmp(note->told_blocker, note->blocker,
 	              sizeof note->blocker) != 0;
 }
 
 /* Where it can't be shown, it still looks for circles itself. */
-static void show(struct stoa_waiter *waiter, const struct waits_record *record)
+static void show(struct stoa_waiter *waiter, const struct waits_record *record,
+                 int64_t now)
 {
 	struct stoa_wait_note *note = waiter->note;
 	struct stoa_life *life = &waiter->object->space->life;
@@ -250,7 +249,7 @@ static void show(struct stoa_waiter *waiter, const struct waits_record *record)
 		note->listed = 0;
 		return;
 	}
-	note->told_ns = waiter->looked_ns;
+	note->told_ns = now;
 	note->told_blockers = note->blockers;
 	memcpy(note->told_blocker, note->blocker, sizeof note->blocker);
 }
@@ -314,6 +313,14 @@ static int record_of(struct stoa_life *life, uint64_t agent,
 	       1;
 }
 
+/* `waiting` has looked since the other gave up anything. */
+static int established(const struct waits_record *waiting,
+                       const struct waits_record *other)
+{
+	return waiting->looked > other->raised &&
+	       waiting->looked - other->raised > WAITS_SLACK;
+}
+
 static int known(const struct search *search, uint64_t agent)
 {
 	for (int i = 0; i < search->count; i++)
@@ -337,13 +344,13 @@ static int follow(struct search *search, int from)
 		if (from != 0 && agent != waits->blocker[i])
 			continue;
 		if (agent == asker->agent) {
-			if (waits->looked_ns > asker->raised_ns)
+			if (established(waits, asker))
 				return 1;
 			continue;
 		}
 		if (search->count == NODES || known(search, agent) ||
 		    !record_of(search->life, agent, &node->record) ||
-		    waits->looked_ns <= node->record.raised_ns)
+		    !established(waits, &node->record))
 			continue;
 		node->agent = agent;
 		node->from = from;
@@ -475,16 +482,18 @@ int stoa_waits_tell(struct stoa_waiter *waiter)
 	struct stoa_object *object = waiter->object;
 	struct waits_record record;
 
+	int64_t now = stoa_sys_clock_ns(CLOCK_MONOTONIC);
+
 	if (note->asked_ns == 0) {
-		note->asked_ns = stoa_sys_clock_ns(CLOCK_MONOTONIC);
+		note->asked_ns = now;
 		note->since_ns = stoa_sys_clock_ns(CLOCK_REALTIME) -
 		                 (note->asked_ns - waiter->began_ns);
 	}
 	fill_record(waiter, &record);
 	if (record.agent == 0)
 		return 0;
-	if (must_tell(waiter))
-		show(waiter, &record);
+	if (must_tell(note, now))
+		show(waiter, &record, now);
 	if (note->blockers == 0 ||
 	    !(note->flags & WAITS_DETECTS ||
 	      note->blocker[0] & STOA_NOTE_IN_LINE))

@@ -24,9 +24,10 @@
  * is read while it is written has a wrong `check`, and is read again.
  *
  * CIRCLES. A record's edge "X waits for Y" is as old as X's last look. It is
- * established if X began that look (`looked_ns`) after Y last woke anybody
- * (`raised_ns` in Y's record): X had announced its sleep before it looked, so
- * had Y given anything up since then, Y would have woken X, and would say so.
+ * established if X began that look (`looked`) after Y last gave anything up that
+ * somebody slept on (`raised` in Y's record; by WAITS_SLACK after it, as the
+ * counter may be read a little early): X had announced its sleep before it
+ * looked, so had Y given it up since then, it would say so.
  * (Y: the very thread that took it. If another gives it up, X may be on its
  * way, and the circle none: see stoa/range_lock.h.) Y's record is there, so Y
  * waits, and as long as it stays the same, Y has given up nothing. So a circle
@@ -51,6 +52,7 @@
 #define WAITS_RECORDS 64 /* of one peer */
 #define WAITS_BLOCKERS 7
 #define WAITS_NAME_BYTES 96
+#define WAITS_SLACK 10000 /* ticks */
 
 enum { WAITS_DETECTS = 1, WAITS_RANGE = 2 }; /* flags */
 
@@ -60,8 +62,8 @@ struct waits_record {
 	uint64_t agent;    /* peer and thread; 0: nobody waits */
 	int64_t since_ns;  /* CLOCK_REALTIME */
 	int64_t asked_ns;  /* CLOCK_MONOTONIC: when it was first written */
-	int64_t looked_ns; /* CLOCK_MONOTONIC */
-	int64_t raised_ns; /* CLOCK_MONOTONIC */
+	uint64_t looked;   /* stoa_cpu_ticks() */
+	uint64_t raised;   /* stoa_cpu_ticks() */
 	uint64_t object;   /* generation of its file */
 	uint64_t start, last; /* WAITS_RANGE */
 	int32_t pid, tid;

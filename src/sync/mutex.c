@@ -49,6 +49,7 @@ struct attempt {
 	uint64_t agent;
 	uint64_t found; /* the owner at the last try */
 	stoa_peer blocker;
+	struct stoa_wait_note note;
 	int ask; /* whether the owner lives, if it was there before */
 };
 
@@ -61,6 +62,7 @@ static int try_lock(struct attempt *attempt)
 	int again = word == attempt->found;
 
 	attempt->found = word;
+	attempt->note.blockers = 0;
 	if (word == MUTEX_FREE) {
 		if (!mutex_exchange(mutex, word, attempt->agent))
 			return -EAGAIN;
@@ -74,6 +76,8 @@ static int try_lock(struct attempt *attempt)
 	if (peer == 0)
 		return stoa_object_damaged(&mutex->object,
 		                           "its owner can't be true");
+	attempt->note.blocker[0] = word & ~MUTEX_DIED;
+	attempt->note.blockers = 1;
 	/* One's own process would not be here if it were dead. */
 	attempt->blocker = peer == AGENT_PEER(attempt->agent) ? 0 : peer;
 	if (attempt->ask && again && attempt->blocker != 0 &&

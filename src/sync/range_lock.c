@@ -14,6 +14,7 @@
 
 #define CAPACITY_DEFAULT 1024
 #define OPEN_BURIES 64 /* of the dead at most, by who opens */
+#define UNLOCK_NS INT64_C(1000000000) /* waited for a turn so long */
 #define OPEN_FLAGS (STOA_CREATE | STOA_EXCLUSIVE | STOA_INTERRUPTIBLE)
 
 /* ---- Making and opening ------------------------------------------------------ */
@@ -466,28 +467,36 @@ int stoa_range_lock_lock(struct stoa_range_lock *lock,
 	return range_end(lock, result);
 }
 
-/* As long as it takes, but not on a lock that is no more. */
-static int begin_turn(struct stoa_range_lock *lock)
+/* Somebody was stopped in the middle of its turn. */
+static int unlock_unturned(struct stoa_range_lock *lock,
+                           struct range_request *request)
 {
-	int result;
+	int result = range_release_unturned(lock, request);
 
-	do
-		result = range_turn_begin(lock, stoa_deadline_in(STOA_SLICE_NS));
-	while (result == -ETIMEDOUT &&
-	       (result = stoa_object_health(&lock->object)) == 0 &&
-	       (result = -ETIMEDOUT));
-	return result;
+	if (request->eased) {
+		tell_spinners(lock);
+		wake(lock);
+	}
+	if (result < 0)
+		return stoa_fail(result,
+		                 "a part of a range of %s can't be unlocked: a "
+		                 "process that was changing its table is "
+		                 "stopped; continue or end that",
+		                 lock->object.name);
+	return 0;
 }
 
 static int unlock(struct stoa_range_lock *lock, struct range_request *request)
 {
-	int result = range_turn_begin(lock, STOA_NOW);
+	int result = range_turn_begin(lock, STOA_NOW); /* reads no clock */
 
+	request->mode = 0;
 	if (stoa_unlikely(result == -EAGAIN))
-		result = begin_turn(lock);
+		result = range_turn_begin(lock, stoa_deadline_in(UNLOCK_NS));
+	if (stoa_unlikely(result == -ETIMEDOUT))
+		return unlock_unturned(lock, request);
 	if (stoa_unlikely(result < 0))
 		return result;
-	request->mode = 0;
 	return end_turn(lock, request, range_apply(lock, request));
 }
 

@@ -37,13 +37,6 @@ static inline uint32_t height_of(const struct range_record *node, int tree)
 	return node ? get(node->link[tree][0]) >> RANGE_LINK_BITS : 0;
 }
 
-static inline void set_height(struct range_record *node, int tree,
-                              uint32_t height)
-{
-	set(node->link[tree][0],
-	    (height & 63) << RANGE_LINK_BITS | link_of(node, tree, 0));
-}
-
 static inline void set_flag(struct range_record *node, int tree, int flag)
 {
 	set(node->link[tree][1], link_of(node, tree, 1) | (flag ? FLAG : 0));

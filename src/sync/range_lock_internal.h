@@ -122,6 +122,11 @@ void range_line_enter(struct stoa_range_lock *lock,
 void range_line_leave(struct stoa_range_lock *lock,
                       struct range_request *request);
 
+/* Unlocks without the table's lock what is a whole range of the owner's, as
+ * burial does. -ETIMEDOUT: a part of one was asked for, which takes the lock. */
+int range_release_unturned(struct stoa_range_lock *lock,
+                           struct range_request *request);
+
 int range_bury(struct stoa_object *object, uint32_t token);
 
 /* 0: *request is the caller's `range`. -EINVAL. */

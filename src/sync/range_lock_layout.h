@@ -20,7 +20,9 @@
  * process, and the fields beside them; they are complete before the word
  * (release). All else is done to the dead: burial turns words with a dead
  * token to 0 by compare-and-swap, WITHOUT the table's lock (one who has no
- * seat yet buries, too), and touches nothing else. A word is never turned
+ * seat yet buries, too), and touches nothing else. An owner does the same to
+ * its own at close, and in an unlock when somebody is stopped over the
+ * lock. A word is never turned
  * into another's, only to 0 and from 0.
  *
  * Transitions:

@@ -486,6 +486,45 @@ static void free_word(_Atomic uint64_t *address, uint32_t token)
 		                                        memory_order_relaxed);
 }
 
+/* 0: it isn't one of the owner's in the request; 1: it was, and is free now;
+ * -ETIMEDOUT: only a part of it is in the request. */
+static int free_range(struct range_record *record,
+                      const struct range_request *request)
+{
+	uint64_t word = atomic_load_explicit(&record->word,
+	                                     memory_order_acquire);
+	uint64_t start = get(record->start), last = get(record->last);
+
+	if (word == 0 || RANGE_WORD_TOKEN(word) != request->token ||
+	    get(record->owner) != request->owner ||
+	    !overlap(start, last, request->start, request->last))
+		return 0;
+	if (start < request->start || last > request->last)
+		return -ETIMEDOUT;
+	/* release: pairs with the acquire of whoever locks it next */
+	return atomic_compare_exchange_strong_explicit(
+	        &record->word, &word, 0, memory_order_acq_rel,
+	        memory_order_relaxed);
+}
+
+int range_release_unturned(struct stoa_range_lock *lock,
+                           struct range_request *request)
+{
+	uint32_t fresh = range_fresh(lock);
+	int result = 0;
+
+	for (uint32_t i = 0; i < fresh; i++) {
+		int one = free_range(&lock->records[i], request);
+
+		request->eased |= one > 0;
+		if (one < 0)
+			result = one;
+	}
+	/* release: pairs with the exchange in sweep() */
+	atomic_store_explicit(&lock->control->stale, 1, memory_order_release);
+	return result;
+}
+
 /* Without the table's lock: see range_lock_layout.h. */
 int range_bury(struct stoa_object *object, uint32_t token)
 {

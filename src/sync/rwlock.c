@@ -85,6 +85,10 @@ static void wake(struct stoa_rwlock *rwlock)
 	int writers_first = rwlock->preference == STOA_RWLOCK_WRITERS;
 	int woken = 0;
 
+	if (stoa_likely(!stoa_event_asked(object, STOA_WRITE) &&
+	                !stoa_event_asked(object, STOA_READ)))
+		return;
+	stoa_event_mark();
 	if (writers_first && stoa_event_asked(object, STOA_WRITE))
 		woken = stoa_event_raise(object, STOA_WRITE, 1);
 	/* Those whom a waiting writer stops are woken when it is gone. */
@@ -127,7 +131,10 @@ tell_of_entry(struct stoa_rwlock *rwlock)
 		                         memory_order_seq_cst);
 		stoa_event_raise(object, STOA_READ, INT_MAX);
 	}
-	if (stoa_event_asked(object, STOA_WRITE) && !anybody_reads(rwlock))
+	if (stoa_likely(!stoa_event_asked(object, STOA_WRITE)))
+		return 0;
+	stoa_event_mark();
+	if (!anybody_reads(rwlock))
 		stoa_event_raise(object, STOA_WRITE,
 		                 rwlock->preference == STOA_RWLOCK_WRITERS ?
 		                         INT_MAX :
@@ -228,6 +235,14 @@ static int take_over(struct rwlock_call *call, uint64_t word)
 	return got_write(call, 1);
 }
 
+/* Somebody is in the way; the agent's highest bit may mean anything. */
+static void meet(struct rwlock_call *call, uint64_t agent)
+{
+	call->blocker = AGENT_PEER(agent);
+	call->note.blocker[0] = agent & ~STOA_NOTE_IN_LINE;
+	call->note.blockers = 1;
+}
+
 /* The word says that another writes, or wants to. Who doesn't live any more is
  * in nobody's way. */
 static int meet_writer(struct rwlock_call *call, uint64_t word)
@@ -247,7 +262,7 @@ static int meet_writer(struct rwlock_call *call, uint64_t word)
 		                 "this thread has rwlock %s for writing "
 		                 "already",
 		                 rwlock->object.name);
-	call->blocker = AGENT_PEER(word);
+	meet(call, word);
 	if (!call->ask || rwlock_alive(rwlock, word))
 		return -EAGAIN;
 	if (!(word & RWLOCK_PENDING))
@@ -276,7 +291,7 @@ static int look_for_readers(struct rwlock_call *call)
 			                 "this thread has rwlock %s for "
 			                 "reading; unlock or upgrade",
 			                 rwlock->object.name);
-		call->blocker = AGENT_PEER(owner);
+		meet(call, owner);
 		if (!call->ask || rwlock_alive(rwlock, owner))
 			return -EAGAIN;
 		change(&entry->owner, owner, 0);
@@ -350,7 +365,7 @@ static int meet_waiting(struct rwlock_call *call, uint32_t bits)
 			continue;
 		agent = atomic_load_explicit(&waiter->agent,
 		                             memory_order_acquire);
-		call->blocker = AGENT_PEER(agent);
+		meet(call, agent);
 		if ((agent & RWLOCK_WRITES) &&
 		    (!call->ask || rwlock_alive(rwlock, agent)))
 			return -EAGAIN;
@@ -581,6 +596,7 @@ static int wait_for(struct rwlock_call *call, int (*try)(struct rwlock_call *),
 	int place = -1, result = -EAGAIN, step;
 
 	stoa_waiter_init(&waiter, &rwlock->object, direction, deadline);
+	waiter.note = &call->note;
 	while (result == -EAGAIN) {
 		waiter.blocker = call->blocker;
 		step = stoa_waiter_step(&waiter);
@@ -592,9 +608,11 @@ static int wait_for(struct rwlock_call *call, int (*try)(struct rwlock_call *),
 			place = rwlock_enlist(call, direction, place);
 		call->ask = waiter.slept > 0;
 		call->blocker = 0;
+		call->note.blockers = 0;
 		result = try(call);
 	}
 	stoa_waiter_fini(&waiter);
+	stoa_event_mark(); /* no more in the way of those after it */
 	if (direction == STOA_WRITE && result == -EAGAIN && !call->brief)
 		withdraw(call);
 	if (place >= 0)
@@ -789,6 +807,7 @@ static int look_for_others(struct rwlock_call *call, uint32_t index)
 
 		if (owner == 0 || i == index)
 			continue;
+		meet(call, owner);
 		if (rwlock_alive(rwlock, owner))
 			return -EAGAIN;
 		change(&rwlock->entries[i].owner, owner, 0);

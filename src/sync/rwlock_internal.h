@@ -44,6 +44,7 @@ struct rwlock_call {
 	int ask;   /* whether who is in the way lives */
 	int brief; /* won't wait, so mustn't keep others off */
 	stoa_peer blocker;
+	struct stoa_wait_note note; /* the same, and its thread, for others */
 };
 
 static inline int rwlock_alive(struct stoa_rwlock *rwlock, uint64_t word)
