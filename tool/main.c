@@ -19,6 +19,8 @@ static const struct tool_verb verbs[] = {
 	  "create, send, recv, take, peek, purge, stat, bench" },
 	{ "barrier", tool_barrier, "create, wait, stat" },
 	{ "lock", tool_lock, "run a command while a lock is held" },
+	{ "stream", tool_stream,
+	  "create, write, read, copy, stat, resize, rm" },
 	{ "bench", tool_queue_bench, "measure stoa on this machine" },
 	{ "demo", stoa_tool_demo, "one real job by several processes" },
 	{ NULL, NULL, NULL }

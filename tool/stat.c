@@ -187,7 +187,8 @@ static int print_users(struct stat *stat, const char *name)
 /* These tell themselves who holds them and who waits. */
 static int tells_inside(const struct stoa_object_info *info)
 {
-	return !strcmp(info->kind, "rwlock") || !strcmp(info->kind, "barrier");
+	return !strcmp(info->kind, "rwlock") ||
+	       !strcmp(info->kind, "barrier") || !strcmp(info->kind, "stream");
 }
 
 static int print_inside(struct stat *stat, const struct stoa_object_info *info)
@@ -198,6 +199,9 @@ static int print_inside(struct stat *stat, const struct stoa_object_info *info)
 	if (!strcmp(info->kind, "barrier"))
 		return tool_barrier_inside(stat->space, info->name,
 		                           &stat->options, &stat->out);
+	if (!strcmp(info->kind, "stream"))
+		return tool_stream_inside(stat->space, info->name,
+		                          &stat->options, &stat->out);
 	return TOOL_DONE;
 }
 
