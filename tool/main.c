@@ -22,6 +22,8 @@ static const struct tool_verb verbs[] = {
 	{ "semset", tool_semset, "create, op, get, set, stat" },
 	{ "barrier", tool_barrier, "create, wait, stat" },
 	{ "lock", tool_lock, "run a command while a lock is held" },
+	{ "stream", tool_stream,
+	  "create, write, read, copy, stat, resize, rm" },
 	{ "bench", tool_queue_bench, "measure stoa on this machine" },
 	{ "demo", stoa_tool_demo, "one real job by several processes" },
 	{ NULL, NULL, NULL }

@@ -35,6 +35,7 @@ int tool_stat(int argc, char **argv);
 int tool_rm(int argc, char **argv);
 int tool_clean(int argc, char **argv);
 int tool_queue(int argc, char **argv);
+int tool_stream(int argc, char **argv);
 int tool_queue_create(int argc, char **argv);
 int tool_queue_send(int argc, char **argv);
 int tool_queue_recv(int argc, char **argv);
@@ -308,6 +309,11 @@ void tool_numbers_table(struct tool_table *table,
                         const struct tool_table_options *options);
 void tool_numbers_fill(struct tool_table *table,
                        const struct stoa_queue_stat *numbers);
+
+/* Prints the numbers of a stream. 0 or an exit code. */
+int tool_stream_inside(struct stoa_space *space, const char *name,
+                       const struct tool_table_options *options,
+                       struct tool_out *out);
 
 /* Its name without ".queue", in `buffer` of STOA_NAME_MAX + 1; NULL: no. */
 const char *tool_queue_name(const char *name, char *buffer);

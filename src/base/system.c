@@ -3,6 +3,7 @@
 #include <base/system.h>
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -180,6 +181,20 @@ int stoa_sys_getpid(void)
 int stoa_sys_getuid(void)
 {
 	return (int)stoa_system_call(SYS_geteuid, 0, 0, 0, 0, 0, 0);
+}
+
+int stoa_sys_barrier_register(void)
+{
+	return (int)stoa_system_call(
+	        SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0,
+	        0, 0, 0);
+}
+
+int stoa_sys_barrier(void)
+{
+	return (int)stoa_system_call(SYS_membarrier,
+	                             MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0, 0,
+	                             0, 0);
 }
 
 int stoa_sys_lock_byte(int fd, off_t offset, int type)

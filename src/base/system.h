@@ -53,6 +53,14 @@ int stoa_sys_munmap(void *address, size_t bytes);
 int stoa_sys_getpid(void);
 int stoa_sys_getuid(void);
 
+/*
+ * Makes every thread that runs now, in processes that have registered, pass a
+ * full memory barrier before this returns; whoever doesn't run has passed one.
+ * So one side of a protocol may do without. 0 or -errno: not to be had here.
+ */
+int stoa_sys_barrier_register(void);
+int stoa_sys_barrier(void);
+
 /* Open-file-description lock on one byte. `type` is F_WRLCK, F_RDLCK (shared)
  * or F_UNLCK. */
 int stoa_sys_lock_byte(int fd, off_t offset, int type);

@@ -378,7 +378,15 @@ int stream_bury(struct stoa_object *object, uint32_t token)
 
 	for (int side = SIDE_READ; side <= SIDE_WRITE; side++) {
 		struct stream_turn *turn = &stream->control->turn[side];
+		uint64_t favour = atomic_load_explicit(&turn->favour,
+		                                       memory_order_relaxed);
 
+		/* The seat's next owner writes other tokens; but they come
+		 * round. */
+		if (STREAM_FAVOUR_TOKEN(favour) == token)
+			atomic_compare_exchange_strong_explicit(
+			        &turn->favour, &favour, 0, memory_order_acq_rel,
+			        memory_order_relaxed);
 		if (!stoa_lock_held_by(&turn->lock, token))
 			continue;
 		atomic_store_explicit(&turn->kept, 0, memory_order_relaxed);
@@ -472,6 +480,132 @@ void stream_leave_slowly(struct stoa_stream *stream, enum stream_side side,
 {
 	stoa_lock_release(&stream->control->turn[side].lock, token);
 }
+
+/* ---- Favour -------------------------------------------------------------------- */
+
+#define REVOKE_SPINS 1000
+#define REVOKE_NAP_NS 50000
+#define NO_BARRIER_NS 10000000
+#define STREAK_DUE_MAX 65536u
+
+static void nap(long ns)
+{
+	struct timespec time = { 0, ns };
+
+	stoa_system_call(SYS_nanosleep, (long)&time, 0, 0, 0, 0, 0);
+}
+
+/* Waits until the favoured thread is out, and sees that it will not be in. */
+static int await_outside(struct stoa_stream *stream, enum stream_side side,
+                         uint32_t token, struct stoa_deadline deadline)
+{
+	struct stoa_seat *seat = stoa_object_seat(&stream->object,
+	                                          SEAT_INDEX(token));
+	int spins = 0;
+
+	/* acquire: pairs with the release in stream_leave_turn() */
+	while (seat && atomic_load_explicit(&seat->inside[side],
+	                                    memory_order_acquire) != 0) {
+		stoa_cpu_pause();
+		if (++spins < REVOKE_SPINS)
+			continue;
+		if (!stoa_object_alive(&stream->object, token))
+			return 0;
+		int result = stoa_object_health(&stream->object);
+		if (result < 0)
+			return result;
+		if (stoa_deadline_left(deadline) == 0)
+			return deadline.kind == STOA_DEADLINE_NOW ? -EBUSY :
+			                                            -ETIMEDOUT;
+		nap(REVOKE_NAP_NS);
+	}
+	return 0;
+}
+
+int stream_revoke(struct stoa_stream *stream, enum stream_side side,
+                  struct stoa_deadline deadline)
+{
+	_Atomic uint64_t *favour = &stream->control->turn[side].favour;
+	uint64_t had = atomic_load_explicit(favour, memory_order_relaxed);
+	uint32_t token = STREAM_FAVOUR_TOKEN(had);
+	int result = 0;
+
+	/* One's own needs no barrier: this thread isn't inside. */
+	if ((had & ~STREAM_REVOKED) !=
+	    STREAM_FAVOUR(stoa_object_token(&stream->object),
+	                  stoa_thread_here.number)) {
+		/* seq_cst: STREAM_FAVOUR */
+		atomic_store_explicit(favour, had | STREAM_REVOKED,
+		                      memory_order_seq_cst);
+		if (stoa_sys_barrier() < 0)
+			nap(NO_BARRIER_NS);
+		result = await_outside(stream, side, token, deadline);
+	}
+	if (result < 0)
+		stream_leave_turn(stream, side);
+	else /* release: the next to have the lock finds all done */
+		atomic_store_explicit(favour, 0, memory_order_release);
+	return result;
+}
+
+/* Whether this thread may be favoured; sees to it that barriers reach it. */
+static int may_be_favoured(struct stoa_stream *stream, enum stream_side side)
+{
+	struct stream_end *end = &stream->end[side];
+	struct stoa_thread *thread = stoa_thread_self();
+	stoa_peer peer = atomic_load_explicit(&stream->object.peer,
+	                                      memory_order_relaxed);
+
+	if (!thread)
+		return 0;
+	if (end->registered != peer) {
+		if (stoa_sys_barrier_register() < 0)
+			return 0;
+		end->registered = peer;
+		end->favourite = thread->number;
+		end->streak_due = 0;
+		end->granted = 0;
+	}
+	return end->favourite == thread->number;
+}
+
+void stream_grant(struct stoa_stream *stream, enum stream_side side)
+{
+	struct stream_end *end = &stream->end[side];
+	struct stream_turn *turn = &stream->control->turn[side];
+	uint32_t token = stoa_object_token(&stream->object);
+
+	end->streak = 0;
+	/* Nor when others wait, or somebody took us for dead, or it is revoked
+	 * half way. */
+	if (atomic_load_explicit(&turn->kept, memory_order_relaxed) ||
+	    atomic_load_explicit(&turn->lock.word, memory_order_relaxed) !=
+	            token ||
+	    atomic_load_explicit(&turn->favour, memory_order_relaxed) ||
+	    !may_be_favoured(stream, side))
+		return;
+	/* It was lost before: longer next time. */
+	if (end->granted && end->streak_due < STREAK_DUE_MAX)
+		end->streak_due = 2 * end->streak_due + STREAM_STREAK;
+	end->granted = 1;
+	atomic_store_explicit(stream_inside(stream, side), 0,
+	                      memory_order_relaxed);
+	/* Seen by this thread alone, or by whoever has the lock next. */
+	atomic_store_explicit(&turn->favour,
+	                      STREAM_FAVOUR(token, stoa_thread_here.number),
+	                      memory_order_release);
+}
+
+void stream_fence(struct stoa_stream *stream, enum stream_side side)
+{
+	/* seq_cst: EVENT_DEKKER. Refused: the slice is left. */
+	if (atomic_load_explicit(
+	            &stream->control->turn[stream_other(side)].favour,
+	            memory_order_seq_cst) != 0)
+		stoa_sys_barrier();
+}
+
+/* ---- Reservations and peeks ---------------------------------------------------- */
 
 void stream_hold(struct stoa_stream *stream, enum stream_side side,
                  uint64_t bytes)
@@ -619,6 +753,7 @@ static int wait_step(struct stoa_waiter *waiter, const struct stream_need *need)
 		return result;
 	if (need->side == SIDE_WRITE)
 		stream_want_room(stream, need->wanted);
+	stream_fence(stream, need->side);
 	waiter->blocker = stream_sole_other(stream, need->side);
 	return waiter->slept != slept ?
 	               stream_ask_gone(stream, need->side) :
@@ -647,7 +782,8 @@ int64_t stream_enter_slowly(struct stoa_stream *stream,
 			usable = step;
 			goto done;
 		}
-		usable = stream_take_turn(stream, need->side, need->deadline);
+		usable = stream_take_turn(stream, need->side, need->lasting,
+		                          need->deadline);
 		if (usable < 0)
 			goto done;
 		usable = stream_usable(stream, need->side, need->least,
@@ -671,6 +807,7 @@ int stream_ready(struct stoa_object *object, unsigned direction,
 	uint64_t needed = wait && wait->amount ? wait->amount : STOA_ATOMIC;
 	int ready;
 
+	stream_fence(stream, side);
 	if (side == SIDE_WRITE)
 		ready = room_now(stream) >= needed;
 	else /* seq_cst: EVENT_DEKKER */

@@ -32,6 +32,14 @@ struct stream_end {
 	_Alignas(STOA_CACHE_LINE) struct stream_map map;
 	uint64_t other; /* position of the other side, when last looked at */
 
+	int favoured; /* this turn was taken by favour, not by the lock */
+	/* See FAVOUR. */
+	uint32_t favourite; /* the only thread that may be; 0: none yet */
+	uint32_t streak;    /* so often the lock was taken in a row */
+	uint32_t streak_due;
+	int granted;          /* and not known to be lost */
+	stoa_peer registered; /* this process, when it asked for barriers */
+
 	/* relaxed throughout: hints. */
 	_Atomic int64_t asked_ns; /* CLOCK_REALTIME_COARSE: who has the other end? */
 	_Atomic uint32_t ends_seen;
@@ -155,29 +163,86 @@ int stream_take_lock_slowly(struct stoa_stream *stream, enum stream_side side,
 void stream_leave_slowly(struct stoa_stream *stream, enum stream_side side,
                          uint32_t token);
 
+/* Under the side's lock: takes the favour away from whoever has it. 0, or the
+ * lock is given back: -EBUSY, -ETIMEDOUT, ... */
+int stream_revoke(struct stoa_stream *stream, enum stream_side side,
+                  struct stoa_deadline deadline);
+/* Under the side's lock, about to give it back: it was taken so often in a
+ * row. */
+void stream_grant(struct stoa_stream *stream, enum stream_side side);
+/* An event was armed: makes a favoured thread of the other side see it. */
+void stream_fence(struct stoa_stream *stream, enum stream_side side);
+
 /* Takes the side's lock. 0; -EBUSY: another has it, and the deadline is
  * STOA_NOW; -ETIMEDOUT, -EINTR, -EDEADLK, and what every call may give. */
 static inline int stream_take_lock(struct stoa_stream *stream,
                                    enum stream_side side,
                                    struct stoa_deadline deadline)
 {
-	return stoa_likely(stoa_lock_try(&stream->control->turn[side].lock,
-	                                 stoa_object_token(&stream->object))) ?
-	               0 :
-	               stream_take_lock_slowly(stream, side, deadline);
+	struct stream_turn *turn = &stream->control->turn[side];
+	int result = 0;
+
+	if (stoa_unlikely(!stoa_lock_try(&turn->lock,
+	                                 stoa_object_token(&stream->object))))
+		result = stream_take_lock_slowly(stream, side, deadline);
+	if (stoa_unlikely(result < 0))
+		return result;
+	stream->end[side].favoured = 0;
+	/* relaxed: written under the lock alone */
+	if (stoa_unlikely(atomic_load_explicit(&turn->favour,
+	                                       memory_order_relaxed) != 0))
+		return stream_revoke(stream, side, deadline);
+	return 0;
 }
 
-/* The same, and sees to it that the right memory is mapped. */
+static inline _Atomic uint32_t *stream_inside(struct stoa_stream *stream,
+                                              enum stream_side side)
+{
+	return &atomic_load_explicit(&stream->object.seat,
+	                             memory_order_relaxed)
+	                ->inside[side];
+}
+
+/* Takes the turn by favour, if the calling thread has it. */
+static inline int stream_enter_favoured(struct stoa_stream *stream,
+                                        enum stream_side side)
+{
+	_Atomic uint64_t *favour = &stream->control->turn[side].favour;
+	uint64_t mine = STREAM_FAVOUR(stoa_object_token(&stream->object),
+	                              stoa_thread_here.number);
+
+	if (atomic_load_explicit(favour, memory_order_relaxed) != mine)
+		return 0;
+	atomic_store_explicit(stream_inside(stream, side), 1,
+	                      memory_order_relaxed);
+	/* For the compiler; the processor's part is the revoker's. */
+	atomic_signal_fence(memory_order_seq_cst);
+	/* relaxed: STREAM_FAVOUR */
+	if (stoa_likely(atomic_load_explicit(favour, memory_order_relaxed) ==
+	                mine)) {
+		stream->end[side].favoured = 1;
+		return 1;
+	}
+	atomic_store_explicit(stream_inside(stream, side), 0,
+	                      memory_order_release);
+	return 0;
+}
+
+/* Takes the turn, by favour unless it may be for long, and sees to it that the
+ * right memory is mapped. */
 static inline int stream_take_turn(struct stoa_stream *stream,
-                                   enum stream_side side,
+                                   enum stream_side side, int lasting,
                                    struct stoa_deadline deadline)
 {
 	struct stream_map *map = &stream->end[side].map;
-	int result = stream_take_lock(stream, side, deadline);
 
-	if (stoa_unlikely(result < 0))
-		return result;
-	/* relaxed: it changes under both locks alone */
+	if (lasting || stoa_unlikely(!stream_enter_favoured(stream, side))) {
+		int result = stream_take_lock(stream, side, deadline);
+
+		if (stoa_unlikely(result < 0))
+			return result;
+	}
+	/* relaxed: it changes under both locks alone, without favours */
 	if (stoa_likely(atomic_load_explicit(&stream->control->geometry,
 	                                     memory_order_relaxed) ==
 	                        map->geometry &&
@@ -186,18 +251,36 @@ static inline int stream_take_turn(struct stoa_stream *stream,
 	return stream_remap(stream, side);
 }
 
-/* Gives the lock back. A full barrier: EVENT_DEKKER. */
+#define STREAM_STREAK 32u
+
+/* Gives the turn back. By the lock, a full barrier; else see FAVOUR. */
 static inline void stream_leave_turn(struct stoa_stream *stream,
                                      enum stream_side side)
 {
+	struct stream_end *end = &stream->end[side];
+	struct stream_turn *turn = &stream->control->turn[side];
 	uint32_t token = stoa_object_token(&stream->object);
 	uint32_t word = token;
 
+	if (stoa_likely(end->favoured)) {
+		/* release: STREAM_FAVOUR */
+		atomic_store_explicit(stream_inside(stream, side), 0,
+		                      memory_order_release);
+		atomic_signal_fence(memory_order_seq_cst);
+		return;
+	}
+	if (atomic_load_explicit(&turn->last, memory_order_relaxed) != token) {
+		atomic_store_explicit(&turn->last, token, memory_order_relaxed);
+		end->streak = 0;
+	} else if (stoa_unlikely(++end->streak >=
+	                         STREAM_STREAK + end->streak_due)) {
+		stream_grant(stream, side);
+	}
 	/* seq_cst: with the fence after it, the position that was stored before
 	 * is seen by whoever arms an event after it is looked at */
 	if (stoa_unlikely(!atomic_compare_exchange_strong_explicit(
-	            &stream->control->turn[side].lock.word, &word, 0,
-	            memory_order_seq_cst, memory_order_relaxed)))
+	            &turn->lock.word, &word, 0, memory_order_seq_cst,
+	            memory_order_relaxed)))
 		stream_leave_slowly(stream, side, token);
 	stoa_cpu_fence_after_exchange();
 }
@@ -329,6 +412,7 @@ struct stream_need {
 	uint64_t least;  /* bytes usable */
 	uint64_t wanted; /* a writer that sleeps is woken for so many */
 	struct stoa_deadline deadline;
+	int lasting; /* the turn is for longer than a copy */
 };
 
 int64_t stream_enter_slowly(struct stoa_stream *stream,
@@ -345,7 +429,8 @@ static inline int64_t stream_enter(struct stoa_stream *stream,
                                    const struct stream_need *need,
                                    uint64_t *ret_own)
 {
-	int64_t usable = stream_take_turn(stream, need->side, need->deadline);
+	int64_t usable = stream_take_turn(stream, need->side, need->lasting,
+	                                  need->deadline);
 
 	if (stoa_unlikely(usable < 0))
 		return usable;

@@ -35,6 +35,41 @@
  * lock is held, that it is for long (a reservation, a peek): a hint for
  * readiness. Order: writers' before readers'; only a resize has both.
  *
+ * FAVOUR. Locked instructions would wait for every store before them to cross
+ * to the other core. So a thread that has taken a side's lock often enough in a
+ * row, with nobody else there, is favoured: it takes its turns with plain
+ * loads and stores, and whoever else wants one pays for both. `favour` names
+ * the thread (token, and number of the thread); it is written under the lock
+ * alone. `inside[side]` of the thread's seat is written by that thread alone.
+ *
+ *     favoured thread                  another, having the lock
+ *     W inside = 1                     W favour |= REVOKED
+ *     (no barrier)                     membarrier(2): (STREAM_FAVOUR)
+ *     R favour: still mine?            R inside: waits until 0, or the
+ *       its turn: ... W tail             kernel says the thread's dead
+ *     W inside = 0 (release)           W favour = 0; its turn, by the lock
+ *       no longer mine: W inside = 0,
+ *       and goes by the lock
+ *
+ *   The kernel's barrier makes the favoured thread, if it runs, pass a full
+ *   barrier; else it has passed one. So either its load of favour comes after,
+ *   and sees REVOKED, or its inside = 1 came before, and is seen.
+ *   Of one handle only one thread is ever favoured in one process, so nobody
+ *   else writes that seat's word: one that slept between its first look at
+ *   favour and its store can spoil nothing.
+ *   States a death may leave: favour with a dead token, REVOKED or not, and
+ *   inside at 1. Whoever has the lock next and finds a favour revokes it, from
+ *   the beginning. A favour's owner that is stopped inside holds up its side,
+ *   as one that has the lock does.
+ *   Where membarrier(2) is refused to the one who revokes, a pause of 10 ms
+ *   stands for it; where it is refused to the one who'd be favoured, nobody is.
+ *
+ *   A favoured thread looks at events without a barrier after its commit. So
+ *   whoever arms an event and finds a favour on the other side calls
+ *   membarrier(2) before it looks at the positions again (EVENT_DEKKER). A
+ *   favour that is granted after that look: the granter's release of the lock
+ *   is a full barrier, and it sees the event.
+ *
  * States a death may leave, in the lock's owner: the lock with a dead token.
  *   Whoever wants it takes it over at once (burial frees it, too). No repair:
  *   - in the middle of copying in: bytes beyond tail, which nobody reads;
@@ -104,7 +139,14 @@ enum { STREAM_GEOMETRY_CAPACITY, STREAM_GEOMETRY_MAX };
 struct stream_turn {
 	_Alignas(128) struct stoa_lock lock;
 	_Atomic uint32_t kept;
+	_Atomic uint32_t last; /* token that had the lock last: a hint */
+	uint32_t reserved;
+	_Atomic uint64_t favour;
 };
+
+#define STREAM_REVOKED (UINT64_C(1) << 63)
+#define STREAM_FAVOUR(token, thread) ((uint64_t)(thread) << 32 | (token))
+#define STREAM_FAVOUR_TOKEN(favour) ((uint32_t)(favour)&0x7fffffffu)
 
 struct stream_position {
 	_Alignas(128) _Atomic uint64_t bytes;
@@ -131,6 +173,8 @@ AT(stream_control, position, 384);
 AT(stream_control, room_wanted, 640);
 AT(stream_turn, lock, 0);
 AT(stream_turn, kept, 4);
+AT(stream_turn, last, 8);
+AT(stream_turn, favour, 16);
 _Static_assert(sizeof(struct stream_turn) == 128, "turn size");
 _Static_assert(sizeof(struct stream_position) == 128, "position size");
 _Static_assert(sizeof(struct stream_control) <= STREAM_CONTROL_BYTES,

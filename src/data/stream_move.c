@@ -125,7 +125,8 @@ static int64_t move_some(struct mover *mover, uint64_t most, int *ret_busy)
 {
 	struct stoa_stream *stream = mover->stream;
 	enum stream_side side = mover->side;
-	struct stream_need need = { side, 1, LEAST_AT_ONCE, mover->deadline };
+	struct stream_need need = { side, 1, LEAST_AT_ONCE, mover->deadline,
+		                    1 };
 	uint64_t position;
 	int64_t usable = stream_enter(stream, &need, &position);
 

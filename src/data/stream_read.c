@@ -25,7 +25,7 @@ static void get_pieces(struct stoa_stream *stream, uint64_t position,
 ssize_t stoa_stream_read(struct stoa_stream *stream, void *buffer, size_t bytes,
                          struct stoa_deadline deadline)
 {
-	struct stream_need need = { SIDE_READ, 1, 1, deadline };
+	struct stream_need need = { SIDE_READ, 1, 1, deadline, 0 };
 	uint64_t position;
 	int64_t result = stream_begin(stream, SIDE_READ);
 
@@ -74,7 +74,7 @@ ssize_t stoa_stream_peek(struct stoa_stream *stream, size_t least,
                          struct stoa_deadline deadline,
                          struct stoa_region *ret_region)
 {
-	struct stream_need need = { SIDE_READ, least, least, deadline };
+	struct stream_need need = { SIDE_READ, least, least, deadline, 1 };
 	struct stoa_region region = { 0 };
 	int64_t result = stream_begin(stream, SIDE_READ);
 

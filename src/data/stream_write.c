@@ -53,7 +53,7 @@ static inline int64_t write_some(struct stoa_stream *stream, const char *data,
                                  uint64_t bytes, uint64_t least,
                                  struct stoa_deadline deadline, int64_t now_ns)
 {
-	struct stream_need need = { SIDE_WRITE, least, least, deadline };
+	struct stream_need need = { SIDE_WRITE, least, least, deadline, 0 };
 	uint64_t position;
 
 	if (stoa_unlikely(bytes > least)) {
@@ -129,7 +129,7 @@ int stoa_stream_reserve(struct stoa_stream *stream, size_t least,
                         struct stoa_region *ret_region)
 {
 	struct stoa_region region = { 0 };
-	struct stream_need need = { SIDE_WRITE, least, least, deadline };
+	struct stream_need need = { SIDE_WRITE, least, least, deadline, 1 };
 
 	stream = stream_writer(stream);
 	int64_t result = stream_begin(stream, SIDE_WRITE);

@@ -148,7 +148,8 @@ struct stoa_seat {
 	_Atomic int64_t last_out_ns;
 	_Atomic int32_t last_in_pid; /* may be an earlier owner's */
 	_Atomic int32_t last_out_pid;
-	uint64_t unused_hot[9];
+	_Atomic uint32_t inside[2]; /* the kind's own: see stream_layout.h */
+	uint64_t unused_hot[8];
 };
 
 #define AT(type, field, offset) \
