@@ -317,8 +317,7 @@ void stoa_event_raise_one(struct stoa_object *object, unsigned direction)
 		            (event & ~(uint32_t)EVENT_SLEEPERS) + EVENT_COUNT,
 		            memory_order_seq_cst, memory_order_seq_cst))
 			continue;
-		stoa_thread_here.raised_ns =
-		        stoa_sys_clock_ns(CLOCK_MONOTONIC);
+		stoa_event_mark();
 		stoa_futex_wake(word, 1);
 		/* An observer that came meanwhile may have been woken in the
 		 * stead of one who may act. */
