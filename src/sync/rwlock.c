@@ -132,7 +132,7 @@ tell_of_entry(struct stoa_rwlock *rwlock)
 		stoa_event_raise(object, STOA_READ, INT_MAX);
 	}
 	if (stoa_likely(!stoa_event_asked(object, STOA_WRITE)))
-		return 0;
+		return;
 	stoa_event_mark();
 	if (!anybody_reads(rwlock))
 		stoa_event_raise(object, STOA_WRITE,
