@@ -18,7 +18,8 @@
  * be in its way. So a writer is never starved by readers who come later. One
  * exception: who holds what the older request waits for goes past it, as
  * both would wait for one another else. The first 256 waiters have a place;
- * more come after them in any order.
+ * more come after them in any order. A process that is stopped keeps its
+ * place, and what it has locked.
  *
  * Death: what a handle has locked is free when its process ends in whatever
  * way, or closes the handle. Whoever waited for it has it within

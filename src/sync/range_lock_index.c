@@ -17,6 +17,7 @@ struct path {
 	struct range_record *node[RANGE_DEPTH_MAX];
 	int side[RANGE_DEPTH_MAX]; /* on which the path goes on */
 	int depth;
+	_Atomic uint32_t *root;
 };
 
 static inline uint32_t link_of(const struct range_record *node, int tree,
@@ -54,8 +55,19 @@ static inline int has_exclusive(const struct range_record *node)
 
 void range_index_clear(struct stoa_range_lock *lock)
 {
-	set(lock->control->root[RANGE_PLACE], 0);
-	set(lock->control->root[RANGE_OWN], 0);
+	set(lock->control->place_root, 0);
+	for (uint32_t i = 0; i < RANGE_OWN_TREES; i++)
+		set(lock->control->own_root[i], 0);
+}
+
+ALWAYS _Atomic uint32_t *root_of(struct stoa_range_lock *lock, int tree,
+                                 uint64_t owner)
+{
+	uint64_t hash = owner * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+
+	return tree == RANGE_PLACE ?
+	               &lock->control->place_root :
+	               &lock->control->own_root[hash % RANGE_OWN_TREES];
 }
 
 /* 0 and the child, which may be none (NULL). */
@@ -178,11 +190,11 @@ static int restore_balance(struct stoa_range_lock *lock, int tree, int side,
 	return result < 0 ? result : rotate(lock, tree, side, ret_node);
 }
 
-static void relink(struct stoa_range_lock *lock, int tree,
-                   const struct path *path, int depth, uint32_t number)
+ALWAYS void relink(int tree, const struct path *path, int depth,
+                   uint32_t number)
 {
 	if (depth == 0)
-		set(lock->control->root[tree], number);
+		set(*path->root, number);
 	else
 		set_link(path->node[depth - 1], tree, path->side[depth - 1],
 		         number);
@@ -209,7 +221,7 @@ ALWAYS int mend_upwards(struct stoa_range_lock *lock, int tree,
 		int result = restore_balance(lock, tree, high > low, &node);
 		if (result < 0)
 			return result;
-		relink(lock, tree, path, depth, range_number(lock, node));
+		relink(tree, path, depth, range_number(lock, node));
 	}
 	return 0;
 }
@@ -226,10 +238,12 @@ ALWAYS int push(struct path *path, struct range_record *node, int side)
 ALWAYS int insert(struct stoa_range_lock *lock, int tree,
                   struct range_record *record)
 {
-	uint32_t number = get(lock->control->root[tree]);
+	_Atomic uint32_t *root = root_of(lock, tree, get(record->owner));
+	uint32_t number = get(*root);
 	struct path path;
 
 	path.depth = 0;
+	path.root = root;
 	while (number) {
 		struct range_record *node = range_at(lock, number);
 
@@ -243,16 +257,18 @@ ALWAYS int insert(struct stoa_range_lock *lock, int tree,
 	set(record->link[tree][0], 0);
 	set_link(record, tree, 1, 0);
 	refresh(record, tree, NULL, NULL);
-	relink(lock, tree, &path, path.depth, range_number(lock, record));
+	relink(tree, &path, path.depth, range_number(lock, record));
 	return mend_upwards(lock, tree, &path, path.depth);
 }
 
 ALWAYS int find(struct stoa_range_lock *lock, int tree,
                        struct range_record *record, struct path *path)
 {
-	uint32_t number = get(lock->control->root[tree]);
+	uint32_t number;
 
 	path->depth = 0;
+	path->root = root_of(lock, tree, get(record->owner));
+	number = get(*path->root);
 	for (;;) {
 		struct range_record *node = range_at(lock, number);
 
@@ -285,11 +301,11 @@ static int replace(struct stoa_range_lock *lock, int tree,
 	if (result < 0 || !next)
 		return -EUCLEAN;
 	path->depth--;
-	relink(lock, tree, path, path->depth, link_of(next, tree, 1));
+	relink(tree, path, path->depth, link_of(next, tree, 1));
 	set_link(next, tree, 0, link_of(record, tree, 0));
 	set_link(next, tree, 1, link_of(record, tree, 1));
 	path->node[at] = next;
-	relink(lock, tree, path, at, range_number(lock, next));
+	relink(tree, path, at, range_number(lock, next));
 	return 0;
 }
 
@@ -307,7 +323,7 @@ ALWAYS int remove_from(struct stoa_range_lock *lock, int tree,
 	if (left && right)
 		result = replace(lock, tree, record, &path);
 	else
-		relink(lock, tree, &path, path.depth, left ? left : right);
+		relink(tree, &path, path.depth, left ? left : right);
 	return result < 0 ? result : mend_upwards(lock, tree, &path, all);
 }
 
@@ -346,7 +362,7 @@ int range_index_remove(struct stoa_range_lock *lock,
 struct range_record *range_index_own(struct stoa_range_lock *lock,
                                      uint64_t owner, uint64_t from)
 {
-	uint32_t number = get(lock->control->root[RANGE_OWN]);
+	uint32_t number = get(*root_of(lock, RANGE_OWN, owner));
 	struct range_record *found = NULL;
 
 	for (int depth = 0; number && depth < RANGE_DEPTH_MAX; depth++) {
@@ -392,7 +408,7 @@ static inline void check_conflict(const struct range_record *node,
 int range_index_conflicts(struct stoa_range_lock *lock,
                           struct range_request *request)
 {
-	uint32_t number = get(lock->control->root[RANGE_PLACE]);
+	uint32_t number = get(lock->control->place_root);
 	struct path path;
 
 	path.depth = 0;

@@ -53,11 +53,13 @@
  *     after each sleep and bury it; a wake that the dead owed comes from who
  *     buries it (stoa_event_broadcast).
  *
- * INDEX (a hint): two AVL trees over the same ranges, links in the records:
+ * INDEX (a hint): each range is in two AVL trees, with links in the record:
  *   place   by start, with the largest `last` of each subtree, and the
  *           largest of its exclusive ranges: who is in the way of a range
  *   own     by owner and start: what an owner has in a range. An owner's
- *           ranges don't overlap.
+ *           ranges don't overlap. There are 512 of these trees, and a hash of
+ *           the owner says which: who has few ranges finds them at once
+ *           beside others who have many.
  *   An exclusive range overlaps nobody's but its owner's, so a shared request
  *   looks at exclusive ranges only, and never walks over the many that share.
  *   Links are record numbers + 1 (0: none) in 26 bits; above them the height
@@ -105,6 +107,7 @@ enum { RANGE_GEOMETRY_CAPACITY };
 #define RANGE_OWNER_PROCESS (UINT64_C(1) << 63) /* above a peer */
 
 enum { RANGE_PLACE, RANGE_OWN }; /* the trees */
+#define RANGE_OWN_TREES 512 /* of the owner's hash */
 #define RANGE_LINK_MASK 0x3ffffffu
 #define RANGE_LINK_BITS 26
 
@@ -116,12 +119,14 @@ struct range_control {
 	_Atomic uint32_t dirty;
 	_Atomic uint32_t stale; /* burial freed ranges that are listed */
 	_Atomic uint32_t changes; /* raised when a waiter should look again */
-	_Atomic uint32_t root[2]; /* of the trees; record + 1 */
+	_Atomic uint32_t place_root; /* record + 1 */
 	_Atomic uint32_t spare;   /* list of free records; record + 1 */
 	_Atomic uint32_t fresh;   /* records from here on were never used */
 	_Atomic uint32_t waiters_used;
-	uint32_t reserved;
+	uint32_t reserved[2];
 	_Atomic uint64_t next_ticket;
+	uint64_t unused[122];
+	_Atomic uint32_t own_root[RANGE_OWN_TREES]; /* record + 1 */
 };
 
 struct range_record {
@@ -146,11 +151,12 @@ AT(range_control, turn, 0);
 AT(range_control, dirty, 4);
 AT(range_control, stale, 8);
 AT(range_control, changes, 12);
-AT(range_control, root, 16);
-AT(range_control, spare, 24);
-AT(range_control, fresh, 28);
-AT(range_control, waiters_used, 32);
+AT(range_control, place_root, 16);
+AT(range_control, spare, 20);
+AT(range_control, fresh, 24);
+AT(range_control, waiters_used, 28);
 AT(range_control, next_ticket, 40);
+AT(range_control, own_root, 1024);
 AT(range_record, word, 0);
 AT(range_record, owner, 8);
 AT(range_record, start, 16);
