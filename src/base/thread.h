@@ -23,6 +23,7 @@ struct stoa_thread {
 	uint32_t number; /* 1 to STOA_THREAD_MAX; 0: not asked yet */
 	int32_t tid;     /* for people */
 	uint64_t raised; /* stoa_cpu_ticks() when it last gave something up */
+	uint32_t gave_up; /* something, since: nobody knows when */
 	struct stoa_held *held;
 };
 

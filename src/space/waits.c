@@ -16,6 +16,7 @@
 #define READS 4  /* of a record that is being written */
 #define AGAIN_NS (STOA_SLICE_NS / 2) /* told again so often */
 #define SENTENCE_MAX 400
+#define PASSES_MAX 3 /* then it sleeps again in between */
 
 /* ---- Files ------------------------------------------------------------------- */
 
@@ -193,6 +194,9 @@ static void fill_record(struct stoa_waiter *waiter,
 	uint32_t blockers = note->blockers < WAITS_BLOCKERS ? note->blockers :
 	                                                      WAITS_BLOCKERS;
 
+	if (stoa_thread_here.gave_up)
+		stoa_event_mark();
+	stoa_thread_here.gave_up = 0;
 	memset(ret_record, 0, sizeof *ret_record);
 	*ret_record = (struct waits_record){
 		.sequence = atomic_fetch_add_explicit(
@@ -467,7 +471,7 @@ static int find_circle(struct stoa_life *life,
 		end++;
 	if (found && verify(search, end)) {
 		if (note->blocker[0] & STOA_NOTE_IN_LINE)
-			result = note->pass = 1;
+			result = note->pass = note->passes++ < PASSES_MAX;
 		else if ((note->flags & WAITS_DETECTS) &&
 		         is_victim(search, end))
 			result = refuse(search, end);
@@ -500,7 +504,10 @@ int stoa_waits_tell(struct stoa_waiter *waiter)
 		return 0;
 	/* seq_cst: written before it looks, as the other does */
 	atomic_thread_fence(memory_order_seq_cst);
-	return find_circle(&object->space->life, &record, note);
+	int result = find_circle(&object->space->life, &record, note);
+	if (result == 0)
+		note->passes = 0;
+	return result;
 }
 
 /* ---- For people -------------------------------------------------------------------- */

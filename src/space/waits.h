@@ -29,6 +29,7 @@ struct stoa_wait_note {
 
 	/* waits.c's own. */
 	int listed;
+	uint32_t passes; /* how often `pass` was set */
 	uint32_t place; /* among the peer's records */
 	stoa_peer peer; /* as which it is listed */
 	int64_t asked_ns, told_ns, since_ns;

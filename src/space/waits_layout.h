@@ -38,6 +38,11 @@
  *     W its record (pwrite, seq_cst)   W its record (pwrite, seq_cst)
  *     R others' records                R others' records
  *
+ *   Where reading the counter would be felt (every unlock of a mutex), a thread
+ *   only notes that it gave something up, and counts that as done when its next
+ *   wait is written. That is late, so it hides edges for a slice at most, and
+ *   never makes one.
+ *
  *   At least one sees it. If both do, the one that asked last is refused; all
  *   look again after each slice, so if it had seen nothing, it sees it then.
  *   An edge to somebody who is but before X in line is X's own to cut: X goes

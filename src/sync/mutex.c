@@ -49,7 +49,6 @@ struct attempt {
 	uint64_t agent;
 	uint64_t found; /* the owner at the last try */
 	stoa_peer blocker;
-	struct stoa_wait_note note;
 	int ask; /* whether the owner lives, if it was there before */
 };
 
@@ -62,7 +61,6 @@ static int try_lock(struct attempt *attempt)
 	int again = word == attempt->found;
 
 	attempt->found = word;
-	attempt->note.blockers = 0;
 	if (word == MUTEX_FREE) {
 		if (!mutex_exchange(mutex, word, attempt->agent))
 			return -EAGAIN;
@@ -76,8 +74,6 @@ static int try_lock(struct attempt *attempt)
 	if (peer == 0)
 		return stoa_object_damaged(&mutex->object,
 		                           "its owner can't be true");
-	attempt->note.blocker[0] = word & ~MUTEX_DIED;
-	attempt->note.blockers = 1;
 	/* One's own process would not be here if it were dead. */
 	attempt->blocker = peer == AGENT_PEER(attempt->agent) ? 0 : peer;
 	if (attempt->ask && again && attempt->blocker != 0 &&
@@ -147,10 +143,7 @@ static int wait_for_it(struct attempt *attempt, struct stoa_deadline deadline)
 		int armed = waiter.armed;
 
 		waiter.blocker = attempt->blocker;
-		/* Others count who is in the way of a checked one only. */
 		note.blocker[0] = attempt->found & ~MUTEX_DIED;
-		if (mutex->kind != STOA_MUTEX_CHECKED)
-			note.blocker[0] |= STOA_NOTE_IN_LINE;
 		step = stoa_waiter_step(&waiter);
 		if (step == -EAGAIN || step == -ETIMEDOUT) {
 			result = try_once_more(attempt);
@@ -288,6 +281,9 @@ static int unlock(struct stoa_mutex *mutex, uint64_t agent)
 	atomic_store_explicit(&mutex->locked, 0, memory_order_relaxed);
 	if (stoa_unlikely(!mutex_exchange(mutex, agent, MUTEX_FREE)))
 		return not_owner(mutex);
+	/* With a wake in flight the sleepers' bit is gone, and who sleeps isn't
+	 * told of this unlock. */
+	stoa_event_mark_cheaply();
 	if (stoa_unlikely(stoa_event_asked(&mutex->object, STOA_READ)))
 		mutex_tell(mutex);
 	return 0;
