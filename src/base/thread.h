@@ -23,6 +23,8 @@ struct stoa_thread {
 	uint32_t number; /* 1 to STOA_THREAD_MAX; 0: not asked yet */
 	int32_t tid;     /* for people */
 	uint64_t raised; /* stoa_cpu_ticks() when it last gave something up */
+	int gave_up; /* something, since then and maybe without waking: when
+	                it waits it will say that it was only just */
 	struct stoa_held *held;
 };
 

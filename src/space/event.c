@@ -176,8 +176,12 @@ static int sleep_a_slice(struct stoa_waiter *waiter, int64_t left)
 	int64_t slice = left < STOA_SLICE_NS ? left : STOA_SLICE_NS;
 	int result;
 
-	if (waiter->note && waiter->slept == 1)
+	if (waiter->note && waiter->slept == 1) {
 		waiter->began_ns = stoa_sys_clock_ns(CLOCK_MONOTONIC);
+		if (stoa_thread_here.gave_up)
+			stoa_event_mark();
+		stoa_thread_here.gave_up = 0;
+	}
 	if (waiter->note && waiter->slept > 1) {
 		result = stoa_waits_tell(waiter);
 		if (result != 0)
@@ -246,7 +250,7 @@ void stoa_waiter_fini(struct stoa_waiter *waiter)
 		tell_waiting(waiter, 0);
 	stoa_waits_clear(waiter);
 	stop_listening(waiter);
-	if (waiter->slept)
+	if (waiter->slept || waiter->vain)
 		budget = budget / 2 < SPINS_PROBE / 8 ? 0 : budget / 2;
 	else if (waiter->spun)
 		budget = budget * 2 + SPINS_PROBE < SPINS_MAX ?
