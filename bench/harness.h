@@ -250,8 +250,7 @@ enum bench_compare {
 	BENCH_FASTER,     /* the base's / value */
 	BENCH_ABSOLUTE,   /* value as it is */
 	BENCH_GAP,        /* longest time under way, ms */
-	BENCH_TAIL,       /* p99.9 / the base's */
-	BENCH_BEYOND      /* value beyond the base's, ms of ns */
+	BENCH_TAIL        /* p99.9 / the base's */
 };
 
 struct bench_aim {

@@ -20,7 +20,7 @@
 #define CONTENDED_MS 400
 #define BATCH 32
 #define LOCKS_A_SAMPLE 16 /* the clock costs as much as the lock */
-#define KILLS 9
+#define KILLS 5
 #define ASLEEP_US 30000 /* until whoever waits for the dead sleeps for sure */
 #define PAGE 4096
 
@@ -32,7 +32,7 @@ struct shared {
 	_Alignas(256) char place[512];
 	_Alignas(256) uint64_t counter; /* what the mutex protects */
 	_Alignas(64) uint32_t samples[BENCH_PROCESSES];
-	uint64_t killed; /* tick */
+	uint64_t killed, dead; /* ticks; dead: says the kernel */
 };
 
 struct stage {
@@ -274,35 +274,52 @@ static void be_owner(struct stage *stage, int ready)
 	_exit(1);
 }
 
-/* Kills the owner once the other sleeps, and says when. */
+/* Kills the owner once the other sleeps, and says when, and when the kernel
+ * says that it is dead: its memory was torn down before. */
 static void be_killer(struct stage *stage, pid_t owner)
 {
+	struct pollfd pollfd = { .events = POLLIN };
+
+	pollfd.fd = (int)syscall(SYS_pidfd_open, owner, 0);
 	usleep(ASLEEP_US);
 	stage->shared->killed = bench_tick();
 	kill(owner, SIGKILL);
+	poll(&pollfd, 1, -1);
+	stage->shared->dead = bench_tick();
 	_exit(0);
 }
 
-/* Until the mutex is had, or the kernel says that the owner is dead. */
-static int wait_for_death(struct stage *stage, pid_t owner)
+/* How long it took, or how much longer than the kernel's word. */
+static int kill_and_wait(struct stage *stage, pid_t owner, uint64_t *ret_ticks)
 {
-	struct pollfd pollfd = { .events = POLLIN };
-	int result;
+	uint64_t had, from;
+	int result = 0;
+	pid_t killer = fork();
 
-	if (stage->mutex) {
+	if (killer == 0)
+		be_killer(stage, owner);
+	if (killer < 0)
+		return -errno;
+	if (stage->mutex)
 		result = stoa_mutex_lock(stage->mutex, STOA_FOREVER);
-		return result == -EOWNERDEAD ? 0 : -EIO;
-	}
-	pollfd.fd = (int)syscall(SYS_pidfd_open, owner, 0);
-	result = poll(&pollfd, 1, -1);
-	close(pollfd.fd);
-	return result == 1 ? 0 : -EIO;
+	had = bench_tick();
+	waitpid(killer, NULL, 0);
+	if (!stage->mutex)
+		had = stage->shared->dead;
+	from = stage->row->spec.selection ? stage->shared->dead :
+	                                    stage->shared->killed;
+	*ret_ticks = had > from ? had - from : 1;
+	if (!stage->mutex)
+		return 0;
+	stoa_mutex_consistent(stage->mutex);
+	stoa_mutex_unlock(stage->mutex);
+	return result == -EOWNERDEAD ? 0 : -EIO;
 }
 
 static int kill_once(struct stage *stage, uint64_t *ret_ticks)
 {
-	pid_t owner, killer;
 	int ready[2], result = -EIO;
+	pid_t owner;
 	char byte;
 
 	if (pipe(ready))
@@ -311,19 +328,8 @@ static int kill_once(struct stage *stage, uint64_t *ret_ticks)
 	if (owner == 0)
 		be_owner(stage, ready[1]);
 	close(ready[1]);
-	if (owner < 0 || read(ready[0], &byte, 1) != 1)
-		goto close;
-	killer = fork();
-	if (killer == 0)
-		be_killer(stage, owner);
-	result = wait_for_death(stage, owner);
-	*ret_ticks = bench_tick() - stage->shared->killed;
-	waitpid(killer, NULL, 0);
-	if (!result && stage->mutex) {
-		stoa_mutex_consistent(stage->mutex);
-		stoa_mutex_unlock(stage->mutex);
-	}
-close:
+	if (owner > 0 && read(ready[0], &byte, 1) == 1)
+		result = kill_and_wait(stage, owner, ret_ticks);
 	close(ready[0]);
 	if (owner > 0) {
 		kill(owner, SIGKILL);
@@ -395,20 +401,21 @@ static int measure_heir(const struct bench_row *row,
 	          GLIBC, count, between),                                \
 	CONTENDED("stoa-" name, "stoa, " what, "contend/glibc-" name,   \
 	          BENCH_STOA, STOA, count, between)
-#define HEIR(size, mebibytes)                                            \
-	{                                                                 \
-		"heir/pidfd-" size, "the kernel says so, " size, NULL,   \
-		BENCH_HEIR, BENCH_KERNEL, BENCH_UNIT_NS, measure_heir,   \
-		{ .bytes = (size_t)(mebibytes) << 20, .alone = true,     \
-		  .crowded = true, .once = true }                        \
-	},                                                                \
-	{                                                                 \
-		"heir/stoa-" size, "the next one has it, " size,         \
-		"heir/pidfd-" size, BENCH_HEIR, BENCH_STOA,              \
+#define HEIR_ROW(name, what, base, kind, mebibytes, beyond)             \
+	{                                                                \
+		"heir/" name, what, base, BENCH_HEIR, kind,              \
 		BENCH_UNIT_NS, measure_heir,                             \
 		{ .bytes = (size_t)(mebibytes) << 20, .order = STOA,     \
-		  .alone = true, .crowded = true, .once = true }         \
+		  .selection = beyond, .alone = true, .crowded = true,   \
+		  .once = true }                                         \
 	}
+#define HEIR(size, mebibytes)                                            \
+	HEIR_ROW("pidfd-" size, "the kernel says so, " size, NULL,        \
+	         BENCH_KERNEL, mebibytes, 0),                             \
+	HEIR_ROW("stoa-" size, "the next one has it, " size,              \
+	         "heir/pidfd-" size, BENCH_STOA, mebibytes, 0),           \
+	HEIR_ROW("beyond-" size, "after the kernel's word, " size, NULL,  \
+	         BENCH_STOA, mebibytes, 1)
 
 static const struct bench_row mutex_rows[] = {
 	ALONE("glibc", "glibc, robust and process-shared", NULL, BENCH_PEER,

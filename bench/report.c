@@ -206,11 +206,6 @@ static double figure_of(const struct bench_aim *aim, unsigned *marks)
 		return record->median.value;
 	case BENCH_TAIL:
 		return tail_ratio(aim, record);
-	case BENCH_BEYOND: /* 0 would be: not measured */
-		return base <= 0                  ? 0 :
-		       record->median.value > base ? (record->median.value -
-		                                      base) / 1e6 :
-		                                     1e-6;
 	case BENCH_GAP:
 		break;
 	}

@@ -246,7 +246,7 @@ void stoa_waiter_fini(struct stoa_waiter *waiter)
 		tell_waiting(waiter, 0);
 	stoa_waits_clear(waiter);
 	stop_listening(waiter);
-	if (waiter->slept)
+	if (waiter->slept || waiter->vain)
 		budget = budget / 2 < SPINS_PROBE / 8 ? 0 : budget / 2;
 	else if (waiter->spun)
 		budget = budget * 2 + SPINS_PROBE < SPINS_MAX ?

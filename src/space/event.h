@@ -31,6 +31,7 @@ struct stoa_waiter {
 	uint32_t spins_left;
 	uint32_t spun;
 	uint32_t seen; /* the event's value to sleep on */
+	int vain; /* whatever comes of it, spinning is no use */
 	int armed;
 	int slept;
 	uint32_t bits; /* mask of the sleep; 0: any wake is for this one */

@@ -7,8 +7,7 @@
 #include <base/error.h>
 #include <sync/mutex_internal.h>
 
-#define SPIN_FIRST 16u /* pauses before the first look; then twice as many */
-#define SPIN_LONGEST 256u
+#define SPIN_FIRST 64u /* pauses before the first look; then twice as many */
 
 /* ---- Locking ----------------------------------------------------------------- */
 
@@ -48,6 +47,7 @@ struct attempt {
 	struct stoa_mutex *mutex;
 	uint64_t agent;
 	uint64_t found; /* the owner at the last try */
+	uint64_t since; /* of that one */
 	stoa_peer blocker;
 	int ask; /* whether the owner lives, if it was there before */
 };
@@ -61,6 +61,8 @@ static int try_lock(struct attempt *attempt)
 	int again = word == attempt->found;
 
 	attempt->found = word;
+	attempt->since = atomic_load_explicit(&mutex->shared->since,
+	                                      memory_order_relaxed);
 	if (word == MUTEX_FREE) {
 		if (!mutex_exchange(mutex, word, attempt->agent))
 			return -EAGAIN;
@@ -102,25 +104,28 @@ static void pass_wake_on(struct stoa_mutex *mutex)
 
 /*
  * The waiter's spins, but with fewer and fewer looks: each takes the cache
- * line from an owner who may be about to unlock.
+ * line from the owner. And only while it is one and the same lock that is
+ * waited out: somebody who locks again and again does so faster if left alone,
+ * and who sleeps gets its turn, too.
  */
 static int spin(struct attempt *attempt, struct stoa_waiter *waiter)
 {
 	uint32_t left = waiter->spins_left, pauses = SPIN_FIRST;
 	int result = try_lock(attempt);
+	uint64_t since = attempt->since;
 
 	waiter->spins_left = 0;
-	while (result == -EAGAIN && left >= pauses) {
+	while (result == -EAGAIN && left >= pauses && !waiter->vain) {
 		for (uint32_t i = 0; i < pauses; i++)
 			stoa_cpu_pause();
 		left -= pauses;
 		waiter->spun += pauses;
-		if (pauses < SPIN_LONGEST)
-			pauses *= 2;
+		pauses *= 2;
 		if (waiter->deadline.kind == STOA_DEADLINE_INSTANT &&
 		    stoa_deadline_left(waiter->deadline) == 0)
 			break;
 		result = try_lock(attempt);
+		waiter->vain = attempt->since != since;
 	}
 	return result;
 }
@@ -233,10 +238,7 @@ int stoa_mutex_lock(struct stoa_mutex *mutex, struct stoa_deadline deadline)
 /* U2 to U4 of MUTEX_WAKING. */
 void mutex_tell(struct stoa_mutex *mutex)
 {
-	if (mutex->kind == STOA_MUTEX_CHECKED)
-		stoa_event_raise(&mutex->object, STOA_READ, 1);
-	else
-		stoa_event_raise_one(&mutex->object, STOA_READ);
+	stoa_event_raise_one(&mutex->object, STOA_READ);
 }
 
 static int not_owner(struct stoa_mutex *mutex)

@@ -70,9 +70,10 @@
  *   if it is free then U2 to U4: it may have been woken in another's stead.
  *   Who has the mutex after having slept leaves SLEEPERS set, for the others.
  *   With observers (stoa_wait_any) or bells on the event everyone is woken at
- *   each unlock. A STOA_MUTEX_CHECKED one keeps SLEEPERS set until a wake
- *   finds nobody, so that who sleeps behind an owner is told whenever that one
- *   unlocks: the search for circles needs it (CIRCLES in waits_layout.h).
+ *   each unlock. Not every unlock wakes who sleeps behind its owner, so a
+ *   thread that has unlocked a mutex and then waits says in its record that it
+ *   did so only then: circles through it are found when the others have looked
+ *   once more, after a slice (CIRCLES in waits_layout.h).
  *   States a death may leave: SLEEPERS gone and nobody on the way (killed just
  *   woken, or between U3 and U4); SLEEPERS and nobody raising (killed between
  *   U1 and U3). Whoever sleeps goes through W1 and W2 at its slice of 50 ms at
