@@ -230,6 +230,19 @@ static void start_sleeper(uint32_t number, const struct deed *deed)
 		       scene.state->name);
 }
 
+uint32_t scene_start(struct scene *s, const struct deed *deed)
+{
+	uint32_t number = HELPERS_FROM + s->helpers++;
+	struct role role = role_for(number, deed);
+
+	if (number >= PLAYERS)
+		broken("more than %u players", PLAYERS);
+	memset(&s->notes[number], 0, sizeof(s->notes[number]));
+	s->pids[number] = trace_fork(role_body, &role);
+	s->sleepers |= 1u << number;
+	return number;
+}
+
 uint32_t scene_sleeper(struct scene *s, const struct deed *deed)
 {
 	uint32_t number = HELPERS_FROM + s->helpers++;

@@ -2,6 +2,7 @@
 /* subjects.c: the nouns that the generic sweep knows. */
 #include "subject.h"
 
+extern const struct subject barrier_subject;
 extern const struct subject condition_subject;
 extern const struct subject mutex_subject;
 extern const struct subject queue_subject;
@@ -17,6 +18,7 @@ const struct subject *const subjects[] = {
 	&mutex_subject,
 	&condition_subject,
 	&rwlock_subject,
+	&barrier_subject,
 	&range_lock_subject,
 	NULL
 };
