@@ -13,7 +13,7 @@
 #define COUNT 4u
 #define TIMED_NS INT64_C(2000000)
 #define SOON_NS INT64_C(20000000)
-#define OWN_ACCORD_NS INT64_C(300000000) /* several slices */
+#define OWN_ACCORD_NS INT64_C(120000000) /* two slices */
 #define ROUNDS 10u
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -179,17 +179,24 @@ static uint32_t count_asleep(const struct scene *s)
 	return asleep;
 }
 
-/* One step towards the round's end: who is missing comes. */
+/*
+ * One step towards the round's end: who is missing comes, when all that are
+ * alive wait in it (others are on their way in or out). 1: only the survivor is
+ * missing.
+ */
 static int help(struct scene *s)
 {
-	int result = 0;
+	uint32_t alive = count_asleep(s);
 
-	if (count_asleep(s) >= COUNT - 1)
-		result = stoa_barrier_wait(s->eye, stoa_deadline_in(SOON_NS));
-	else if (HELPERS_FROM + s->helpers < PLAYERS)
-		scene_start(s, &coming);
-	if (result < 0 && result != -ETIMEDOUT && result != -EOWNERDEAD)
-		return trouble("coming as the last gave %d", result);
+	if (waiting_now(s) != alive) {
+		sched_yield();
+		return 0;
+	}
+	if (alive == COUNT - 1)
+		return 1;
+	if (HELPERS_FROM + s->helpers == PLAYERS)
+		return trouble("too many rounds break");
+	scene_start(s, &coming);
 	return 0;
 }
 
@@ -202,7 +209,9 @@ static int end_round(struct scene *s)
 		if (clock_ns() > limit)
 			return trouble("%u wait on, %u of them in the round",
 				       count_asleep(s), waiting_now(s));
-		if (help(s) != 0)
+		if (help(s) == 1)
+			stoa_barrier_wait(s->eye, stoa_deadline_in(SOON_NS));
+		else if (board->trouble[0] != '\0')
 			return -1;
 	}
 	return 0;
@@ -255,35 +264,23 @@ static int check_victims(const struct scene *s)
 	return 0;
 }
 
-/* The survivor comes, too, until its round has ended or broken. */
-static int come_oneself(struct scene *s)
-{
-	int64_t limit = clock_ns() + PATIENT_NS;
-	int result;
-
-	do
-		result = stoa_barrier_wait(s->eye, stoa_deadline_in(SOON_NS));
-	while (result == -ETIMEDOUT && count_asleep(s) >= COUNT - 1 &&
-	       clock_ns() < limit);
-	return result;
-}
-
 /* A round of living ones. 1: it broke, for one of the dead, and those who are
  * still there are of the next. */
 static int fresh_round(struct scene *s)
 {
 	uint32_t there[PLAYERS], count = 0, serial;
-	int64_t result;
+	int64_t limit = clock_ns() + PATIENT_NS, result;
 
-	while (count_asleep(s) < COUNT - 1)
-		if (HELPERS_FROM + s->helpers == PLAYERS)
-			return trouble("too many rounds break");
-		else
-			scene_start(s, &coming);
+	while ((result = help(s)) == 0)
+		if (clock_ns() > limit)
+			return trouble("%u live, %u wait in a fresh round",
+				       count_asleep(s), waiting_now(s));
+	if (result < 0)
+		return -1;
 	for (uint32_t i = HELPERS_FROM; i < PLAYERS; i++)
 		if (s->deeds[i] == &coming && !note_done(s, i, NULL))
 			there[count++] = i;
-	result = come_oneself(s);
+	result = stoa_barrier_wait(s->eye, stoa_deadline_in(SOON_NS));
 	if (breaks(s) && (result == -EOWNERDEAD || result == -ETIMEDOUT))
 		return 1;
 	if (!is_through(result))
@@ -341,7 +338,9 @@ static int stuck(struct scene *s, const struct deed *wait)
 static int give(struct scene *s, const struct deed *wait)
 {
 	(void)wait;
-	return help(s);
+	if (help(s) == 1)
+		stoa_barrier_wait(s->eye, stoa_deadline_in(SOON_NS));
+	return board->trouble[0] == '\0' ? 0 : -1;
 }
 
 static const struct waking wakings[] = {
