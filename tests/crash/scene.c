@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define IMAGE_MAX 131072u /* of a file that is observed at each step */
+
 struct scene scene;
 
 /* ---- Notes ---------------------------------------------------------------- */
@@ -381,7 +383,9 @@ static void map_image(struct scene *s)
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0 || fstat(fd, &status) != 0)
 			broken("can't observe %s", path);
-		s->image_bytes = (size_t)status.st_size;
+		s->image_bytes = (size_t)status.st_size < IMAGE_MAX
+					 ? (size_t)status.st_size
+					 : IMAGE_MAX;
 		s->image = mmap(NULL, s->image_bytes, PROT_READ, MAP_SHARED,
 				fd, 0);
 		close(fd);

@@ -10,6 +10,7 @@ extern const struct subject range_lock_subject;
 extern const struct subject rwlock_subject;
 extern const struct subject semaphore_subject;
 extern const struct subject semaphore_set_subject;
+extern const struct subject stream_subject;
 
 const struct subject *const subjects[] = {
 	&queue_subject,
@@ -20,5 +21,6 @@ const struct subject *const subjects[] = {
 	&rwlock_subject,
 	&barrier_subject,
 	&range_lock_subject,
+	&stream_subject,
 	NULL
 };
