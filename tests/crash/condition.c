@@ -392,7 +392,7 @@ static int check(struct scene *s, uint32_t variant)
 
 enum word { GIVEN_NS };
 
-#define OWN_ACCORD_NS INT64_C(300000000) /* several slices */
+#define OWN_ACCORD_NS INT64_C(120000000) /* two slices */
 
 /*
  * Nobody is told, and no signal is in a dead one's hands. Whether a victim has

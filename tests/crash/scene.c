@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define IMAGE_MAX 131072u /* of a file that is observed at each step */
+
 struct scene scene;
 
 /* ---- Notes ---------------------------------------------------------------- */
@@ -230,6 +232,19 @@ static void start_sleeper(uint32_t number, const struct deed *deed)
 		       scene.state->name);
 }
 
+uint32_t scene_start(struct scene *s, const struct deed *deed)
+{
+	uint32_t number = HELPERS_FROM + s->helpers++;
+	struct role role = role_for(number, deed);
+
+	if (number >= PLAYERS)
+		broken("more than %u players", PLAYERS);
+	memset(&s->notes[number], 0, sizeof(s->notes[number]));
+	s->pids[number] = trace_fork(role_body, &role);
+	s->sleepers |= 1u << number;
+	return number;
+}
+
 uint32_t scene_sleeper(struct scene *s, const struct deed *deed)
 {
 	uint32_t number = HELPERS_FROM + s->helpers++;
@@ -368,7 +383,9 @@ static void map_image(struct scene *s)
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		if (fd < 0 || fstat(fd, &status) != 0)
 			broken("can't observe %s", path);
-		s->image_bytes = (size_t)status.st_size;
+		s->image_bytes = (size_t)status.st_size < IMAGE_MAX
+					 ? (size_t)status.st_size
+					 : IMAGE_MAX;
 		s->image = mmap(NULL, s->image_bytes, PROT_READ, MAP_SHARED,
 				fd, 0);
 		close(fd);

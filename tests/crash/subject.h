@@ -39,10 +39,10 @@
 
 #include "harness.h"
 
-#define PLAYERS 7u
+#define PLAYERS 20u
 #define HELPERS_FROM 3u /* players 3 .. are helpers of the state */
 #define WORDS 64u
-#define NOTE_BYTES 16384u
+#define NOTE_BYTES 4608u
 
 enum player_number { VICTIM = 0, SECOND = 1, WAITER = 2 };
 
@@ -172,6 +172,8 @@ int scene_let_go(struct scene *scene, uint32_t helper);
 int scene_let_all_go(struct scene *scene);
 /* A living player asleep in a deed that waits; its number. */
 uint32_t scene_sleeper(struct scene *scene, const struct deed *deed);
+/* One that is not awaited: the deed may sleep or not. */
+uint32_t scene_start(struct scene *scene, const struct deed *deed);
 /* Kills it, and waits for its end; -1: it did not return from its deed. */
 void scene_kill(struct scene *scene, uint32_t player);
 int scene_await(struct scene *scene, uint32_t player);

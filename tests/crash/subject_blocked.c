@@ -11,7 +11,10 @@
 
 #include "subject.h"
 
-#define PLAIN_STRIDE 13u /* outside the full portion */
+/* Outside the full portion: of the places where nothing changed, and the most
+ * of all in one job. */
+#define PLAIN_STRIDE 13u
+#define PLACES_MAX 40u
 #define ROUNDS_DEFAULT 4u
 #define ROUNDS_MUTANT 2u
 #define ROUNDS_FULL 100u
@@ -155,14 +158,25 @@ static void kill_woken(const struct vigil *vigil, const struct trace *trace,
 	judge(vigil, (uint32_t)n);
 }
 
+static int wanted(const struct trace *trace, size_t n)
+{
+	return portion_wants(&trace->points[n], n) ||
+	       (settings.portion != PORTION_MUTANT &&
+		portion_turn(n, PLAIN_STRIDE));
+}
+
 static void sweep_places(const struct vigil *vigil, const struct trace *trace,
 			 void (*kill_there)(const struct vigil *,
 					    const struct trace *, size_t))
 {
-	for (size_t n = 0; n < trace->count && n < WOKEN_MAX; n++)
-		if (portion_wants(&trace->points[n], n) ||
-		    (settings.portion != PORTION_MUTANT &&
-		     portion_turn(n, PLAIN_STRIDE)))
+	size_t places = trace->count < WOKEN_MAX ? trace->count : WOKEN_MAX;
+	size_t count = 0, turn = 0;
+
+	for (size_t n = 0; n < places; n++)
+		count += wanted(trace, n) != 0;
+	for (size_t n = 0; n < places; n++)
+		if (wanted(trace, n) &&
+		    portion_turn(turn++, count / PLACES_MAX + 1))
 			kill_there(vigil, trace, n);
 }
 

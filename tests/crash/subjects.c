@@ -2,6 +2,7 @@
 /* subjects.c: the nouns that the generic sweep knows. */
 #include "subject.h"
 
+extern const struct subject barrier_subject;
 extern const struct subject condition_subject;
 extern const struct subject mutex_subject;
 extern const struct subject queue_subject;
@@ -9,6 +10,7 @@ extern const struct subject range_lock_subject;
 extern const struct subject rwlock_subject;
 extern const struct subject semaphore_subject;
 extern const struct subject semaphore_set_subject;
+extern const struct subject stream_subject;
 
 const struct subject *const subjects[] = {
 	&queue_subject,
@@ -17,6 +19,8 @@ const struct subject *const subjects[] = {
 	&mutex_subject,
 	&condition_subject,
 	&rwlock_subject,
+	&barrier_subject,
 	&range_lock_subject,
+	&stream_subject,
 	NULL
 };
