@@ -228,10 +228,6 @@ inline wait()
 		:: told -> break
 		:: else
 		fi;
-		if
-		:: slept -> slept = 0; patrol()
-		:: else
-		fi;
 #if TIMEOUTS > 0
 		if
 		:: MAY_BE_LATE -> timeouts--; late = 1; look(); break
@@ -250,10 +246,15 @@ inline wait()
 			SHARED(flag[me] = 1);
 #endif
 			sleep();
-			SHARED(moved = moved & ~ME)
+			slept = 0;
+			SHARED(moved = moved & ~ME);
+			look();
+			if
+			:: !told -> patrol() /* and may tell itself */
+			:: else
+			fi
 		fi
 	od;
-	slept = 0;
 	done = 0;
 	if
 	:: late && !told ->

@@ -171,14 +171,12 @@ inline lock()
 	od;
 	if
 	:: slept && !in ->
-#ifndef MUTANT_WAKE_NOT_PASSED
 		SHARED(waking = 0);
 		SHARED(ok = (OWNER(owner) == FREE));
 		if
 		:: ok -> tell()
 		:: else
 		fi
-#endif
 	:: else
 	fi;
 	skip;
@@ -200,9 +198,7 @@ inline lose()
 {
 	EXCHANGE(owner, AGENT + DIED, LOST);
 	assert(ok);
-#ifndef MUTANT_LOST_UNTOLD
 	broadcast()
-#endif
 }
 
 inline change()
