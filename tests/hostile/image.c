@@ -9,8 +9,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define STATE_OFFSET offsetof(struct stoa_object_header, readable)
-#define STATE_BYTES (3 * sizeof(uint32_t))
+#define STATE_OFFSET offsetof(struct stoa_object_header, events)
+#define STATE_BYTES sizeof(struct stoa_events)
 
 const char *const region_names[REGIONS] = {
 	[REGION_HEADER] = "header",

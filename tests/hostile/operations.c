@@ -391,8 +391,8 @@ static long long wait_any(struct victim *victim)
 {
 	struct stoa_object *object = stoa_queue_object(victim->queue);
 	const struct stoa_wait conditions[] = {
-		{ STOA_READABLE, object, NULL, 0 },
-		{ STOA_WRITABLE, object, NULL, 0 },
+		{ .kind = STOA_READABLE, .object = object },
+		{ .kind = STOA_WRITABLE, .object = object },
 	};
 	size_t first = one_in(victim, 4) ? 1 : 0;
 	int result = stoa_wait_any(conditions + first, 1, soon(victim));
@@ -403,9 +403,11 @@ static long long wait_any(struct victim *victim)
 static long long wait_for_death(struct victim *victim)
 {
 	const struct stoa_wait conditions[] = {
-		{ STOA_DEATH, NULL, victim->space,
-		  next_random(&victim->chance) },
-		{ STOA_READABLE, stoa_queue_object(victim->queue), NULL, 0 },
+		{ .kind = STOA_DEATH,
+		  .space = victim->space,
+		  .peer = next_random(&victim->chance) },
+		{ .kind = STOA_READABLE,
+		  .object = stoa_queue_object(victim->queue) },
 	};
 
 	return stoa_wait_any(conditions, LENGTH(conditions), soon(victim));

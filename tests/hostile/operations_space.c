@@ -100,7 +100,7 @@ static void on_condition(int result, void *context)
 static long long watch(struct victim *victim)
 {
 	struct stoa_watch *watch;
-	struct stoa_wait condition = { STOA_READABLE, NULL, NULL, 0 };
+	struct stoa_wait condition = { .kind = STOA_READABLE };
 	atomic_int called = 0;
 	int result = stoa_watch_start(victim->space, &watch);
 

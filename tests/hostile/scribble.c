@@ -384,7 +384,7 @@ static void keep_peace(struct scribbler *scribbler)
 /* Removed or damaged, a queue would answer nothing else any more. */
 static void revive(struct scribbler *scribbler)
 {
-	put32(scribbler, offsetof(struct stoa_object_header, state), 0);
+	put32(scribbler, offsetof(struct stoa_object_header, events.state), 0);
 	if (!scribbler->spare_header && below(scribbler, 2) == 0)
 		restore(scribbler, &scribbler->regions[REGION_HEADER]);
 }

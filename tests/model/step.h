@@ -16,6 +16,10 @@
 #define STOPS 0
 #endif
 
+#ifndef TIMEOUTS
+#define TIMEOUTS 0
+#endif
+
 #define KILLED 1
 #define STOPPED 2
 #define ENDED 3
