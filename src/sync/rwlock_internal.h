@@ -43,8 +43,8 @@ struct rwlock_call {
 	uint64_t me;
 	int ask;   /* whether who is in the way lives */
 	int brief; /* won't wait, so mustn't keep others off */
-	stoa_peer blocker;
-	struct stoa_wait_note note; /* the same, and its thread, for others */
+	uint64_t blocker; /* the agent that was found in the way */
+	uint64_t edge;    /* the same if nobody else could make room: for notes */
 };
 
 static inline int rwlock_alive(struct stoa_rwlock *rwlock, uint64_t word)
