@@ -624,9 +624,10 @@ static int wait_for(struct rwlock_call *call, int (*try)(struct rwlock_call *),
 		rwlock_delist(call, direction, place);
 	if (result != -EAGAIN)
 		return result;
-	/* What woke this one may have been meant for another. */
-	if (waiter.slept && stoa_event_asked(&rwlock->object, direction))
-		stoa_event_raise(&rwlock->object, direction, 1);
+	/* What woke this one may have been meant for another writer. */
+	if (direction == STOA_WRITE && waiter.slept &&
+	    stoa_event_asked(&rwlock->object, STOA_WRITE))
+		stoa_event_raise(&rwlock->object, STOA_WRITE, 1);
 	return step;
 }
 
@@ -837,8 +838,12 @@ static int try_upgrade(struct rwlock_call *call, struct rwlock_hold *hold)
 		return -EAGAIN;
 	}
 	drop_hold(hold);
-	leave_entry(rwlock, index, call->me);
-	return got_write(call, 0);
+	if (leave_entry(rwlock, index, call->me) == 0)
+		return got_write(call, 0);
+	/* Taken for dead, it may not have read all the time. */
+	if (change(writer, call->me, 0))
+		wake(rwlock);
+	return nothing_held(rwlock, " for reading");
 }
 
 int stoa_rwlock_upgrade(struct stoa_rwlock *rwlock)
