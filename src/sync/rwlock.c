@@ -617,11 +617,11 @@ static int wait_for(struct rwlock_call *call, int (*try)(struct rwlock_call *),
 		result = try(call);
 	}
 	stoa_waiter_fini(&waiter);
-	stoa_event_mark(); /* no more in the way of those after it */
 	if (direction == STOA_WRITE && result == -EAGAIN && !call->brief)
 		withdraw(call);
 	if (place >= 0)
 		rwlock_delist(call, direction, place);
+	stoa_event_mark(); /* no more in the way of those after it */
 	if (result != -EAGAIN)
 		return result;
 	/* What woke this one may have been meant for another writer. */
