@@ -15,7 +15,7 @@
 /* What a thread of this process has through this handle; the thread's alone
  * while the shared word that belongs to it bears its agent. */
 struct rwlock_hold {
-	struct stoa_held held;
+	_Alignas(STOA_CACHE_LINE) struct stoa_held held;
 	struct stoa_rwlock *rwlock;
 	_Atomic uint64_t agent; /* whose list it is on; 0: on none */
 	_Atomic int32_t pid;    /* of that process: a forked child's copy is void */
