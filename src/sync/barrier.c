@@ -8,7 +8,7 @@
 
 #include <limits.h>
 
-#define TRIES 16 /* before a word that others keep changing */
+#define TRIES 16 /* before words that others keep changing, and one each slot */
 #define WITHDRAW_TRIES 1000000 /* others, one by one, withdraw too */
 #define SLOT_STRIDE 8 /* processes begin at slots so far apart */
 
@@ -341,6 +341,7 @@ static int come_once(struct call *call)
 	if (result < 0) {
 		call->round = round;
 		call->slot = 0;
+		call->blocker = AGENT_PEER(barrier_slot(barrier, round, 0));
 		return look_for_others(call) == -EAGAIN ? -EAGAIN : AGAIN;
 	}
 	if (stoa_unlikely(BARRIER_ROUND(barrier_round(barrier)) != round)) {
@@ -363,8 +364,11 @@ static int come(struct call *call)
 {
 	int result = AGAIN;
 
-	for (int i = 0; i < TRIES && result == AGAIN; i++)
+	for (uint32_t i = 0; i < TRIES + call->barrier->count; i++) {
 		result = come_once(call);
+		if (result != AGAIN)
+			break;
+	}
 	return result == AGAIN ? -EAGAIN : result;
 }
 
@@ -376,7 +380,7 @@ static int try_wait(struct call *call)
 
 	if (result < 0)
 		return result;
-	for (int i = 0; i < TRIES; i++) {
+	for (uint32_t i = 0; i < TRIES + call->barrier->count; i++) {
 		if (is_over(call, &round_word))
 			return leave(call, round_word, call->me);
 		if (!call->look)

@@ -8,6 +8,7 @@
 #include <limits.h>
 
 #define TRIES 16 /* before a word that others keep changing */
+#define USED_TRIES 1000 /* each lost to another who raised it */
 #define SLOT_STRIDE 8 /* processes begin at entries so far apart */
 
 enum { AGAIN = 1 }; /* what was seen has changed: look again */
@@ -126,15 +127,14 @@ tell_of_entry(struct stoa_rwlock *rwlock)
 {
 	struct stoa_object *object = &rwlock->object;
 
+	/* Who notes this thread as in its way must look again, woken or not. */
+	stoa_event_mark();
 	if (atomic_load_explicit(&rwlock->shared->full, memory_order_seq_cst)) {
 		atomic_exchange_explicit(&rwlock->shared->full, 0,
 		                         memory_order_seq_cst);
 		stoa_event_raise(object, STOA_READ, INT_MAX);
 	}
-	if (stoa_likely(!stoa_event_asked(object, STOA_WRITE)))
-		return;
-	stoa_event_mark();
-	if (!anybody_reads(rwlock))
+	if (stoa_event_asked(object, STOA_WRITE) && !anybody_reads(rwlock))
 		stoa_event_raise(object, STOA_WRITE,
 		                 rwlock->preference == STOA_RWLOCK_WRITERS ?
 		                         INT_MAX :
@@ -235,12 +235,11 @@ static int take_over(struct rwlock_call *call, uint64_t word)
 	return got_write(call, 1);
 }
 
-/* Somebody is in the way; the agent's highest bit may mean anything. */
+/* Somebody must go before this one can have the lock; the highest bit may mean
+ * anything. Also one who but wants to write: there is no way past it. */
 static void meet(struct rwlock_call *call, uint64_t agent)
 {
-	call->blocker = AGENT_PEER(agent);
-	call->note.blocker[0] = agent & ~STOA_NOTE_IN_LINE;
-	call->note.blockers = 1;
+	call->blocker = call->edge = agent & ~RWLOCK_PENDING;
 }
 
 /* The word says that another writes, or wants to. Who doesn't live any more is
@@ -403,17 +402,20 @@ static int look_for_writer(struct rwlock_call *call, int inside)
 	return inside ? AGAIN : meet_writer(call, word);
 }
 
-static void raise_used(struct stoa_rwlock *rwlock, uint32_t index)
+/* 0: others change it all the time, and not to more. */
+static int raise_used(struct stoa_rwlock *rwlock, uint32_t index)
 {
 	_Atomic uint32_t *used = &rwlock->shared->used;
 	/* acquire: it was raised before, as RWLOCK_DEKKER needs it */
 	uint32_t now = atomic_load_explicit(used, memory_order_acquire);
 
-	while (now <= index &&
-	       !atomic_compare_exchange_weak_explicit(used, &now, index + 1,
-	                                              memory_order_seq_cst,
-	                                              memory_order_acquire))
-		;
+	for (int i = 0; i < USED_TRIES; i++)
+		if (now > index ||
+		    atomic_compare_exchange_strong_explicit(
+		            used, &now, index + 1, memory_order_seq_cst,
+		            memory_order_acquire))
+			return 1;
+	return 0;
 }
 
 /* E1. */
@@ -426,15 +428,16 @@ static int take_entry(struct rwlock_call *call, uint32_t index)
 	                                      memory_order_seq_cst);
 
 	if (owner != 0) {
-		call->blocker = AGENT_PEER(owner);
+		call->blocker = owner; /* others may make room as well */
+		call->edge = 0;
 		if (!call->ask || rwlock_alive(rwlock, owner))
 			return 0;
 		change(&entry->owner, owner, 0);
 	}
 	if (stoa_unlikely(in_use(rwlock, &rwlock->reader[index])))
 		return 0;
-	raise_used(rwlock, index);
-	return change(&entry->owner, 0, call->me);
+	return raise_used(rwlock, index) &&
+	       change(&entry->owner, 0, call->me);
 }
 
 static _Atomic uint32_t *hint_of(struct stoa_rwlock *rwlock, uint64_t me)
@@ -592,13 +595,16 @@ static int wait_for(struct rwlock_call *call, int (*try)(struct rwlock_call *),
                     unsigned direction, struct stoa_deadline deadline)
 {
 	struct stoa_rwlock *rwlock = call->rwlock;
+	struct stoa_wait_note note = { .mode = direction };
 	struct stoa_waiter waiter;
 	int place = -1, result = -EAGAIN, step;
 
 	stoa_waiter_init(&waiter, &rwlock->object, direction, deadline);
-	waiter.note = &call->note;
+	waiter.note = &note;
 	while (result == -EAGAIN) {
-		waiter.blocker = call->blocker;
+		waiter.blocker = AGENT_PEER(call->blocker);
+		note.blockers = call->edge != 0;
+		note.blocker[0] = call->edge;
 		step = stoa_waiter_step(&waiter);
 		if (step < 0)
 			break;
@@ -607,21 +613,21 @@ static int wait_for(struct rwlock_call *call, int (*try)(struct rwlock_call *),
 		if (waiter.armed)
 			place = rwlock_enlist(call, direction, place);
 		call->ask = waiter.slept > 0;
-		call->blocker = 0;
-		call->note.blockers = 0;
+		call->blocker = call->edge = 0;
 		result = try(call);
 	}
 	stoa_waiter_fini(&waiter);
-	stoa_event_mark(); /* no more in the way of those after it */
 	if (direction == STOA_WRITE && result == -EAGAIN && !call->brief)
 		withdraw(call);
 	if (place >= 0)
 		rwlock_delist(call, direction, place);
+	stoa_event_mark(); /* no more in the way of those after it */
 	if (result != -EAGAIN)
 		return result;
-	/* What woke this one may have been meant for another. */
-	if (waiter.slept && stoa_event_asked(&rwlock->object, direction))
-		stoa_event_raise(&rwlock->object, direction, 1);
+	/* What woke this one may have been meant for another writer. */
+	if (direction == STOA_WRITE && waiter.slept &&
+	    stoa_event_asked(&rwlock->object, STOA_WRITE))
+		stoa_event_raise(&rwlock->object, STOA_WRITE, 1);
 	return step;
 }
 
@@ -807,7 +813,6 @@ static int look_for_others(struct rwlock_call *call, uint32_t index)
 
 		if (owner == 0 || i == index)
 			continue;
-		meet(call, owner);
 		if (rwlock_alive(rwlock, owner))
 			return -EAGAIN;
 		change(&rwlock->entries[i].owner, owner, 0);
@@ -833,8 +838,12 @@ static int try_upgrade(struct rwlock_call *call, struct rwlock_hold *hold)
 		return -EAGAIN;
 	}
 	drop_hold(hold);
-	leave_entry(rwlock, index, call->me);
-	return got_write(call, 0);
+	if (leave_entry(rwlock, index, call->me) == 0)
+		return got_write(call, 0);
+	/* Taken for dead, it may not have read all the time. */
+	if (change(writer, call->me, 0))
+		wake(rwlock);
+	return nothing_held(rwlock, " for reading");
 }
 
 int stoa_rwlock_upgrade(struct stoa_rwlock *rwlock)

@@ -15,7 +15,7 @@
 /* What a thread of this process has through this handle; the thread's alone
  * while the shared word that belongs to it bears its agent. */
 struct rwlock_hold {
-	struct stoa_held held;
+	_Alignas(STOA_CACHE_LINE) struct stoa_held held;
 	struct stoa_rwlock *rwlock;
 	_Atomic uint64_t agent; /* whose list it is on; 0: on none */
 	_Atomic int32_t pid;    /* of that process: a forked child's copy is void */
@@ -43,8 +43,8 @@ struct rwlock_call {
 	uint64_t me;
 	int ask;   /* whether who is in the way lives */
 	int brief; /* won't wait, so mustn't keep others off */
-	stoa_peer blocker;
-	struct stoa_wait_note note; /* the same, and its thread, for others */
+	uint64_t blocker; /* the agent that was found in the way */
+	uint64_t edge;    /* the same if nobody else could make room: for notes */
 };
 
 static inline int rwlock_alive(struct stoa_rwlock *rwlock, uint64_t word)

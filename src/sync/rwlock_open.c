@@ -100,10 +100,13 @@ static int set_places(struct stoa_rwlock *rwlock, char *memory,
 	rwlock->shared = (void *)memory;
 	rwlock->waiters = (void *)(memory + RWLOCK_WAITERS_OFFSET);
 	rwlock->entries = (void *)(memory + RWLOCK_ENTRIES_OFFSET);
-	rwlock->reader = calloc(rwlock->readers, sizeof *rwlock->reader);
+	rwlock->reader = aligned_alloc(STOA_CACHE_LINE,
+	                               rwlock->readers *
+	                                       sizeof *rwlock->reader);
 	if (!rwlock->reader)
 		return stoa_fail(-ENOMEM, "no memory to open rwlock %s",
 		                 rwlock->object.name);
+	memset(rwlock->reader, 0, rwlock->readers * sizeof *rwlock->reader);
 	return 0;
 }
 
