@@ -19,6 +19,10 @@ static const struct {
 		"one process: the take alone; handoffs: two cores" },
 	[BENCH_PAIR] = { "64 B sent and received in one process",
 		"one pair, nobody else there" },
+	[BENCH_SEMAPHORE] = { "a permit taken and posted", "one process" },
+	[BENCH_SEMAPHORE_SET] = { "an operation on semaphores of a set",
+		"one process; handed on: 8 processes on two cores, who wait "
+		"each on a semaphore of its own" },
 	[BENCH_BLOCK_TWO] = { "blocking, two cores, both asleep",
 		"half a round trip, each side waits 200 us before it answers" },
 	[BENCH_BLOCK_ONE] = { "blocking, both on one core",
@@ -68,6 +72,8 @@ const char *bench_group_work(enum bench_group group)
 #define GAP_MS_AIM 1000.0
 #define DEPTH_AIM 3.0
 #define ROBUST_AIM 1.1
+#define SEMAPHORE_AIM 1.1
+#define SEMAPHORE_SET_AIM 10.0
 #define STREAM_PIPE_AIM 8.0
 #define STREAM_RING_AIM 0.6
 #define STREAM_PIPE_BANDWIDTH_AIM 4.0
@@ -131,6 +137,14 @@ const struct bench_aim bench_aims[] = {
 	MOST("robustness: in one process", "pair/stoa",
 	     "pair/stoa-constant", BENCH_TIMES, ROBUST_AIM,
 	     "x constant tokens"),
+	MOST("semaphore, wait and post", "sem/stoa", "sem/glibc", BENCH_TIMES,
+	     SEMAPHORE_AIM, "x glibc"),
+	MOST("semaphore in a file, wait and post", "sem/stoa-named",
+	     "sem/glibc", BENCH_TIMES, SEMAPHORE_AIM, "x glibc"),
+	LEAST("set, 1 semaphore", "semset/stoa-1", "semset/semop-1",
+	      BENCH_FASTER, SEMAPHORE_SET_AIM, "x faster"),
+	LEAST("set, 8 semaphores", "semset/stoa-8", "semset/semop-8",
+	      BENCH_FASTER, SEMAPHORE_SET_AIM, "x faster"),
 	LEAST("stream, 64 B", "rate64/stoa-stream", "rate64/pipe", BENCH_TIMES,
 	      STREAM_PIPE_AIM, "x pipe"),
 	LEAST("stream, 64 B, who waits may sleep",

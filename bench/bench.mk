@@ -8,6 +8,8 @@ BENCH_SRC += stream
 BENCH_SRC += mutex
 BENCH_SRC += rwlock
 BENCH_SRC += range_lock
+BENCH_SRC := harness drive judge aims report main floors kernel queue \
+             queue_more semaphore stream
 BENCH_CFLAGS := $(shell pkg-config --cflags smartcols 2>/dev/null)
 BENCH_LIBS := -lsmartcols -lrt -pthread
 BENCH_CXX_OBJ :=

@@ -14,7 +14,8 @@
  *
  * Order of service: whoever can proceed does; none waits for his turn. Those
  * who sleep are woken in order of arrival as far as what was added goes, and
- * all of those who wait for more than one of a semaphore, or for several.
+ * all of those who wait for more than one of a semaphore, or for several. A
+ * value that is zero for a moment only may be missed by those asleep.
  *
  * Death and undo: a process killed at any instruction leaves an operation
  * whole or undone. Changes made with STOA_SEMAPHORE_UNDO are taken back, all

@@ -52,7 +52,8 @@
  * The row is undone by kind->bury(token), before the seat can become another's:
  * so a row's token names its bearer and nobody else. (Should a closing handle
  * not get its turn within a second, its seat is given up with the row left: the
- * token is nobody's then, and the next burier undoes it, whosever it buries.)
+ * token is nobody's then, and whoever waits or looks at the set undoes it, as
+ * those look at the bearers of all rows.)
  *
  * EVENTS. Each semaphore has two, with the protocol of struct stoa_events
  * (EVENT_DEKKER; the lock orders truth and event: of two
@@ -68,8 +69,8 @@
  * zero, and semaphore. Written by compare-and-swap from 0, by its owner, and by
  * who buries the token. A dead one's counts for nothing.
  *
- * Not truth, for people or as hints: rows_used, waiters_used (none beyond was
- * ever claimed), times, undone.
+ * Not truth, for people or as hints: times, undone. rows_used bounds
+ * searches (no row from there on was ever claimed; it is raised before one is).
  */
 #ifndef STOA_SYNC_SEMAPHORE_SET_LAYOUT_H
 #define STOA_SYNC_SEMAPHORE_SET_LAYOUT_H
@@ -112,8 +113,7 @@ struct set_control {
 	_Atomic uint32_t intent_row;
 	_Atomic int32_t intent_pid;
 	_Atomic uint32_t rows_used;
-	_Atomic uint32_t waiters_used;
-	uint32_t reserved;
+	uint32_t reserved[2];
 	_Atomic int64_t last_operation_ns; /* CLOCK_REALTIME */
 	_Atomic int64_t last_change_ns; /* 0: never set since it was made */
 	_Atomic uint64_t undone;
@@ -145,7 +145,6 @@ AT(set_control, intent_count, 8);
 AT(set_control, intent_row, 12);
 AT(set_control, intent_pid, 16);
 AT(set_control, rows_used, 20);
-AT(set_control, waiters_used, 24);
 AT(set_control, last_operation_ns, 32);
 AT(set_control, last_change_ns, 40);
 AT(set_control, undone, 48);

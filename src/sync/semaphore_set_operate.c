@@ -10,12 +10,13 @@
 #define KNOWN_FLAGS ((uint32_t)(STOA_SEMAPHORE_NO_WAIT | STOA_SEMAPHORE_UNDO))
 
 /* Beside 0 and -errno: no errors of this library. */
-enum { IS_BLOCKED = -1000, NO_ROW = -1001 };
+enum { IS_BLOCKED = -1000, IS_STRANGE = -1001, NO_ROW = -1002 };
 
 struct request {
 	const struct stoa_semaphore_change *changes;
 	size_t count;
-	uint32_t blocked; /* the change that can't be made */
+	struct stoa_semaphore_change blocked; /* the one that can't be made;
+	                                         a checked copy */
 	uint32_t undoes;
 	uint32_t asked; /* bits of the events of what was judged */
 };
@@ -31,8 +32,19 @@ static SLOW int range(struct stoa_semaphore_set *set, uint32_t semaphore)
 	                 STOA_SEMAPHORE_SET_VALUE_MAX);
 }
 
-static SLOW int refuse(struct stoa_semaphore_set *set,
-                       const struct request *request)
+static SLOW int bad_count(struct stoa_semaphore_set *set, size_t count)
+{
+	if (count == 0)
+		return stoa_fail(-EINVAL, "an operation on set %s has changes",
+		                 set->object.name);
+	return stoa_fail(-E2BIG, "an operation on set %s has at most %d changes",
+	                 set->object.name, STOA_SEMAPHORE_SET_OPERATIONS);
+}
+
+/* Whether each change makes sense. Called when one could not be made: an
+ * array that has one that makes none is refused at once, and never waits. */
+static SLOW int check(struct stoa_semaphore_set *set,
+                      const struct request *request)
 {
 	for (size_t i = 0; i < request->count; i++) {
 		const struct stoa_semaphore_change *change =
@@ -49,37 +61,13 @@ static SLOW int refuse(struct stoa_semaphore_set *set,
 		if (change->amount < -STOA_SEMAPHORE_SET_VALUE_MAX)
 			return range(set, change->semaphore);
 	}
-	return -EINVAL; /* changed meanwhile by the caller */
-}
-
-static SLOW int refuse_count(struct stoa_semaphore_set *set, size_t count)
-{
-	if (count == 0)
-		return stoa_fail(-EINVAL, "an operation on set %s has changes",
-		                 set->object.name);
-	return stoa_fail(-E2BIG, "an operation on set %s has at most %d changes",
-	                 set->object.name, STOA_SEMAPHORE_SET_OPERATIONS);
-}
-
-static inline int check(struct stoa_semaphore_set *set, struct request *request)
-{
-	uint32_t strange = 0, flags = 0;
-
-	if (stoa_unlikely(request->count - 1 >= STOA_SEMAPHORE_SET_OPERATIONS))
-		return refuse_count(set, request->count);
-	for (size_t i = 0; i < request->count; i++) {
-		const struct stoa_semaphore_change *change =
-		        &request->changes[i];
-
-		flags |= change->flags;
-		strange |= change->reserved |
-		           (change->semaphore >= set->count) |
-		           (change->amount < -STOA_SEMAPHORE_SET_VALUE_MAX);
-	}
-	if (stoa_unlikely(strange | (flags & ~KNOWN_FLAGS)))
-		return refuse(set, request);
-	request->undoes = flags & STOA_SEMAPHORE_UNDO;
 	return 0;
+}
+
+/* Flags and such that mean nothing. */
+static inline uint32_t strange(const struct stoa_semaphore_change *change)
+{
+	return (change->flags & ~KNOWN_FLAGS) | change->reserved;
 }
 
 /* The record of a semaphore among the first `count`; count if it has none. */
@@ -128,17 +116,18 @@ static int judge_undo(struct stoa_semaphore_set *set,
 /*
  * Under the lock: records what the operation would do; changes nothing else.
  * What is read back from the records is foreign again, and used as what it
- * may be. 0, IS_BLOCKED, or -ERANGE, -EUCLEAN.
+ * may be. 0, IS_BLOCKED, IS_STRANGE, or -ERANGE, -EUCLEAN.
  */
 static int judge(struct stoa_semaphore_set *set, struct request *request,
                  uint32_t *ret_count)
 {
-	uint32_t row = request->undoes ? set_own_row(set) : SET_NO_ROW;
 	struct set_semaphore *semaphores = set->semaphores;
 	_Atomic uint64_t *records = set->record;
-	uint32_t count = 0;
+	uint32_t count = 0, asked = 0, unknown = 0, row = SET_NO_ROW;
 	uint64_t seen = 0; /* what can't have a record needs no search */
-	uint32_t asked = 0;
+	uint32_t most = set->count;
+
+	request->undoes = 0;
 
 	for (uint32_t i = 0, end = (uint32_t)request->count; i < end; i++) {
 		struct stoa_semaphore_change change = request->changes[i];
@@ -146,6 +135,9 @@ static int judge(struct stoa_semaphore_set *set, struct request *request,
 		uint64_t record = 0;
 		uint32_t at = count;
 
+		if (stoa_unlikely(change.semaphore >= most))
+			return IS_STRANGE;
+		unknown |= strange(&change);
 		if (stoa_unlikely(seen & bit))
 			at = find_record(records, count, change.semaphore);
 		if (stoa_unlikely(at < count))
@@ -156,15 +148,19 @@ static int judge(struct stoa_semaphore_set *set, struct request *request,
 		                                                                .word));
 		if (value >= 0)
 			value = judge_value(set, &change, value);
-		request->blocked = i;
-		if (stoa_unlikely(value < 0))
+		if (stoa_unlikely(value < 0)) {
+			request->blocked = change;
 			return value;
+		}
 		record = SET_RECORD(change.semaphore, value,
 		                    SET_RECORD_ADJUSTMENT(record),
 		                    SET_RECORD_ADJUSTS(record));
-		if (change.amount != 0 && (change.flags & STOA_SEMAPHORE_UNDO)) {
+		if (stoa_unlikely(change.flags & STOA_SEMAPHORE_UNDO) &&
+		    change.amount != 0) {
+			if (!request->undoes)
+				row = set_own_row(set);
+			request->undoes = 1;
 			int result = judge_undo(set, &change, row, &record);
-
 			if (result < 0)
 				return result;
 		}
@@ -175,7 +171,7 @@ static int judge(struct stoa_semaphore_set *set, struct request *request,
 	}
 	request->asked = asked;
 	*ret_count = count;
-	return 0;
+	return stoa_likely(unknown == 0) ? 0 : IS_STRANGE;
 }
 
 /* ---- Making -------------------------------------------------------------------- */
@@ -248,13 +244,12 @@ static int attempt_many(struct stoa_semaphore_set *set,
 static int attempt_one(struct stoa_semaphore_set *set, struct request *request,
                        struct stoa_deadline deadline)
 {
-	const struct stoa_semaphore_change *change = request->changes;
+	const struct stoa_semaphore_change *change = &request->blocked;
 	struct set_semaphore *semaphore = &set->semaphores[change->semaphore];
 	int result = set_lock(set, deadline);
 
 	if (stoa_unlikely(result < 0))
 		return result;
-	request->blocked = 0;
 	result = set_value(set, set_get(semaphore->word));
 	if (stoa_likely(result >= 0))
 		result = judge_value(set, change, result);
@@ -273,12 +268,16 @@ static int attempt_one(struct stoa_semaphore_set *set, struct request *request,
 	return 0;
 }
 
+/* 0, IS_BLOCKED, IS_STRANGE, or why it can't be. */
 static int attempt(struct stoa_semaphore_set *set, struct request *request,
                    struct stoa_deadline deadline)
 {
+	struct stoa_semaphore_change first = request->changes[0];
 	int result;
 
-	if (stoa_likely(request->count == 1 && !request->undoes))
+	request->blocked = first;
+	if (request->count == 1 && first.semaphore < set->count &&
+	    !strange(&first) && !(first.flags & STOA_SEMAPHORE_UNDO))
 		return attempt_one(set, request, deadline);
 	result = attempt_many(set, request, deadline);
 	if (result != NO_ROW)
@@ -304,8 +303,7 @@ static int simple(const struct request *request)
 static _Atomic uint32_t *event_of(struct stoa_semaphore_set *set,
                                   const struct request *request)
 {
-	const struct stoa_semaphore_change *change =
-	        &request->changes[request->blocked];
+	const struct stoa_semaphore_change *change = &request->blocked;
 	struct set_semaphore *semaphore = &set->semaphores[change->semaphore];
 
 	return change->amount == 0 ? &semaphore->zero : &semaphore->increased;
@@ -315,8 +313,7 @@ static _Atomic uint32_t *event_of(struct stoa_semaphore_set *set,
 static int looks_blocked(struct stoa_semaphore_set *set,
                          const struct request *request)
 {
-	const struct stoa_semaphore_change *change =
-	        &request->changes[request->blocked];
+	const struct stoa_semaphore_change *change = &request->blocked;
 	uint32_t value = SET_WORD_VALUE(
 	        set_get(set->semaphores[change->semaphore].word));
 
@@ -330,8 +327,7 @@ static int looks_blocked(struct stoa_semaphore_set *set,
 static stoa_peer find_blocker(struct stoa_semaphore_set *set,
                               const struct request *request)
 {
-	const struct stoa_semaphore_change *change =
-	        &request->changes[request->blocked];
+	const struct stoa_semaphore_change *change = &request->blocked;
 	uint32_t rows = set_get(set->control->rows_used);
 
 	for (uint32_t row = 0; row < rows && row < set->rows; row++) {
@@ -358,8 +354,7 @@ struct registration {
 static void enlist(struct stoa_semaphore_set *set,
                    const struct request *request, struct registration *place)
 {
-	const struct stoa_semaphore_change *change =
-	        &request->changes[request->blocked];
+	const struct stoa_semaphore_change *change = &request->blocked;
 	uint64_t word = SET_WAITER(stoa_object_token(&set->object),
 	                           change->amount == 0, change->semaphore);
 
@@ -409,7 +404,7 @@ static int await_change(struct stoa_semaphore_set *set,
 {
 	int result = 0;
 
-	if (request->changes[request->blocked].flags & STOA_SEMAPHORE_NO_WAIT)
+	if (request->blocked.flags & STOA_SEMAPHORE_NO_WAIT)
 		return -EAGAIN;
 	if (!stoa_waiter_move(waiter, event_of(set, request))) {
 		if (waiter->armed) {
@@ -454,6 +449,20 @@ static int wait(struct stoa_semaphore_set *set, struct request *request,
 	return result;
 }
 
+/* After a vain attempt. */
+static SLOW int go_on(struct stoa_semaphore_set *set, struct request *request,
+                      int result, struct stoa_deadline deadline)
+{
+	int refused = check(set, request);
+
+	if (refused < 0)
+		return refused;
+	if (result == IS_BLOCKED)
+		result = wait(set, request, deadline);
+	/* The caller has changed it meanwhile. */
+	return result == IS_STRANGE ? -EINVAL : result;
+}
+
 int stoa_semaphore_set_operate(struct stoa_semaphore_set *set,
                                const struct stoa_semaphore_change *changes,
                                size_t count, struct stoa_deadline deadline)
@@ -461,15 +470,15 @@ int stoa_semaphore_set_operate(struct stoa_semaphore_set *set,
 	struct request request = { .changes = changes, .count = count };
 	int result = stoa_object_enter(&set->object);
 
-	if (stoa_likely(result == 0))
-		result = check(set, &request);
+	if (stoa_unlikely(count - 1 >= STOA_SEMAPHORE_SET_OPERATIONS))
+		return bad_count(set, count);
 	if (result == 0 && stoa_unlikely(!stoa_object_healthy(&set->object)))
 		result = stoa_object_health(&set->object);
 	if (stoa_unlikely(result < 0))
 		return result;
 	result = attempt(set, &request, deadline);
-	if (stoa_unlikely(result == IS_BLOCKED))
-		result = wait(set, &request, deadline);
+	if (stoa_unlikely(result < 0))
+		result = go_on(set, &request, result, deadline);
 	return set_end(set, result);
 }
 
@@ -511,6 +520,8 @@ int set_ready(struct stoa_object *object, unsigned direction,
 		return any_value(set);
 	request.changes = operation->changes;
 	request.count = operation->count;
+	if (request.count - 1 >= STOA_SEMAPHORE_SET_OPERATIONS)
+		return bad_count(set, request.count);
 	int result = check(set, &request);
 	if (result < 0)
 		return result;

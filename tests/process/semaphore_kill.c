@@ -3,6 +3,8 @@
 #include "support.h"
 
 #include <signal.h>
+#include <stdatomic.h>
+#include <sync/semaphore_layout.h>
 #include <sys/mman.h>
 
 static struct stoa_semaphore *make(struct stoa_space *space, const char *name,
@@ -250,6 +252,39 @@ TEST(who_waits_is_woken_by_the_death_of_a_holder)
 	finish(space, memory);
 }
 
+static void take_post_and_tell(void *context)
+{
+	assert_ok(stoa_semaphore_wait(context, 1, STOA_NOW));
+	assert_ok(stoa_semaphore_post(context, 1));
+	report(1);
+	await_order();
+}
+
+/* As if it had been killed between the store that commits its post and the one
+ * that brings the value up to date. */
+TEST(a_post_that_was_committed_counts_though_the_poster_died_of_it)
+{
+	struct stoa_space *space;
+	void *memory;
+
+	begin(&space, &memory);
+	struct stoa_semaphore *semaphore = place(space, memory, 3, 1);
+	_Atomic uint64_t *word =
+		(void *)((char *)memory + sizeof(struct stoa_place));
+	struct semaphore_extension *extension = (void *)(word + 1);
+	struct semaphore_holder *holders = (void *)(extension + 1);
+	struct child child = start_child(take_post_and_tell, semaphore);
+
+	assert_int_equal(await_report(&child), 1);
+	assert_int_equal(*word & SEMAPHORE_VALUE_MASK, 3);
+	*word -= 1;
+	extension->turn = holders[0].peer;
+	kill_child(&child);
+	assert_ok(stoa_semaphore_wait(semaphore, 3, STOA_NOW));
+	stoa_semaphore_close(semaphore);
+	finish(space, memory);
+}
+
 TEST(a_child_holds_for_itself)
 {
 	struct stoa_space *space;
@@ -464,6 +499,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(permits_come_back_at_exit_and_no_wait_finds_them),
 	CASE(permits_come_back_at_exec),
 	CASE(who_waits_is_woken_by_the_death_of_a_holder),
+	CASE(a_post_that_was_committed_counts_though_the_poster_died_of_it),
 	CASE(a_child_holds_for_itself),
 	CASE(who_waits_is_told_of_removal),
 	CASE(who_waits_for_many_does_not_starve),

@@ -230,6 +230,27 @@ TEST(undo_happens_once_however_the_process_ends)
 	stoa_space_close(space);
 }
 
+TEST(a_row_used_again_undoes_nothing_of_its_last_bearer)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_semaphore_set *set =
+		make(space, "s", 3, (const uint16_t[]){ 5, 5, 5 });
+
+	for (uint32_t i = 0; i < 6; i++) {
+		struct operation operation = {
+			set, { { i % 3, -1, UNDO, 0 } }, 1, 0
+		};
+		struct child child = start_child(operate_and_report, &operation);
+
+		assert_int_equal(await_report(&child), 1);
+		kill_child(&child);
+		for (uint32_t j = 0; j < 3; j++)
+			assert_result(stoa_semaphore_set_get(set, j), 5);
+	}
+	stoa_semaphore_set_close(set);
+	stoa_space_close(space);
+}
+
 static void operate_and_exec(void *context)
 {
 	assert_ok(operate(context, STOA_FOREVER));
@@ -475,6 +496,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(setting_wakes_who_can_go_on),
 	CASE(removal_wakes_everyone),
 	CASE(undo_happens_once_however_the_process_ends),
+	CASE(a_row_used_again_undoes_nothing_of_its_last_bearer),
 	CASE(undo_happens_at_exec_and_wakes_who_waits),
 	CASE(who_waits_is_woken_by_the_undo_of_the_dead),
 	CASE(the_dead_do_not_wait),
