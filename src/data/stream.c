@@ -542,7 +542,8 @@ int stream_revoke(struct stoa_stream *stream, enum stream_side side,
 		result = await_outside(stream, side, token, deadline);
 	}
 	if (result < 0)
-		stream_leave_turn(stream, side);
+		stoa_lock_release(&stream->control->turn[side].lock,
+		                  stoa_object_token(&stream->object));
 	else /* release: the next to have the lock finds all done */
 		atomic_store_explicit(favour, 0, memory_order_release);
 	return result;
