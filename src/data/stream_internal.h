@@ -31,6 +31,9 @@ struct stream_end {
 	/* Touched under the side's lock alone. */
 	_Alignas(STOA_CACHE_LINE) struct stream_map map;
 	uint64_t other; /* position of the other side, when last looked at */
+	int looked;     /* just now */
+	int chased;     /* a reader: more came while it lingered */
+	uint32_t looks;
 
 	int favoured; /* this turn was taken by favour, not by the lock */
 	/* See FAVOUR. */
