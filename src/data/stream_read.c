@@ -28,15 +28,15 @@ static void get_pieces(struct stoa_stream *stream, uint64_t position,
 	stream_advance(stream, SIDE_READ, position + bytes);
 }
 
-#define LINGER_BYTES 2048
-#define LINGER_PAUSES 6
-#define LINGER_EVERY 16u /* so often it is tried when it was of no use */
+#define LINGER_BYTES 8192
+#define LINGER_PAUSES 16
+#define LINGER_EVERY 64u /* so often it is tried when it was of no use */
 
 /*
  * A reader at the heels of a writer takes each line from under its hands: both
  * then go at the pace of lines crossing. So one that has caught up lets the
- * writer get some lines ahead, for as long as it gets ahead, a microsecond or
- * two; one who answers a question isn't held up by it more than seldom.
+ * writer get some lines ahead, for as long as it gets ahead, a few microseconds;
+ * one who answers a question isn't held up by it more than seldom.
  */
 static int64_t linger(struct stoa_stream *stream, uint64_t position,
                       int64_t usable)
