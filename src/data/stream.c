@@ -542,7 +542,8 @@ int stream_revoke(struct stoa_stream *stream, enum stream_side side,
 		result = await_outside(stream, side, token, deadline);
 	}
 	if (result < 0)
-		stream_leave_turn(stream, side);
+		stoa_lock_release(&stream->control->turn[side].lock,
+		                  stoa_object_token(&stream->object));
 	else /* release: the next to have the lock finds all done */
 		atomic_store_explicit(favour, 0, memory_order_release);
 	return result;
@@ -680,6 +681,7 @@ int64_t stream_usable_slowly(struct stoa_stream *stream, enum stream_side side,
 		return stoa_object_health(&stream->object);
 	}
 	end->other = other;
+	end->looked = 1;
 	return (int64_t)(side == SIDE_WRITE ? end->map.capacity - used : used);
 }
 
@@ -749,8 +751,10 @@ static int wait_step(struct stoa_waiter *waiter, const struct stream_need *need)
 	if (need->deadline.kind == STOA_DEADLINE_NOW)
 		return step_now(stream, need->side);
 	int result = stoa_waiter_step(waiter);
-	if (result < 0 || !waiter->armed)
+	if (result < 0)
 		return result;
+	if (!waiter->armed)
+		return 0;
 	if (need->side == SIDE_WRITE)
 		stream_want_room(stream, need->wanted);
 	stream_fence(stream, need->side);

@@ -31,6 +31,9 @@ struct stream_end {
 	/* Touched under the side's lock alone. */
 	_Alignas(STOA_CACHE_LINE) struct stream_map map;
 	uint64_t other; /* position of the other side, when last looked at */
+	int looked;     /* just now */
+	int chased;     /* a reader: more came while it lingered */
+	uint32_t looks;
 
 	int favoured; /* this turn was taken by favour, not by the lock */
 	/* See FAVOUR. */
@@ -185,13 +188,15 @@ static inline int stream_take_lock(struct stoa_stream *stream,
 	if (stoa_unlikely(!stoa_lock_try(&turn->lock,
 	                                 stoa_object_token(&stream->object))))
 		result = stream_take_lock_slowly(stream, side, deadline);
+	/* relaxed: written under the lock alone */
+	if (stoa_unlikely(result == 0 &&
+	                  atomic_load_explicit(&turn->favour,
+	                                       memory_order_relaxed) != 0))
+		result = stream_revoke(stream, side, deadline);
 	if (stoa_unlikely(result < 0))
 		return result;
+	/* Not before: a thread that shares the handle may have been inside. */
 	stream->end[side].favoured = 0;
-	/* relaxed: written under the lock alone */
-	if (stoa_unlikely(atomic_load_explicit(&turn->favour,
-	                                       memory_order_relaxed) != 0))
-		return stream_revoke(stream, side, deadline);
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <base/error.h>
 #include <data/stream_internal.h>
 
+#define AHEAD 512
 #define PIECE UINT64_C(16384) /* of a large copy: writers go on after it */
 
 /* Under the turn. Consumes piece by piece; the last is told by the caller. */
@@ -18,8 +19,47 @@ static void get_pieces(struct stoa_stream *stream, uint64_t position,
 		bytes -= PIECE;
 		stream_advance(stream, SIDE_READ, position);
 	}
-	memcpy(buffer, stream_at(map, position), bytes);
+	const char *from = stream_at(map, position);
+
+	/* Not what a writer may be at. Mapped twice: no need to wrap. */
+	if (stream->end[SIDE_READ].other - position >= bytes + AHEAD)
+		stoa_cpu_prefetch(from + AHEAD);
+	memcpy(buffer, from, bytes);
 	stream_advance(stream, SIDE_READ, position + bytes);
+}
+
+#define LINGER_BYTES 8192
+#define LINGER_PAUSES 16
+#define LINGER_EVERY 64u /* so often it is tried when it was of no use */
+
+/*
+ * A reader at the heels of a writer takes each line from under its hands: both
+ * then go at the pace of lines crossing. So one that has caught up lets the
+ * writer get some lines ahead, for as long as it gets ahead, a few microseconds;
+ * one who answers a question isn't held up by it more than seldom.
+ */
+static int64_t linger(struct stoa_stream *stream, uint64_t position,
+                      int64_t usable)
+{
+	struct stream_end *end = &stream->end[SIDE_READ];
+	int64_t first = usable;
+
+	end->looked = 0;
+	if (usable >= LINGER_BYTES ||
+	    (!end->chased && ++end->looks % LINGER_EVERY))
+		return usable;
+	while (usable < LINGER_BYTES) {
+		for (int i = 0; i < LINGER_PAUSES; i++)
+			stoa_cpu_pause();
+		int64_t more = stream_usable_slowly(stream, SIDE_READ,
+		                                    position);
+		if (more <= usable)
+			break;
+		usable = more;
+	}
+	end->chased = usable > first;
+	end->looked = 0;
+	return usable;
 }
 
 ssize_t stoa_stream_read(struct stoa_stream *stream, void *buffer, size_t bytes,
@@ -34,6 +74,8 @@ ssize_t stoa_stream_read(struct stoa_stream *stream, void *buffer, size_t bytes,
 	result = stream_enter(stream, &need, &position);
 	if (stoa_unlikely(result <= 0))
 		return stream_end_call(stream, result);
+	if (stoa_unlikely(stream->end[SIDE_READ].looked))
+		result = linger(stream, position, result);
 	/* Another look at the writers' position only if it's worth it. */
 	if (stoa_unlikely((uint64_t)result < bytes)) {
 		int64_t more = stream_usable_slowly(stream, SIDE_READ,

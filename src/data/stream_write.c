@@ -5,6 +5,7 @@
 
 #include <limits.h>
 
+#define AHEAD 512
 #define PIECE UINT64_C(16384) /* of a large copy: readers begin with it */
 
 /* Nobody reads any more, and nobody will be told otherwise. */
@@ -34,7 +35,13 @@ static void put_pieces(struct stoa_stream *stream, uint64_t position,
 		            EVENT_ANYBODY))
 			stream_wake_readers(stream);
 	}
-	memcpy(stream_at(map, position), data, bytes);
+	char *to = stream_at(map, position);
+
+	/* Not what a reader may be at. Mapped twice: no need to wrap. */
+	if (position + bytes + AHEAD - stream->end[SIDE_WRITE].other <=
+	    map->capacity)
+		stoa_cpu_prefetch_write(to + AHEAD);
+	memcpy(to, data, bytes);
 	stream_advance(stream, SIDE_WRITE, position + bytes);
 }
 

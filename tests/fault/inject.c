@@ -30,6 +30,12 @@ struct plausible {
 static const struct plausible plausible[] = {
 	{ SYS_openat, { EMFILE, ENFILE, ENOMEM, ENOSPC, EACCES } },
 	{ SYS_fallocate, { ENOSPC, EINTR, ENOMEM } },
+	{ SYS_ftruncate, { EIO, ENOMEM } },
+	{ SYS_pipe2, { EMFILE, ENFILE, ENOMEM } },
+	{ SYS_membarrier, { ENOMEM } },
+	{ SYS_preadv2, { EIO, EAGAIN, EINTR } },
+	{ SYS_pwritev2, { EIO, EAGAIN, EINTR } },
+	{ SYS_ppoll, { EINTR, ENOMEM } },
 	{ SYS_linkat, { ENOSPC, ENOMEM, EACCES } },
 	{ SYS_mkdirat, { ENOSPC, ENOMEM, EACCES } },
 	{ SYS_mknodat, { ENOSPC, ENOMEM, EACCES } },
