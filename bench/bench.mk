@@ -2,14 +2,8 @@
 # `make bench ROWS='rate64/*'`. Peers are measured when they are installed. It never gates.
 
 BENCH_DIR := $(BUILD)/bench
-BENCH_SRC := harness drive judge aims report main floors kernel queue
-BENCH_SRC += queue_more
-BENCH_SRC += stream
-BENCH_SRC += mutex
-BENCH_SRC += rwlock
-BENCH_SRC += range_lock
 BENCH_SRC := harness drive judge aims report main floors kernel queue \
-             queue_more semaphore stream
+             queue_more stream mutex rwlock semaphore range_lock
 BENCH_CFLAGS := $(shell pkg-config --cflags smartcols 2>/dev/null)
 BENCH_LIBS := -lsmartcols -lrt -pthread
 BENCH_CXX_OBJ :=
