@@ -53,7 +53,8 @@ static int64_t realtime_of(const struct stoa_mutex *mutex, uint64_t ticks)
 	double part = (double)(now - ticks);
 
 	if (ticks < mutex->made_ticks || ticks > now ||
-	    now <= mutex->made_ticks || now_ns < mutex->made_ns)
+	    now <= mutex->made_ticks || mutex->made_ns < 0 ||
+	    now_ns < mutex->made_ns)
 		return real_ns;
 	return real_ns -
 	       (int64_t)((double)(now_ns - mutex->made_ns) * part / whole);
