@@ -69,7 +69,9 @@
  * r then asks first whether all who have come live: else those who died asleep
  * would count, if nobody else was there to notice. In a round in which all
  * spin nobody asks, and a death then is one that came just after. A round that
- * only the dead are in is ended, or cleared, by one who finds no slot.
+ * only the dead are in is ended, or cleared, by one who finds no slot. (Who
+ * joins the space in a dead one's place makes it look alive for a moment: then
+ * it counts, as if it had died just after.)
  *
  * Wake-ups. All wait on `readable`. B3 wakes all; B5 and B6 too, if more
  * threads than `count` use it, for the slot. B2 wakes on `writable` who
