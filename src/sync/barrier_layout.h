@@ -50,7 +50,10 @@
  *     B6  a|LEAVING -> 0            by a after B5, or after r has ended; by
  *                                   anyone when a is dead, after B5
  *     B7  a -> 0                    by a, after r has ended
- *     B8  a|anything -> 0           by anyone when a is dead and r has ended
+ *     B8  a|anything -> 0           by anyone who finds a dead, and then the
+ *                                   round present whose end needs the slot
+ *                                   free, r + 1: a can't have come to r + 2,
+ *                                   whose slot it is, too
  *     B9  a|COMING -> b|COMING      by b, which has slept and found no free slot:
  *                                   a may be stopped, or dead. a's B2 fails,
  *                                   and a begins anew
