@@ -65,10 +65,12 @@ static void say_held_up(struct stoa_barrier *barrier)
 
 /* ---- Ending a round ---------------------------------------------------------- */
 
-/* Whether none of the living still has a slot of the round before `round`. */
-static int last_round_left(struct call *call, uint32_t round)
+/* 0: none of the living still has a slot of the round before that of
+ * `round_word`. -EAGAIN: one has. AGAIN: the round is over. */
+static int look_for_last_round(struct call *call, uint64_t round_word)
 {
 	struct stoa_barrier *barrier = call->barrier;
+	uint32_t round = BARRIER_ROUND(round_word);
 
 	for (uint32_t i = 0; i < barrier->count; i++) {
 		uint64_t word = barrier_slot(barrier, round + 1, i);
@@ -76,6 +78,10 @@ static int last_round_left(struct call *call, uint32_t round)
 		if (stoa_likely(word == 0))
 			continue;
 		if (!barrier_alive(barrier, word)) {
+			/* Dead while this round was present, it can't have
+			 * come to the next, whose slots these are, too. */
+			if (barrier_round(barrier) != round_word)
+				return AGAIN;
 			change_slot(call, round + 1, i, word, 0); /* B8 */
 			continue;
 		}
@@ -83,9 +89,9 @@ static int last_round_left(struct call *call, uint32_t round)
 		if (barrier_slot(barrier, round + 1, i) == 0)
 			continue;
 		call->blocker = AGENT_PEER(word);
-		return 0;
+		return -EAGAIN;
 	}
-	return 1;
+	return 0;
 }
 
 /* B3. `word` was seen before what ends the round. 0: it has ended by this. */
@@ -93,11 +99,11 @@ static int end_round(struct call *call, uint64_t word, uint64_t broken)
 {
 	struct stoa_barrier *barrier = call->barrier;
 	uint32_t round = BARRIER_ROUND(word);
+	int result = look_for_last_round(call, word);
 
-	if (!last_round_left(call, round)) {
-		call->look = 1;
-		return -EAGAIN;
-	}
+	call->look |= result == -EAGAIN;
+	if (result != 0)
+		return result;
 	if (!change(&barrier->shared->round, word,
 	            (uint64_t)(uint32_t)(round + 1) | broken))
 		return AGAIN;

@@ -50,7 +50,10 @@
  *     B6  a|LEAVING -> 0            by a after B5, or after r has ended; by
  *                                   anyone when a is dead, after B5
  *     B7  a -> 0                    by a, after r has ended
- *     B8  a|anything -> 0           by anyone when a is dead and r has ended
+ *     B8  a|anything -> 0           by anyone who finds a dead, and then the
+ *                                   round present whose end needs the slot
+ *                                   free, r + 1: a can't have come to r + 2,
+ *                                   whose slot it is, too
  *     B9  a|COMING -> b|COMING      by b, which has slept and found no free slot:
  *                                   a may be stopped, or dead. a's B2 fails,
  *                                   and a begins anew
@@ -69,7 +72,9 @@
  * r then asks first whether all who have come live: else those who died asleep
  * would count, if nobody else was there to notice. In a round in which all
  * spin nobody asks, and a death then is one that came just after. A round that
- * only the dead are in is ended, or cleared, by one who finds no slot.
+ * only the dead are in is ended, or cleared, by one who finds no slot. (Who
+ * joins the space in a dead one's place makes it look alive for a moment: then
+ * it counts, as if it had died just after.)
  *
  * Wake-ups. All wait on `readable`. B3 wakes all; B5 and B6 too, if more
  * threads than `count` use it, for the slot. B2 wakes on `writable` who

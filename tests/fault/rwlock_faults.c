@@ -260,7 +260,7 @@ TEST(waits_end_cleanly)
 		OPERATION_AFTER(write_in_vain, with_writer, after_vain),
 	};
 
-	sweep(operations, LENGTH(operations), STOA_PRIORITY);
+	sweep(operations, LENGTH(operations), STOA_FIFO);
 }
 
 TEST(the_dead_are_inherited_from)

@@ -31,8 +31,7 @@ for how in breaks forgets; do
 	kill -KILL $victim
 	wait $victim
 	if [[ $how == forgets ]]; then
-		until [[ $(stoa barrier stat -rno WAITING $how) == 1 ]]; do :
-		done
+		until [[ $(stoa stat $how) != *dead* ]]; do :; done
 		stoa barrier wait $how &
 		exits 0 stoa barrier wait $how
 	fi
