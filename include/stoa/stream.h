@@ -37,8 +37,9 @@
  * reservation, or what it peeked at.
  *
  * Limits: capacity 4 KiB to 64 GiB, in pages of 4 KiB; 65,472 handles.
- * Unnamed streams need six descriptors each. Not async-signal-safe; no
- * cancellation points.
+ * Descriptors: two for a handle with one end, three with both; without a name,
+ * two more; twice that for one of a pair. Not async-signal-safe; no cancellation
+ * points.
  *
  * Errors that every call on a handle may give: -EIDRM the stream was removed
  * (stoa_stream_remove, stoa rm --wake); -EUCLEAN its shared memory can't be

@@ -347,7 +347,8 @@ static int open_object(struct stoa_space *space, const char *name,
 {
 	struct stoa_object_plan plan = { 0 };
 	struct stoa_stream *stream;
-	int result = open_handle(space, name, flags & ~STOA_CREATE, 0, &plan,
+	int result = open_handle(space, name,
+	                         flags & ~(STOA_CREATE | END_FLAGS), 0, &plan,
 	                         &stream);
 
 	if (result == 0)

@@ -358,6 +358,71 @@ TEST(a_stopped_writer_holds_up_no_reader)
 	stoa_space_close(space);
 }
 
+/* ---- One that has had the side to itself ----------------------------------------- */
+
+static void write_numbers(void *context)
+{
+	for (uint64_t number = 0;; number++)
+		if (stoa_stream_write(context, &number, sizeof(number),
+		                      STOA_FOREVER) != sizeof(number))
+			_exit(3);
+}
+
+/* Reads numbers, each one more than the one before, until a mark comes. */
+static void read_numbers_until_mark(struct stoa_stream *stream, uint64_t *next)
+{
+	uint64_t number = 0;
+
+	while (number != UINT64_MAX) {
+		assert_result(stoa_stream_read(stream, &number, sizeof(number),
+		                               STOA_FOREVER),
+		              sizeof(number));
+		if (number != UINT64_MAX)
+			assert_int_equal(number, (*next)++);
+	}
+}
+
+TEST(others_get_their_turn_of_a_stopped_or_killed_favourite)
+{
+	const uint64_t mark = UINT64_MAX;
+	struct stoa_space *space = open_space();
+
+	for (int i = 0; i < 40; i++) {
+		struct stoa_stream *stream = make_stream(space, NULL, 1 << 20);
+		struct child writer = start_child(write_numbers, stream);
+		uint64_t next = 0, number;
+		ssize_t put;
+
+		for (int n = 0; n < 1000 + 100 * i; n++) {
+			assert_result(stoa_stream_read(stream, &number, 8,
+			                               STOA_FOREVER),
+			              8);
+			assert_int_equal(number, next++);
+		}
+		stop_child(&writer);
+		/* Unless it was stopped in the middle of its turn. */
+		put = stoa_stream_write(stream, &mark, 8,
+		                        stoa_deadline_in(20 * MS));
+		assert_true(put == 8 || put == -ETIMEDOUT);
+		if (put == 8)
+			read_numbers_until_mark(stream, &next);
+		continue_child(&writer);
+		assert_result(stoa_stream_read(stream, &number, 8,
+		                               STOA_FOREVER),
+		              8);
+		assert_int_equal(number, next++);
+		kill_child(&writer);
+		while (stoa_stream_read(stream, &number, 8, STOA_NOW) == 8)
+			assert_int_equal(number, next++);
+		assert_result(stoa_stream_write(stream, &mark, 8, STOA_FOREVER),
+		              8);
+		read_numbers_until_mark(stream, &next);
+		assert_no_bytes(stream);
+		stoa_stream_close(stream);
+	}
+	stoa_space_close(space);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(a_reader_gets_what_a_killed_writer_committed_and_then_the_end),
 	CASE(a_writer_is_told_when_the_reader_was_killed),
@@ -366,6 +431,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(what_the_killed_had_reserved_or_peeked_at_comes_free),
 	CASE(a_killed_resizer_spoils_nothing),
 	CASE(a_stopped_writer_holds_up_no_reader),
+	CASE(others_get_their_turn_of_a_stopped_or_killed_favourite),
 };
 
 MAIN(cases)
