@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* data/stream_read.c: reading, and peeking and consuming. */
+#include <base/bug.h>
 #include <base/error.h>
 #include <data/stream_internal.h>
 
@@ -18,6 +19,8 @@ static void get_pieces(struct stoa_stream *stream, uint64_t position,
 		bytes -= PIECE;
 		stream_advance(stream, SIDE_READ, position);
 	}
+	if (STOA_BUG(34))
+		stream_advance(stream, SIDE_READ, position + bytes);
 	memcpy(buffer, stream_at(map, position), bytes);
 	stream_advance(stream, SIDE_READ, position + bytes);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* data/stream_write.c: writing, and reserving and committing. */
+#include <base/bug.h>
 #include <base/error.h>
 #include <data/stream_internal.h>
 
@@ -34,6 +35,8 @@ static void put_pieces(struct stoa_stream *stream, uint64_t position,
 		            EVENT_ANYBODY))
 			stream_wake_readers(stream);
 	}
+	if (STOA_BUG(35))
+		stream_advance(stream, SIDE_WRITE, position + bytes);
 	memcpy(stream_at(map, position), data, bytes);
 	stream_advance(stream, SIDE_WRITE, position + bytes);
 }
