@@ -76,6 +76,10 @@ static int last_round_left(struct call *call, uint32_t round)
 		if (stoa_likely(word == 0))
 			continue;
 		if (!barrier_alive(barrier, word)) {
+			/* Who was dead before can't have come to the round
+			 * after; else its slot may be of that, and B3 fails. */
+			if (BARRIER_ROUND(barrier_round(barrier)) != round)
+				return 1;
 			change_slot(call, round + 1, i, word, 0); /* B8 */
 			continue;
 		}

@@ -50,7 +50,9 @@
  *     B6  a|LEAVING -> 0            by a after B5, or after r has ended; by
  *                                   anyone when a is dead, after B5
  *     B7  a -> 0                    by a, after r has ended
- *     B8  a|anything -> 0           by anyone when a is dead and r has ended
+ *     B8  a|anything -> 0           by anyone when a is dead and r has ended,
+ *                                   who after finding it dead has seen the round
+ *                                   word at r + 1: so it had not come again
  *     B9  a|COMING -> b|COMING      by b, which has slept and found no free slot:
  *                                   a may be stopped, or dead. a's B2 fails,
  *                                   and a begins anew
