@@ -97,7 +97,7 @@ mutant "an arena place is not checked for its start" src/data/queue_arena.c \
 	bytes scribbler
 mutant "the size of a small message is loaded twice" \
 	src/data/queue_receive.c \
-	's/(bytes > STOA_QUEUE_INLINE)/(cell_get(found->cell, bytes) > STOA_QUEUE_INLINE)/; s/(bytes > request->buffer_bytes)/(cell_get(found->cell, bytes) > request->buffer_bytes)/' \
+	's/get_inline(queue_inline(queue, found.cell), buffer, bytes);/get_inline(queue_inline(queue, found.cell), buffer, cell_get(found.cell, bytes));/' \
 	aimed scribbler
 mutant "the place of a large message is loaded twice" \
 	src/data/queue_receive.c \

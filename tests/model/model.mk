@@ -1,4 +1,5 @@
-# The protocols in spin. Targets: model (about a minute), model-full.
+# The protocols in spin. Targets: model (a minute or two of one processor),
+# model-full (many minutes).
 
 model:
 	$(Q)sh tests/model/run.sh $(BUILD)
