@@ -184,6 +184,7 @@ static int sleep_a_slice(struct stoa_waiter *waiter, int64_t left)
 			return result < 0 ? result : 0;
 	}
 	result = sleep_on(waiter, slice);
+	waiter->sliced = result == -ETIMEDOUT;
 	/* Before the event is armed again, and the truth looked at. */
 	if (waiter->note)
 		waiter->looked = stoa_cpu_ticks();

@@ -34,6 +34,7 @@ struct stoa_waiter {
 	int vain; /* whatever comes of it, spinning is no use */
 	int armed;
 	int slept;
+	int sliced; /* the last sleep ended with nobody waking */
 	uint32_t bits; /* mask of the sleep; 0: any wake is for this one */
 	/* In the way: its death ends a sleep at once, wherever the kernel has
 	 * io_uring and shows the process, and after a slice elsewhere. Set by

@@ -50,6 +50,7 @@ struct attempt {
 	uint64_t since; /* of that one */
 	stoa_peer blocker;
 	int ask; /* whether the owner lives, if it was there before */
+	int ask_anyway;
 };
 
 /* One try. 0, -EOWNERDEAD: locked. -EAGAIN: somebody has it. */
@@ -78,7 +79,8 @@ static int try_lock(struct attempt *attempt)
 		                           "its owner can't be true");
 	/* One's own process would not be here if it were dead. */
 	attempt->blocker = peer == AGENT_PEER(attempt->agent) ? 0 : peer;
-	if (attempt->ask && again && attempt->blocker != 0 &&
+	if (attempt->ask && (again || attempt->ask_anyway) &&
+	    attempt->blocker != 0 &&
 	    !stoa_life_alive(&mutex->object.space->life, peer))
 		return take_over(mutex, word, attempt->agent);
 	return -EAGAIN;
@@ -157,6 +159,7 @@ static int wait_for_it(struct attempt *attempt, struct stoa_deadline deadline)
 		}
 		if (step == 0 && !armed)
 			listed = mutex_list_waiter(mutex, attempt->agent);
+		attempt->ask_anyway = waiter.sliced;
 		result = step == 0 ? try_lock(attempt) : step;
 	}
 	if (listed)

@@ -3,14 +3,14 @@
  * mutex.pml: a mutex whose owner may die, and the wakes of MUTEX_WAKING.
  *
  * Mirrors src/sync/mutex.c: stoa_mutex_lock(), try_lock(), wait_for_it()
- * without spinning, pass_wake_on(), unlock(), wake_one(), lose(),
- * stoa_mutex_consistent(); stoa_event_raise() for one, as in event.pml. Not
- * here: threads that end (ORPHANED), recursion, observers, bells.
+ * without spinning, pass_wake_on(), unlock(), stoa_event_raise_one(), lose(),
+ * stoa_mutex_consistent(). Not here: threads that end (ORPHANED), recursion,
+ * observers, bells.
  *
  * Three processes lock and unlock ROUNDS times (of each); DEATHS of them are killed, at
  * any step. Who is told of a death mends what is locked, and says so, or with
  * GIVES_UP may also unlock without. Process 2 may run into its deadline
- * TIMEOUTS times. A slice ends only if nothing else can happen, and twice for
+ * TIMEOUTS times. A slice ends only if nothing else can happen, and once for
  * each sleeper and death.
  *
  * Asserted: at most one living process is inside; who isn't told of a death
@@ -25,7 +25,6 @@
 #define GIVES_UP 0
 #endif
 #define PROCESSES 3
-#define SLICES 2 /* one to see who has it, one to ask whether it lives */
 #define MAY_BE_LATE (me == 2 && timeouts > 0)
 #include "step.h"
 
@@ -38,7 +37,6 @@
 
 byte owner;
 byte rounds[3] = { ROUNDS };
-bit waking;
 #if TIMEOUTS > 0
 byte timeouts = TIMEOUTS;
 #endif
@@ -46,54 +44,42 @@ bit one, two;  /* what is locked: two words that must be equal */
 byte inside;   /* 1 + who */
 
 #define LOCALS                                                   \
-	byte w, found, tries;                                    \
-	bit ok, in, died, lost, late, ask, armed, slept, woken
+	byte w, found, seen;                                     \
+	bit ok, in, died, lost, late, ask, armed, slept, woken, anyway
 #define FORGET                                                   \
-	w = 0; found = 0;                                        \
-	tries = 0; ok = 0; in = 0; died = 0; lost = 0; late = 0; \
+	w = 0; found = 0; seen = 0; anyway = 0;                  \
+	ok = 0; in = 0; died = 0; lost = 0; late = 0; \
 	ask = 0; armed = 0; slept = 0; woken = 0
 
 #include "wake.h"
 
 /* ---- Waking ----------------------------------------------------------------- */
 
-/* mutex_tell(), wake_one(): U2 to U6 */
+#ifdef MUTANT_COUNT_KEPT
+#define COUNT_UP skip
+#else
+#define COUNT_UP CHANGED
+#endif
+
+/* mutex_tell(), stoa_event_raise_one(): U2 to U4 */
 inline tell()
 {
-	SHARED(ok = sleepers);
-	if
+	SHARED(ok = sleepers; moved = moved & ~ME);
+	do
 	:: ok ->
-		tries = 0;
-		do
-		:: tries < 4 ->
-			tries++;
-			SHARED(ok = waking; waking = 1);
-			if
-			:: ok -> break
-			:: else
-			fi;
-			raise(0);
-			if
-			:: woken -> break
-			:: else
-			fi;
-			SHARED(waking = 0);
-			SHARED(ok = sleepers);
-			if
-			:: !ok -> break
-			:: else
-			fi;
-			SHARED(ok = (OWNER(owner) == FREE));
-			if
-			:: !ok -> break
-			:: else
-			fi
-		:: else -> break
-		od
-	:: else
-	fi;
+		SHARED(ok = !(moved & ME);
+		       if
+		       :: ok -> sleepers = 0; COUNT_UP
+		       :: else
+		       fi);
+		if
+		:: ok -> wake_one(); break
+		:: else -> SHARED(ok = sleepers; moved = moved & ~ME)
+		fi
+	:: else -> break
+	od;
 	skip;
-	d_step { tries = 0; ok = 0; woken = 0 }
+	d_step { ok = 0; woken = 0 }
 }
 
 /* ---- Locking ------------------------------------------------------------------ */
@@ -120,7 +106,7 @@ inline try_lock()
 	:: w == LOST -> lost = 1
 	:: else ->
 		if
-		:: ask && w == found ->
+		:: ask && (w == found || anyway) ->
 			SHARED(ok = (gone[OWNER(w) - 1] == KILLED));
 			if
 			:: ok -> take_over()
@@ -157,21 +143,26 @@ inline lock()
 		if
 		:: !late ->
 			if
-			:: armed -> sleep()
+			:: armed -> seen = slices[me]; sleep();
+				anyway = (slices[me] != seen)
 			:: else
 			fi;
+#ifdef MUTANT_ARMED_ONCE
+			if
+			:: !armed -> arm()
+			:: else
+			fi;
+#else
 			arm();
-			armed = 1;
-			ask = 1;
-#ifndef MUTANT_WAKING_KEPT
-			SHARED(waking = 0)
 #endif
+			armed = 1;
+			ask = 1
 		:: else
 		fi
 	od;
 	if
 	:: slept && !in ->
-		SHARED(waking = 0);
+		arm();
 		SHARED(ok = (OWNER(owner) == FREE));
 		if
 		:: ok -> tell()
@@ -182,7 +173,7 @@ inline lock()
 	skip;
 	d_step {
 		w = 0; found = 0; ask = 0; armed = 0; slept = 0;
-		late = 0; ok = 0
+		seen = 0; anyway = 0; late = 0; ok = 0
 	}
 }
 
