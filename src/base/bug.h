@@ -25,6 +25,16 @@
  * 23  mutex: a dead owner's depth is left to the next owner
  * 24  condition: what a dead waiter was told is not passed on
  * 25  condition: the records of the dead are not used again
+ * 26  semaphore_set: what a dead one had committed is not made
+ * 27  semaphore_set: a dead one's undo is done, and kept
+ * 28  rwlock: who has it after a dead writer is not told
+ * 29  rwlock: a dead writer that only waited counts as one that wrote
+ * 30  range_lock: a table left in the midst of a change is believed
+ * 31  range_lock: what burial freed is not used again
+ * 32  barrier: a round breaks that should forget the dead
+ * 33  barrier: the dead who came are waited for
+ * 34  stream: bytes are consumed before they are copied out
+ * 35  stream: bytes are committed before they are copied in
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* data/stream_read.c: reading, and peeking and consuming. */
+#include <base/bug.h>
 #include <base/error.h>
 #include <data/stream_internal.h>
 
@@ -24,6 +25,8 @@ static void get_pieces(struct stoa_stream *stream, uint64_t position,
 	/* Not what a writer may be at. Mapped twice: no need to wrap. */
 	if (stream->end[SIDE_READ].other - position >= bytes + AHEAD)
 		stoa_cpu_prefetch(from + AHEAD);
+	if (STOA_BUG(34))
+		stream_advance(stream, SIDE_READ, position + bytes);
 	memcpy(buffer, from, bytes);
 	stream_advance(stream, SIDE_READ, position + bytes);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* data/stream_write.c: writing, and reserving and committing. */
+#include <base/bug.h>
 #include <base/error.h>
 #include <data/stream_internal.h>
 
@@ -41,6 +42,8 @@ static void put_pieces(struct stoa_stream *stream, uint64_t position,
 	if (position + bytes + AHEAD - stream->end[SIDE_WRITE].other <=
 	    map->capacity)
 		stoa_cpu_prefetch_write(to + AHEAD);
+	if (STOA_BUG(35))
+		stream_advance(stream, SIDE_WRITE, position + bytes);
 	memcpy(to, data, bytes);
 	stream_advance(stream, SIDE_WRITE, position + bytes);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* sync/barrier.c: coming, waiting and leaving. Why it holds:
  * barrier_layout.h, whose transitions are named here. */
+#include <base/bug.h>
 #include <base/deadline.h>
 #include <base/error.h>
 #include <base/system.h>
@@ -197,7 +198,9 @@ static int forget(struct call *call, uint64_t round_word, uint32_t slot,
 static int meet_dead(struct call *call, uint64_t round_word, uint32_t slot,
                      uint64_t word)
 {
-	if (call->barrier->death == STOA_BARRIER_BREAKS)
+	if (STOA_BUG(33))
+		return -EAGAIN;
+	if (call->barrier->death == STOA_BARRIER_BREAKS || STOA_BUG(32))
 		return end_round(call, round_word, BARRIER_BROKEN);
 	return forget(call, round_word, slot, word);
 }

@@ -3,6 +3,7 @@
  * sync/range_lock_table.c: the table of ranges and the line of waiters: whose
  * turn it is to change it, who may have what, splitting and merging, burial.
  */
+#include <base/bug.h>
 #include <base/deadline.h>
 #include <sync/range_lock_internal.h>
 
@@ -139,7 +140,7 @@ static int make_true(struct stoa_range_lock *lock, int dirty)
 {
 	int result = dirty ? rebuild(lock) : 0;
 
-	if (result == 0 && get(lock->control->stale))
+	if (result == 0 && get(lock->control->stale) && !STOA_BUG(31))
 		result = sweep(lock);
 	if (result < 0) {
 		stoa_lock_release(&lock->control->turn,
@@ -178,7 +179,7 @@ int range_turn_begin(struct stoa_range_lock *lock,
 	set(control->dirty, RANGE_CHANGING);
 	atomic_signal_fence(memory_order_seq_cst); /* before any change */
 	if (stoa_unlikely(dirty != 0 || get(control->stale) != 0))
-		return make_true(lock, dirty != 0);
+		return make_true(lock, dirty != 0 && !STOA_BUG(30));
 	return 0;
 }
 

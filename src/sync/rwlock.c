@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* sync/rwlock.c: locking and unlocking. Why it holds: rwlock_layout.h, whose
  * transitions are named here. */
+#include <base/bug.h>
 #include <base/deadline.h>
 #include <base/error.h>
 #include <sync/rwlock_internal.h>
@@ -232,7 +233,7 @@ static int take_over(struct rwlock_call *call, uint64_t word)
 {
 	if (!change(&call->rwlock->shared->writer, word, call->me))
 		return AGAIN;
-	return got_write(call, 1);
+	return got_write(call, !STOA_BUG(28));
 }
 
 /* Somebody must go before this one can have the lock; the highest bit may mean
@@ -264,7 +265,7 @@ static int meet_writer(struct rwlock_call *call, uint64_t word)
 	meet(call, word);
 	if (!call->ask || rwlock_alive(rwlock, word))
 		return -EAGAIN;
-	if (!(word & RWLOCK_PENDING))
+	if (!(word & RWLOCK_PENDING) || STOA_BUG(29))
 		return take_over(call, word);
 	if (change(&rwlock->shared->writer, word, 0)) /* W3 */
 		wake(rwlock);

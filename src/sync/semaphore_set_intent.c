@@ -3,6 +3,7 @@
  * sync/semaphore_set_intent.c: the lock of a set, and changes of more than one
  * word, made as one. See INTENT in semaphore_set_layout.h.
  */
+#include <base/bug.h>
 #include <base/error.h>
 #include <base/system.h>
 #include <sync/semaphore_set_internal.h>
@@ -99,7 +100,8 @@ static void make(struct stoa_semaphore_set *set, enum set_intent kind,
 	if (kind == SET_SET_ALL)
 		forget_all(set);
 	if (kind == SET_BURY && row < set->rows) {
-		clear_row(set, row);
+		if (!STOA_BUG(27))
+			clear_row(set, row);
 		set_in_order();
 		set_put(set->row[row].token, 0);
 	}
@@ -109,9 +111,11 @@ void set_finish_intent(struct stoa_semaphore_set *set)
 {
 	struct set_control *control = set->control;
 
-	make(set, (enum set_intent)set_get(control->intent_kind),
-	     set_get(control->intent_count), set_get(control->intent_row),
-	     set_get(control->intent_pid));
+	if (!STOA_BUG(26))
+		make(set, (enum set_intent)set_get(control->intent_kind),
+		     set_get(control->intent_count),
+		     set_get(control->intent_row),
+		     set_get(control->intent_pid));
 	set_in_order();
 	set_put(control->intent_kind, SET_NOTHING);
 	/* Who died of it can't have woken anybody. */

@@ -20,7 +20,7 @@
 #include "trace.h"
 
 #define HANG_SECONDS 20 /* one kill and its check: generous */
-#define HANG_SECONDS_MUTANT 8 /* many mutants hang */
+#define HANG_SECONDS_MUTANT 5 /* many mutants hang */
 
 /* ---- Letters: the messages, and what may have become of them ------------- */
 

@@ -320,10 +320,13 @@ static unsigned at_first(const struct scene *s)
 	return s->state_number == LOST ? IS_LOST : IS_FREE;
 }
 
+#define HAS_HELPER(s)                                                         \
+	(IN((s)->state_number) & (IN(READ) | IN(WRITTEN) | IN(FULL) |         \
+				  IN(READ_PREFERS_WRITERS)))
+
 static int has_helper(const struct scene *s)
 {
-	return IN(s->state_number) & (IN(READ) | IN(WRITTEN) | IN(FULL) |
-				      IN(READ_PREFERS_WRITERS)) &&
+	return HAS_HELPER(s) &&
 	       !atomic_load(&s->notes[HELPERS_FROM].let_go);
 }
 
@@ -365,6 +368,10 @@ static unsigned after_done(const struct scene *s, const struct deed *deed,
 static unsigned after_torn(const struct scene *s, const struct deed *deed,
 			   unsigned before)
 {
+	/* Not with others about that have it, nor in its sleep. */
+	if ((is_one_of(deed, WRITES) && HAS_HELPER(s)) ||
+	    (is_one_of(deed, IN(WAIT_WRITE)) && s->died_asleep))
+		return before;
 	if (is_one_of(deed, WRITES | IN(UPGRADE) | IN(WAIT_WRITE)))
 		return before | (before & IS_FREE ? IS_ORPHANED : 0);
 	if (is_one_of(deed, IN(UNLOCK_WRITE) | IN(UNLOCK_MENDED) |
@@ -412,7 +419,7 @@ static unsigned after_waiter(const struct scene *s, unsigned before, int *bad)
 	if (result == -ENOTRECOVERABLE)
 		return IS_LOST;
 	/* A victim that waited, too, may have had it afterwards. */
-	return is_one_of(s->deeds[VICTIM], IN(WAIT_WRITE))
+	return is_one_of(s->deeds[VICTIM], IN(WAIT_WRITE)) && !s->died_asleep
 		       ? IS_FREE | IS_ORPHANED
 		       : IS_FREE;
 }
