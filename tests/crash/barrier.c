@@ -188,12 +188,12 @@ static int help(struct scene *s)
 {
 	uint32_t alive = count_asleep(s);
 
+	if (waiting_now(s) == COUNT - 1)
+		return 1;
 	if (waiting_now(s) != alive) {
 		sched_yield();
 		return 0;
 	}
-	if (alive == COUNT - 1)
-		return 1;
 	if (HELPERS_FROM + s->helpers == PLAYERS)
 		return trouble("too many rounds break");
 	scene_start(s, &coming);

@@ -5,7 +5,7 @@ CRASH_SRC  := $(sort $(wildcard $(CRASH_DIR)/*.c))
 CRASH_OBJ  := $(CRASH_SRC:%.c=$(BUILD)/%.o)
 # Linked statically and at fixed addresses: a place is named by its address.
 CRASH_LINK := -static -no-pie
-CRASH_JOBS ?= 1
+CRASH_JOBS ?= $(shell nproc)
 
 # The harness's own text gets a name, to tell it from the library's.
 $(CRASH_OBJ): $(BUILD)/%.o: %.c
@@ -21,7 +21,7 @@ crash: $(BUILD)/crash
 	$(Q)$(BUILD)/crash -p full -j $(CRASH_JOBS)
 
 crash-default: $(BUILD)/crash
-	$(Q)$(BUILD)/crash -p default
+	$(Q)$(BUILD)/crash -p default -j $(CRASH_JOBS)
 
 crash-mutants: $(BUILD)/crash
 	$(Q)sh $(CRASH_DIR)/mutants.sh $(BUILD)

@@ -16,6 +16,7 @@
 #include "harness.h"
 
 #define REPORTS_PER_JOB 3u
+#define BETWEEN_FACTOR 3u
 #define STATUS_BROKEN 3
 #define STATUS_HANG 4
 #define STATUS_CRASH 5
@@ -88,9 +89,15 @@ int experiment(const char *format, ...)
 	return 1;
 }
 
+/* What is done between experiments, as recording, must end, too. */
+static void arm_between(void)
+{
+	arm(BETWEEN_FACTOR * hang_limit());
+}
+
 void experiment_passed(void)
 {
-	arm(0);
+	arm_between();
 	board->counts.passed++;
 	if (settings.verbose)
 		printf("ok   %s\n", board->where);
@@ -98,7 +105,7 @@ void experiment_passed(void)
 
 void experiment_missed(void)
 {
-	arm(0);
+	arm_between();
 	board->counts.missed++;
 	if (settings.verbose)
 		printf("miss %s\n", board->where);
@@ -163,7 +170,7 @@ static void report(const char *what)
 
 void experiment_failed(void)
 {
-	arm(0);
+	arm_between();
 	report("");
 	if (settings.first_only)
 		_exit(0);

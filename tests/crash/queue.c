@@ -44,8 +44,8 @@ enum state_number { EMPTY, TWO, FULL, TAKEN, DEAD_TAKER };
 
 /* Numbers of the messages sent: by the state, the players, the oracle. */
 #define OF_PLAYER(number) (10 + (uint64_t)(number))
-#define OF_GIFT 20u
-#define IDS 21u
+#define OF_GIFT 40u
+#define IDS 41u
 
 static int64_t send(struct player *p, struct stoa_deadline deadline)
 {

@@ -12,8 +12,9 @@
 /* Outside the full portion: of the states of deeds that are not of the core;
  * and the most of deaths before a nested one, and of the places after them. */
 #define STATES_STRIDE 3u
+#define NESTED_STRIDE 8u
 #define DEATHS_MAX 6u
-#define PLACES_MAX 12u
+#define PLACES_MAX 8u
 #define CALM_VARIANTS 4u
 
 #define FORM_OF(number) ((enum form)((number) & 1))
@@ -496,7 +497,7 @@ static size_t list_nested(const struct subject *subject, struct job *jobs,
 			if (count == room || deed->flags & not_these ||
 			    !(deed->flags & DEED_CORE) ||
 			    !applies(deed, state, FORM_NAMED) ||
-			    !portion_turn(state + d, STATES_STRIDE))
+			    !portion_turn(state + d, NESTED_STRIDE))
 				continue;
 			jobs[count++] = (struct job){
 				.suite = name,
