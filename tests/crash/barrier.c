@@ -188,12 +188,12 @@ static int help(struct scene *s)
 {
 	uint32_t alive = count_asleep(s);
 
-	if (waiting_now(s) == COUNT - 1)
-		return 1;
 	if (waiting_now(s) != alive) {
 		sched_yield();
 		return 0;
 	}
+	if (alive == COUNT - 1)
+		return 1;
 	if (HELPERS_FROM + s->helpers == PLAYERS)
 		return trouble("too many rounds break");
 	scene_start(s, &coming);
@@ -338,7 +338,8 @@ static int stuck(struct scene *s, const struct deed *wait)
 static int give(struct scene *s, const struct deed *wait)
 {
 	(void)wait;
-	if (help(s) == 1)
+	/* The victim, too, may be alive, and wait. */
+	if (waiting_now(s) == COUNT - 1 || help(s) == 1)
 		stoa_barrier_wait(s->eye, stoa_deadline_in(SOON_NS));
 	return board->trouble[0] == '\0' ? 0 : -1;
 }

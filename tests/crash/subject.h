@@ -73,7 +73,7 @@ struct player {
 };
 
 enum deed_flag {
-	DEED_CORE = 1,     /* every state in the default portion, too */
+	DEED_CORE = 1,     /* in many states, outside the full portion, too */
 	DEED_REPAIRS = 2,  /* second deed of the nested suite */
 	DEED_WAITS = 4,    /* may sleep for ever: the blocked suite only */
 	DEED_REMOVES = 8,  /* afterwards all may get -EIDRM */

@@ -12,6 +12,7 @@
 /* Outside the full portion: of the states of deeds that are not of the core;
  * and the most of deaths before a nested one, and of the places after them. */
 #define STATES_STRIDE 3u
+#define CORE_STRIDE 2u /* only in the default portion */
 #define NESTED_STRIDE 8u
 #define DEATHS_MAX 6u
 #define PLACES_MAX 8u
@@ -162,7 +163,9 @@ static int record(struct sweep *sweep)
  * state, nor with the deed done wholly before its doer dies. */
 static void run_calm(const struct sweep *sweep)
 {
-	for (uint32_t variant = 0; variant < CALM_VARIANTS; variant++) {
+	uint32_t step = settings.portion == PORTION_DEFAULT ? 3 : 1;
+
+	for (uint32_t variant = 0; variant < CALM_VARIANTS; variant += step) {
 		pid_t pid;
 
 		if (!experiment("nobody killed in the midst of %s in %s %s, "
@@ -249,8 +252,8 @@ static int applies(const struct deed *deed, uint32_t state, enum form form)
 	return deed->states == 0 || deed->states >> state & 1;
 }
 
-/* In the default portion forms take turns, and so do the states of deeds that
- * are not of the core. */
+/* Outside the full portion forms and states take turns by the seed; those of
+ * the core come more often. */
 static int wanted(const struct deed *deed, uint32_t state, enum form form,
 		  uint32_t number)
 {
@@ -258,6 +261,9 @@ static int wanted(const struct deed *deed, uint32_t state, enum form form,
 		return 0;
 	if (settings.portion == PORTION_FULL)
 		return 1;
+	if (settings.portion == PORTION_DEFAULT && deed->flags & DEED_CORE)
+		return portion_turn(state + number + form, CORE_STRIDE) &&
+		       (form == FORM_NAMED || portion_turn(state, 2));
 	if (deed->flags & DEED_CORE)
 		return form == FORM_NAMED || portion_turn(state, 2);
 	return form == FORM_NAMED && portion_turn(state + number,
