@@ -63,9 +63,12 @@ STOA_API const char *stoa_last_error(void);
 
 #define STOA_LAYOUT_VERSION 1 /* of what stands in shared memory */
 
-/* The library's version, and the newest layout that it knows: "0.1.0, layout
- * 1". */
+/* The library's version, "0.1.0". */
 STOA_API const char *stoa_version(void);
+
+/* The layout of shared memory that it makes and knows: its
+ * STOA_LAYOUT_VERSION. */
+STOA_API int stoa_layout_version(void);
 
 #ifdef __cplusplus
 }

@@ -7,8 +7,6 @@
 #include <stdio.h>
 
 #define SENTENCE_MAX 512
-#define TEXT_OF(what) #what
-#define TEXT(what) TEXT_OF(what)
 
 static _Thread_local char sentence[SENTENCE_MAX];
 
@@ -29,5 +27,10 @@ const char *stoa_last_error(void)
 
 const char *stoa_version(void)
 {
-	return "0.1.0, layout " TEXT(STOA_LAYOUT_VERSION);
+	return "0.1.0";
+}
+
+int stoa_layout_version(void)
+{
+	return STOA_LAYOUT_VERSION;
 }

@@ -117,7 +117,8 @@ TEST(every_refusal_has_a_sentence)
 TEST(the_version_is_told)
 {
 	assert_non_null(stoa_version());
-	assert_string_equal(stoa_version(), "0.1.0, layout 1");
+	assert_string_equal(stoa_version(), "0.1.0");
+	assert_int_equal(stoa_layout_version(), STOA_LAYOUT_VERSION);
 }
 
 static const struct CMUnitTest cases[] = {

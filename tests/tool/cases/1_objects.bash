@@ -185,7 +185,7 @@ for verb in "" ls stat rm clean queue "queue create" "queue send" \
 do
 	has "$(stoa $verb --help)" "Usage: stoa ${verb:-[}"
 	exits 0 stoa $verb -h >out
-	is "$(stoa $verb -V)" "stoa $(stoa --version | cut -d' ' -f2)"
+	is "$(stoa $verb -V)" "$(stoa --version)"
 done
 CASE
 
@@ -429,7 +429,7 @@ complete_()
 	_stoa 2>/dev/null
 	echo "${COMPREPLY[*]}"
 }
-is "$(complete_ stoa l)" "ls"
+is "$(complete_ stoa l)" "ls lock"
 is "$(complete_ stoa queue re)" "recv"
 is "$(complete_ stoa queue recv o)" "orders"
 is "$(complete_ stoa rm j)" "jobs"
