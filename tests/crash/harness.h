@@ -19,8 +19,8 @@
 
 #include "trace.h"
 
-#define HANG_SECONDS 20 /* one kill and its check: generous */
-#define HANG_SECONDS_MUTANT 5 /* many mutants hang */
+#define HANG_SECONDS 60 /* one kill and its check: generous */
+#define HANG_SECONDS_MUTANT 15 /* many mutants hang */
 
 /* ---- Letters: the messages, and what may have become of them ------------- */
 
