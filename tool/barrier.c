@@ -5,11 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tool.h"
+#include "noun.h"
 
-#define MODE_DEFAULT 0600
-#define MODE_MOST 0777
-#define SUFFIX ".barrier"
+#define NOUN "barrier"
 #define EXIT_CODE_MAX 255
 
 static int run_create(int argc, char **argv);
@@ -25,49 +23,7 @@ static const struct tool_verb verbs[] = {
 
 int tool_barrier(int argc, char **argv)
 {
-	static const struct option options[] = { TOOL_LONG, TOOL_LONG_END };
-	const struct tool_common common = TOOL_COMMON("barrier", "");
-	const struct tool_verb *verb;
-	int option;
-
-	while ((option = getopt_long(argc, argv, "+S:hV", options, NULL)) !=
-	       -1) {
-		switch (option) {
-		case 'S': tool_space_path = optarg; break;
-		case 'h':
-			puts("Usage: stoa barrier VERB [OPTION]... "
-			     "[ARGUMENT]...\n\nVerbs:");
-			tool_print_verbs(verbs);
-			puts("\nMore: stoa barrier VERB --help.");
-			return TOOL_DONE;
-		case 'V': printf("stoa %s\n", stoa_version()); return TOOL_DONE;
-		default: return tool_usage(&common, NULL);
-		}
-	}
-	if (optind == argc)
-		return tool_usage(&common, "a verb is missing");
-	verb = tool_find_verb(verbs, argv[optind]);
-	if (!verb)
-		return tool_usage(&common, "there is no verb 'barrier %s'",
-		                  argv[optind]);
-	argc -= optind;
-	argv += optind;
-	argv[0] = "stoa";
-	optind = 0;
-	return verb->run(argc, argv);
-}
-
-/* Without ".barrier", in `buffer` of STOA_NAME_MAX + 1. */
-static const char *bare_name(const char *name, char *buffer)
-{
-	size_t bytes = strlen(name), suffix = strlen(SUFFIX);
-
-	if (bytes <= suffix || strcmp(name + bytes - suffix, SUFFIX) ||
-	    bytes - suffix > STOA_NAME_MAX)
-		return name;
-	memcpy(buffer, name, bytes - suffix);
-	buffer[bytes - suffix] = '\0';
-	return buffer;
+	return tool_dispatch(argc, argv, NOUN, verbs);
 }
 
 static int open_barrier(struct stoa_space *space, const char *name,
@@ -75,8 +31,8 @@ static int open_barrier(struct stoa_space *space, const char *name,
 {
 	char buffer[STOA_NAME_MAX + 1];
 
-	return stoa_barrier_open(space, bare_name(name, buffer), flags, 0, NULL,
-	                         ret_barrier);
+	return stoa_barrier_open(space, tool_bare_name(name, NOUN, buffer),
+	                         flags, 0, NULL, ret_barrier);
 }
 
 static int read_status(struct stoa_space *space, const char *name,
@@ -144,23 +100,12 @@ static int parse_death(struct create *create, const char *text)
 	return TOOL_GO_ON;
 }
 
-static int parse_mode(struct create *create, const char *text)
-{
-	char *end;
-	unsigned long mode = strtoul(text, &end, 8);
-
-	if (end == text || *end || mode > MODE_MOST || *text == '-')
-		return tool_usage(&create->common,
-		                  "'%s' is not an octal mode, 0 to 777", text);
-	create->mode = (mode_t)mode;
-	return TOOL_GO_ON;
-}
-
 static int create_option(struct create *create, int option)
 {
 	switch (option) {
 	case 'd': return parse_death(create, optarg);
-	case 'M': return parse_mode(create, optarg);
+	case 'M': return tool_parse_mode(&create->common, optarg,
+	                                 &create->mode);
 	case 'x': create->exclusive = true; return TOOL_GO_ON;
 	default: return tool_common_option(&create->common, option);
 	}
@@ -189,7 +134,7 @@ static int create_one(const struct create *create, struct stoa_space *space,
                       const char *typed)
 {
 	char buffer[STOA_NAME_MAX + 1];
-	const char *name = bare_name(typed, buffer);
+	const char *name = tool_bare_name(typed, NOUN, buffer);
 	struct stoa_barrier *barrier;
 	int result = stoa_barrier_open(space, name,
 	                               STOA_CREATE | STOA_EXCLUSIVE,
@@ -214,7 +159,7 @@ static int run_create(int argc, char **argv)
 	struct create create = {
 		.common = TOOL_COMMON("barrier create", create_help),
 		.attributes = { .size = sizeof create.attributes },
-		.mode = MODE_DEFAULT,
+		.mode = TOOL_MODE_DEFAULT,
 	};
 	struct stoa_space *space;
 	int option, result, worst = TOOL_DONE;
@@ -321,7 +266,7 @@ static int wait_at(const struct wait *wait, struct stoa_space *space,
                    const char *typed)
 {
 	char buffer[STOA_NAME_MAX + 1];
-	const char *name = bare_name(typed, buffer);
+	const char *name = tool_bare_name(typed, NOUN, buffer);
 	struct stoa_deadline deadline = tool_deadline(&wait->common);
 	struct stoa_barrier *barrier;
 	int result = open_barrier(space, name, STOA_INTERRUPTIBLE, &barrier);
@@ -390,9 +335,6 @@ static const char stat_help[] =
 	"\n"
 	TOOL_HELP_TABLE TOOL_HELP_COMMON;
 
-static const struct option stat_options[] = { TOOL_LONG, TOOL_LONG_TABLE,
-	                                      TOOL_LONG_END };
-
 static struct tool_table new_table(const struct tool_table_options *options)
 {
 	return (struct tool_table){ .name = "barriers",
@@ -411,86 +353,28 @@ static void fill_status(struct tool_table *table,
 	tool_table_text(table, DEATH, death_name(status->death));
 }
 
-static int add_barriers(struct tool_table *table, struct stoa_space *space,
-                        const struct tool_objects *objects,
-                        const char *pattern, size_t *found)
+static int add_barrier(struct tool_table *table, struct stoa_space *space,
+                     const struct stoa_object_info *object)
 {
-	int worst = TOOL_DONE;
-
-	for (size_t i = 0; i < objects->count; i++) {
-		const struct stoa_object_info *object = &objects->list[i];
-		struct stoa_barrier_status status;
-		int result;
-
-		if (strcmp(object->kind, "barrier") ||
-		    (pattern && !tool_object_matches(object, pattern)))
-			continue;
-		++*found;
-		result = read_status(space, object->name, &status);
-		if (result < 0) {
-			if (result != -ENOENT)
-				worst = tool_failure(result, object->name);
-			continue;
-		}
-		tool_table_line(table);
-		tool_table_text(table, NAME, object->name);
-		tool_table_number(table, USERS, object->users);
-		fill_status(table, &status);
-	}
-	return worst;
-}
-
-static int show_barriers(struct tool_table *table, struct stoa_space *space,
-                         char **names)
-{
-	struct tool_objects objects;
-	size_t found = 0;
-	int worst, result = tool_objects_read(space, &objects);
+	struct stoa_barrier_status status;
+	int result = read_status(space, object->name, &status);
 
 	if (result < 0)
-		return tool_failure(result, "reading the space");
-	worst = *names ? TOOL_DONE
-	               : add_barriers(table, space, &objects, NULL, &found);
-	for (; *names; names++) {
-		found = 0;
-		result = add_barriers(table, space, &objects, *names, &found);
-		if (!found)
-			result = tool_error("there is no barrier '%s' in '%s'",
-			                    *names, stoa_space_path(space));
-		worst = result > worst ? result : worst;
-	}
-	tool_objects_free(&objects);
-	result = tool_table_print(table);
-	return result > worst ? result : worst;
+		return result;
+	tool_table_line(table);
+	tool_table_text(table, NAME, object->name);
+	tool_table_number(table, USERS, object->users);
+	fill_status(table, &status);
+	return 0;
 }
 
 static int run_stat(int argc, char **argv)
 {
-	struct tool_common common = TOOL_COMMON("barrier stat", stat_help);
-	struct tool_table_options options = { 0 };
-	struct tool_table table;
-	struct stoa_space *space;
-	int option, result;
+	static const struct tool_noun_stat stat = { NOUN, NOUN, COLUMNS_USUAL,
+		                                    add_barrier };
 
-	while ((option = getopt_long(argc, argv, TOOL_SHORT TOOL_SHORT_TABLE,
-	                             stat_options, NULL)) != -1) {
-		if (tool_table_option(&options, option))
-			continue;
-		result = tool_common_option(&common, option);
-		if (result != TOOL_GO_ON)
-			return result;
-	}
-	table = new_table(&options);
-	result = tool_table_init(&table, &common, COLUMNS_USUAL);
-	if (result != TOOL_GO_ON)
-		return result;
-	result = tool_open_space(&common, 0, &space);
-	if (!result) {
-		result = show_barriers(&table, space, argv + optind);
-		stoa_space_close(space);
-	}
-	tool_table_fini(&table);
-	return result;
+	return tool_run_stat(argc, argv, &stat, new_table(NULL), "barrier stat",
+	                     stat_help);
 }
 
 /* ---- For stoa stat -------------------------------------------------------------- */

@@ -4,9 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tool.h"
+#include "noun.h"
 
-#define MODE_DEFAULT 0600
 #define SUFFIX ".range_lock"
 #define SHELL "/bin/sh"
 
@@ -139,7 +138,7 @@ static int lock_and_run(struct lock *lock, struct stoa_space *space)
 	struct stoa_range_lock *held;
 	int code;
 	int result = stoa_range_lock_open(space, lock->name, STOA_CREATE,
-	                                  MODE_DEFAULT, NULL, &held);
+	                                  TOOL_MODE_DEFAULT, NULL, &held);
 
 	if (result < 0)
 		return tool_failure(result, lock->name);

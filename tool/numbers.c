@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "tool.h"
+#include "noun.h"
 
 enum column {
 	NAME,
@@ -80,9 +80,6 @@ static const char help[] =
 	"\n"
 	TOOL_HELP_TABLE TOOL_HELP_COMMON;
 
-static const struct option options[] = { TOOL_LONG, TOOL_LONG_TABLE,
-	                                 TOOL_LONG_END };
-
 void tool_numbers_table(struct tool_table *table,
                         const struct tool_table_options *table_options)
 {
@@ -140,86 +137,21 @@ static int add_queue(struct tool_table *table, struct stoa_space *space,
 	struct stoa_queue_stat numbers;
 	int result = tool_queue_numbers(space, object->name, &numbers);
 
-	if (result == -ENOENT)
-		return TOOL_DONE;
 	if (result < 0)
-		return tool_failure(result, object->name);
+		return result;
 	tool_table_line(table);
 	tool_table_text(table, NAME, object->name);
 	tool_table_number(table, USERS, object->users);
 	tool_numbers_fill(table, &numbers);
-	return TOOL_DONE;
-}
-
-static int add_queues(struct tool_table *table, struct stoa_space *space,
-                      const struct tool_objects *objects, const char *pattern,
-                      size_t *found)
-{
-	int worst = TOOL_DONE;
-
-	for (size_t i = 0; i < objects->count; i++) {
-		const struct stoa_object_info *object = &objects->list[i];
-		int result;
-
-		if (strcmp(object->kind, "queue") ||
-		    (pattern && !tool_object_matches(object, pattern)))
-			continue;
-		++*found;
-		result = add_queue(table, space, object);
-		worst = result > worst ? result : worst;
-	}
-	return worst;
-}
-
-static int show_queues(struct tool_table *table, struct stoa_space *space,
-                       char **names)
-{
-	struct tool_objects objects;
-	size_t found = 0;
-	int worst, result = tool_objects_read(space, &objects);
-
-	if (result < 0)
-		return tool_failure(result, "reading the space");
-	worst = *names ? TOOL_DONE
-	               : add_queues(table, space, &objects, NULL, &found);
-	for (; *names; names++) {
-		found = 0;
-		result = add_queues(table, space, &objects, *names, &found);
-		if (!found)
-			result = tool_error("there is no queue '%s' in '%s'",
-			                    *names, stoa_space_path(space));
-		worst = result > worst ? result : worst;
-	}
-	tool_objects_free(&objects);
-	result = tool_table_print(table);
-	return result > worst ? result : worst;
+	return 0;
 }
 
 int tool_queue_stat(int argc, char **argv)
 {
-	struct tool_common common = TOOL_COMMON("queue stat", help);
-	struct tool_table_options table_options = { 0 };
+	static const struct tool_noun_stat stat = { "queue", "queue", NUMBERS_USUAL,
+		                                    add_queue };
 	struct tool_table table;
-	struct stoa_space *space;
-	int option, result;
 
-	while ((option = getopt_long(argc, argv, TOOL_SHORT TOOL_SHORT_TABLE,
-	                             options, NULL)) != -1) {
-		if (tool_table_option(&table_options, option))
-			continue;
-		result = tool_common_option(&common, option);
-		if (result != TOOL_GO_ON)
-			return result;
-	}
-	tool_numbers_table(&table, &table_options);
-	result = tool_table_init(&table, &common, NUMBERS_USUAL);
-	if (result != TOOL_GO_ON)
-		return result;
-	result = tool_open_space(&common, 0, &space);
-	if (!result) {
-		result = show_queues(&table, space, argv + optind);
-		stoa_space_close(space);
-	}
-	tool_table_fini(&table);
-	return result;
+	tool_numbers_table(&table, NULL);
+	return tool_run_stat(argc, argv, &stat, table, "queue stat", help);
 }

@@ -6,10 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tool.h"
+#include "noun.h"
 
-#define MODE_DEFAULT 0600
-#define MODE_MOST 0777
 
 static const struct tool_verb verbs[] = {
 	{ "create", tool_queue_create, "make a queue" },
@@ -25,36 +23,7 @@ static const struct tool_verb verbs[] = {
 
 int tool_queue(int argc, char **argv)
 {
-	static const struct option options[] = { TOOL_LONG, TOOL_LONG_END };
-	const struct tool_common common = TOOL_COMMON("queue", "");
-	const struct tool_verb *verb;
-	int option;
-
-	while ((option = getopt_long(argc, argv, "+S:hV", options, NULL)) !=
-	       -1) {
-		switch (option) {
-		case 'S': tool_space_path = optarg; break;
-		case 'h':
-			puts("Usage: stoa queue VERB [OPTION]... "
-			     "[ARGUMENT]...\n\nVerbs:");
-			tool_print_verbs(verbs);
-			puts("\nMore: stoa queue VERB --help.");
-			return TOOL_DONE;
-		case 'V': printf("stoa %s\n", stoa_version()); return TOOL_DONE;
-		default: return tool_usage(&common, NULL);
-		}
-	}
-	if (optind == argc)
-		return tool_usage(&common, "a verb is missing");
-	verb = tool_find_verb(verbs, argv[optind]);
-	if (!verb)
-		return tool_usage(&common, "there is no verb 'queue %s'",
-		                  argv[optind]);
-	argc -= optind;
-	argv += optind;
-	argv[0] = "stoa";
-	optind = 0;
-	return verb->run(argc, argv);
+	return tool_dispatch(argc, argv, "queue", verbs);
 }
 
 /* ---- create -------------------------------------------------------------- */
@@ -102,18 +71,6 @@ static int parse_size(const struct tool_common *common, const char *text,
 	return TOOL_GO_ON;
 }
 
-static int parse_mode(struct create *create, const char *text)
-{
-	char *end;
-	unsigned long mode = strtoul(text, &end, 8);
-
-	if (end == text || *end || mode > MODE_MOST || *text == '-')
-		return tool_usage(&create->common,
-		                  "'%s' is not an octal mode, 0 to 777", text);
-	create->mode = (mode_t)mode;
-	return TOOL_GO_ON;
-}
-
 static int create_option(struct create *create, int option)
 {
 	struct stoa_queue_attributes *attributes = &create->attributes;
@@ -136,7 +93,8 @@ static int create_option(struct create *create, int option)
 			                  "order: fifo, priority or type",
 			                  optarg);
 		return TOOL_GO_ON;
-	case 'M': return parse_mode(create, optarg);
+	case 'M': return tool_parse_mode(&create->common, optarg,
+	                                 &create->mode);
 	case 'x': create->exclusive = true; return TOOL_GO_ON;
 	default: return tool_common_option(&create->common, option);
 	}
@@ -200,7 +158,7 @@ int tool_queue_create(int argc, char **argv)
 	struct create create = {
 		.common = TOOL_COMMON("queue create", create_help),
 		.attributes = { .size = sizeof create.attributes },
-		.mode = MODE_DEFAULT,
+		.mode = TOOL_MODE_DEFAULT,
 	};
 	struct stoa_space *space;
 	int option, result, worst = TOOL_DONE;

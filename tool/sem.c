@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sem.h"
+#include "noun.h"
 
 #define KIND "semaphore"
 
@@ -27,7 +27,7 @@ static const struct tool_verb verbs[] = {
 
 int tool_sem(int argc, char **argv)
 {
-	return sem_dispatch(argc, argv, "sem", verbs);
+	return tool_dispatch(argc, argv, "sem", verbs);
 }
 
 static int open_sem(struct stoa_space *space, const char *name, unsigned flags,
@@ -35,7 +35,7 @@ static int open_sem(struct stoa_space *space, const char *name, unsigned flags,
 {
 	char buffer[STOA_NAME_MAX + 1];
 
-	return stoa_semaphore_open(space, sem_bare_name(name, KIND, buffer),
+	return stoa_semaphore_open(space, tool_bare_name(name, KIND, buffer),
 	                           flags, 0, NULL, ret_semaphore);
 }
 
@@ -103,7 +103,7 @@ static int create_option(struct create *create, int option)
 		                     &create->attributes.maximum);
 	case 'u': create->attributes.undo = 1; return TOOL_GO_ON;
 	case 'M':
-		return sem_parse_mode(&create->common, optarg, &create->mode);
+		return tool_parse_mode(&create->common, optarg, &create->mode);
 	case 'x': create->exclusive = true; return TOOL_GO_ON;
 	default: return tool_common_option(&create->common, option);
 	}
@@ -139,7 +139,7 @@ static int create_one(const struct create *create, struct stoa_space *space,
                       const char *typed)
 {
 	char buffer[STOA_NAME_MAX + 1];
-	const char *name = sem_bare_name(typed, KIND, buffer);
+	const char *name = tool_bare_name(typed, KIND, buffer);
 	struct stoa_semaphore *semaphore;
 	int result = stoa_semaphore_open(space, name,
 	                                 STOA_CREATE | STOA_EXCLUSIVE,
@@ -164,7 +164,7 @@ static int run_create(int argc, char **argv)
 	struct create create = {
 		.common = TOOL_COMMON("sem create", create_help),
 		.attributes = { .size = sizeof create.attributes },
-		.mode = SEM_MODE_DEFAULT,
+		.mode = TOOL_MODE_DEFAULT,
 	};
 	struct stoa_space *space;
 	int option, result, worst = TOOL_DONE;
@@ -343,7 +343,7 @@ static int value_one(struct each *each, struct stoa_space *space,
                      const char *typed)
 {
 	char buffer[STOA_NAME_MAX + 1];
-	const char *name = sem_bare_name(typed, KIND, buffer);
+	const char *name = tool_bare_name(typed, KIND, buffer);
 	struct stoa_semaphore *semaphore;
 	int result = open_sem(space, name, 0, &semaphore);
 
@@ -367,7 +367,7 @@ static int rm_one(struct each *each, struct stoa_space *space,
 	char name[STOA_NAME_MAX + sizeof KIND + 1];
 
 	snprintf(name, sizeof name, "%.*s." KIND, STOA_NAME_MAX,
-	         sem_bare_name(typed, KIND, buffer));
+	         tool_bare_name(typed, KIND, buffer));
 	return stoa_space_remove(space, name, each->wake);
 }
 
@@ -517,10 +517,10 @@ static int add_one(struct tool_table *table, struct stoa_space *space,
 
 static int run_stat(int argc, char **argv)
 {
-	static const struct sem_stat stat = { KIND, "semaphore", COLUMNS_USUAL,
+	static const struct tool_noun_stat stat = { KIND, "semaphore", COLUMNS_USUAL,
 		                              add_one };
 
-	return sem_run_stat(argc, argv, &stat, new_table(NULL), "sem stat",
+	return tool_run_stat(argc, argv, &stat, new_table(NULL), "sem stat",
 	                    stat_help);
 }
 

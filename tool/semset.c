@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sem.h"
+#include "noun.h"
 
 #define KIND "semaphore_set"
 
@@ -26,7 +26,7 @@ static const struct tool_verb verbs[] = {
 
 int tool_semset(int argc, char **argv)
 {
-	return sem_dispatch(argc, argv, "semset", verbs);
+	return tool_dispatch(argc, argv, "semset", verbs);
 }
 
 static int open_set(struct stoa_space *space, const char *name, unsigned flags,
@@ -34,7 +34,7 @@ static int open_set(struct stoa_space *space, const char *name, unsigned flags,
 {
 	char buffer[STOA_NAME_MAX + 1];
 
-	return stoa_semaphore_set_open(space, sem_bare_name(name, KIND, buffer),
+	return stoa_semaphore_set_open(space, tool_bare_name(name, KIND, buffer),
 	                               flags, 0, NULL, ret_set);
 }
 
@@ -128,7 +128,7 @@ static int create_option(struct create *create, int option)
 		                              &create->value_count);
 		return create->values ? TOOL_GO_ON : TOOL_USAGE;
 	case 'M':
-		return sem_parse_mode(&create->common, optarg, &create->mode);
+		return tool_parse_mode(&create->common, optarg, &create->mode);
 	case 'x': create->exclusive = true; return TOOL_GO_ON;
 	default: return tool_common_option(&create->common, option);
 	}
@@ -155,7 +155,7 @@ static int create_one(const struct create *create, struct stoa_space *space,
                       const char *typed)
 {
 	char buffer[STOA_NAME_MAX + 1];
-	const char *name = sem_bare_name(typed, KIND, buffer);
+	const char *name = tool_bare_name(typed, KIND, buffer);
 	struct stoa_semaphore_set *set;
 	int result = stoa_semaphore_set_open(space, name,
 	                                     STOA_CREATE | STOA_EXCLUSIVE,
@@ -207,7 +207,7 @@ static int run_create(int argc, char **argv)
 	struct create create = {
 		.common = TOOL_COMMON("semset create", create_help),
 		.attributes = { .size = sizeof create.attributes },
-		.mode = SEM_MODE_DEFAULT,
+		.mode = TOOL_MODE_DEFAULT,
 	};
 	int option, result = TOOL_GO_ON;
 
@@ -568,10 +568,10 @@ static int add_one(struct tool_table *table, struct stoa_space *space,
 
 static int run_stat(int argc, char **argv)
 {
-	static const struct sem_stat stat = { KIND, "set", COLUMNS_USUAL,
+	static const struct tool_noun_stat stat = { KIND, "set", COLUMNS_USUAL,
 		                              add_one };
 
-	return sem_run_stat(argc, argv, &stat, new_table(NULL), "semset stat",
+	return tool_run_stat(argc, argv, &stat, new_table(NULL), "semset stat",
 	                    stat_help);
 }
 

@@ -8,9 +8,7 @@
 
 #include "stream.h"
 
-#define MODE_DEFAULT 0600
-#define MODE_MOST 0777
-#define SUFFIX ".stream"
+#define KIND "stream"
 
 static const struct tool_verb verbs[] = {
 	{ "create", tool_stream_create, "make a stream" },
@@ -25,48 +23,7 @@ static const struct tool_verb verbs[] = {
 
 int tool_stream(int argc, char **argv)
 {
-	static const struct option options[] = { TOOL_LONG, TOOL_LONG_END };
-	const struct tool_common common = TOOL_COMMON("stream", "");
-	const struct tool_verb *verb;
-	int option;
-
-	while ((option = getopt_long(argc, argv, "+S:hV", options, NULL)) !=
-	       -1) {
-		switch (option) {
-		case 'S': tool_space_path = optarg; break;
-		case 'h':
-			puts("Usage: stoa stream VERB [OPTION]... "
-			     "[ARGUMENT]...\n\nVerbs:");
-			tool_print_verbs(verbs);
-			puts("\nMore: stoa stream VERB --help.");
-			return TOOL_DONE;
-		case 'V': printf("stoa %s\n", stoa_version()); return TOOL_DONE;
-		default: return tool_usage(&common, NULL);
-		}
-	}
-	if (optind == argc)
-		return tool_usage(&common, "a verb is missing");
-	verb = tool_find_verb(verbs, argv[optind]);
-	if (!verb)
-		return tool_usage(&common, "there is no verb 'stream %s'",
-		                  argv[optind]);
-	argc -= optind;
-	argv += optind;
-	argv[0] = "stoa";
-	optind = 0;
-	return verb->run(argc, argv);
-}
-
-const char *tool_stream_name(const char *name, char *buffer)
-{
-	size_t length = strlen(name), suffix = strlen(SUFFIX);
-
-	if (length <= suffix || length - suffix > STOA_NAME_MAX ||
-	    strcmp(name + length - suffix, SUFFIX))
-		return name;
-	memcpy(buffer, name, length - suffix);
-	buffer[length - suffix] = '\0';
-	return buffer;
+	return tool_dispatch(argc, argv, "stream", verbs);
 }
 
 int tool_stream_look(struct stoa_space *space, const char *name,
@@ -74,7 +31,7 @@ int tool_stream_look(struct stoa_space *space, const char *name,
 {
 	char buffer[STOA_NAME_MAX + 1];
 
-	return stoa_stream_open(space, tool_stream_name(name, buffer), 0, 0,
+	return stoa_stream_open(space, tool_bare_name(name, KIND, buffer), 0, 0,
 	                        NULL, STOA_NOW, ret_stream);
 }
 
@@ -118,18 +75,6 @@ static int parse_size(const struct tool_common *common, const char *text,
 	return TOOL_GO_ON;
 }
 
-static int parse_mode(struct create *create, const char *text)
-{
-	char *end;
-	unsigned long mode = strtoul(text, &end, 8);
-
-	if (end == text || *end || mode > MODE_MOST || *text == '-')
-		return tool_usage(&create->common,
-		                  "'%s' is not an octal mode, 0 to 777", text);
-	create->mode = (mode_t)mode;
-	return TOOL_GO_ON;
-}
-
 static int create_option(struct create *create, int option)
 {
 	switch (option) {
@@ -139,7 +84,8 @@ static int create_option(struct create *create, int option)
 	case 'm':
 		return parse_size(&create->common, optarg,
 		                  &create->attributes.max_capacity);
-	case 'M': return parse_mode(create, optarg);
+	case 'M': return tool_parse_mode(&create->common, optarg,
+	                                 &create->mode);
 	case 'x': create->exclusive = true; return TOOL_GO_ON;
 	default: return tool_common_option(&create->common, option);
 	}
@@ -171,7 +117,7 @@ static int create_one(const struct create *create, struct stoa_space *space,
                       const char *typed)
 {
 	char buffer[STOA_NAME_MAX + 1];
-	const char *name = tool_stream_name(typed, buffer);
+	const char *name = tool_bare_name(typed, KIND, buffer);
 	struct stoa_stream *stream;
 	int result = stoa_stream_open(space, name, STOA_CREATE | STOA_EXCLUSIVE,
 	                              create->mode, &create->attributes,
@@ -195,7 +141,7 @@ int tool_stream_create(int argc, char **argv)
 	struct create create = {
 		.common = TOOL_COMMON("stream create", create_help),
 		.attributes = { .size = sizeof create.attributes },
-		.mode = MODE_DEFAULT,
+		.mode = TOOL_MODE_DEFAULT,
 	};
 	struct stoa_space *space;
 	int option, result, worst = TOOL_DONE;
@@ -301,11 +247,11 @@ static int remove_one(struct stoa_space *space, const char *typed, bool wake,
                       bool force)
 {
 	char buffer[STOA_NAME_MAX + 1];
-	char file[STOA_NAME_MAX + sizeof SUFFIX + 1];
+	char file[STOA_NAME_MAX + sizeof "." KIND];
 	int result;
 
-	snprintf(file, sizeof file, "%s" SUFFIX,
-	         tool_stream_name(typed, buffer));
+	snprintf(file, sizeof file, "%s." KIND,
+	         tool_bare_name(typed, KIND, buffer));
 	result = stoa_space_remove(space, file, wake);
 	if (result < 0 && !(force && result == -ENOENT))
 		return tool_failure(result, typed);

@@ -3,7 +3,7 @@
 #ifndef STOA_TOOL_STREAM_H
 #define STOA_TOOL_STREAM_H
 
-#include "tool.h"
+#include "noun.h"
 
 int tool_stream_create(int argc, char **argv);
 int tool_stream_resize(int argc, char **argv);
@@ -13,8 +13,6 @@ int tool_stream_read(int argc, char **argv);
 int tool_stream_copy(int argc, char **argv);
 int tool_stream_stat(int argc, char **argv);
 
-/* Its name without ".stream", in `buffer` of STOA_NAME_MAX + 1. */
-const char *tool_stream_name(const char *name, char *buffer);
 /* Opens it as no end, to look at. 0 or -errno. */
 int tool_stream_look(struct stoa_space *space, const char *name,
                      struct stoa_stream **ret_stream);

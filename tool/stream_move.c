@@ -204,7 +204,7 @@ static int open_end(struct move *move, struct stoa_space *space,
                     struct stoa_stream **ret_stream)
 {
 	char buffer[STOA_NAME_MAX + 1];
-	int result = stoa_stream_open(space, tool_stream_name(typed, buffer),
+	int result = stoa_stream_open(space, tool_bare_name(typed, "stream", buffer),
 	                              flags | STOA_CREATE, 0600,
 	                              &move->attributes,
 	                              move->common.timeout_ns ==

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* sem_common.c: what stoa sem and stoa semset share. */
+/* noun.c: what the verbs of all nouns share. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "sem.h"
+#include "noun.h"
 
 #define MODE_MOST 0777
 
-int sem_dispatch(int argc, char **argv, const char *noun,
+int tool_dispatch(int argc, char **argv, const char *noun,
                  const struct tool_verb *verbs)
 {
 	static const struct option options[] = { TOOL_LONG, TOOL_LONG_END };
@@ -45,7 +45,7 @@ int sem_dispatch(int argc, char **argv, const char *noun,
 	return verb->run(argc, argv);
 }
 
-const char *sem_bare_name(const char *name, const char *kind, char *buffer)
+const char *tool_bare_name(const char *name, const char *kind, char *buffer)
 {
 	size_t bytes = strlen(name), suffix = strlen(kind) + 1;
 
@@ -58,7 +58,7 @@ const char *sem_bare_name(const char *name, const char *kind, char *buffer)
 	return buffer;
 }
 
-int sem_parse_mode(const struct tool_common *common, const char *text,
+int tool_parse_mode(const struct tool_common *common, const char *text,
                    mode_t *ret_mode)
 {
 	char *end;
@@ -75,7 +75,7 @@ int sem_parse_mode(const struct tool_common *common, const char *text,
 
 static int add_matching(struct tool_table *table, struct stoa_space *space,
                         const struct tool_objects *objects,
-                        const char *pattern, const struct sem_stat *stat,
+                        const char *pattern, const struct tool_noun_stat *stat,
                         size_t *found)
 {
 	int worst = TOOL_DONE;
@@ -96,7 +96,7 @@ static int add_matching(struct tool_table *table, struct stoa_space *space,
 }
 
 static int show(struct tool_table *table, struct stoa_space *space,
-                char **names, const struct sem_stat *stat)
+                char **names, const struct tool_noun_stat *stat)
 {
 	struct tool_objects objects;
 	size_t found = 0;
@@ -122,7 +122,7 @@ static int show(struct tool_table *table, struct stoa_space *space,
 	return result > worst ? result : worst;
 }
 
-int sem_run_stat(int argc, char **argv, const struct sem_stat *stat,
+int tool_run_stat(int argc, char **argv, const struct tool_noun_stat *stat,
                  struct tool_table table, const char *verb, const char *help)
 {
 	static const struct option long_options[] = { TOOL_LONG,
