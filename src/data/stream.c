@@ -320,7 +320,7 @@ int stoa_stream_shutdown(struct stoa_stream *stream, unsigned direction)
 		return stream_refuse(stream, side);
 	struct stoa_seat *seat = atomic_load(&stream->object.seat);
 	atomic_fetch_and(&seat->flags, ~direction);
-	stream->object.flags &= ~direction;
+	atomic_fetch_and(&stream->object.directions, ~direction);
 	if (atomic_load(&stream->end[side].held_token) ==
 	    stoa_object_token(&stream->object))
 		stream_leave_held(stream, side);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -346,6 +347,7 @@ int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
 	object->kind = kind;
 	object->space = space;
 	object->flags = flags;
+	atomic_store(&object->directions, flags & (STOA_READ | STOA_WRITE));
 	snprintf(object->name, sizeof object->name, "%s", checked);
 	if (name)
 		stoa_name_join(checked, kind->name, file);
@@ -395,6 +397,30 @@ void stoa_object_mark(struct stoa_object *object, uint32_t state_bit)
 	atomic_fetch_or_explicit(&object->events->state, state_bit,
 	                         memory_order_seq_cst);
 	stoa_event_broadcast(object);
+}
+
+int stoa_object_check_flags(const struct stoa_object_kind *kind,
+                            const char *name, unsigned flags)
+{
+	if (!(flags & ~(STOA_CREATE | STOA_EXCLUSIVE | STOA_INTERRUPTIBLE)))
+		return 0;
+	return stoa_fail(-EINVAL,
+	                 "flags 0x%x for %s %s: STOA_CREATE, STOA_EXCLUSIVE and "
+	                 "STOA_INTERRUPTIBLE only",
+	                 flags, kind->name, name);
+}
+
+void *stoa_object_allocate(const struct stoa_object_kind *kind,
+                           const char *name, size_t bytes)
+{
+	size_t lines = (bytes + STOA_CACHE_LINE - 1) / STOA_CACHE_LINE;
+	void *handle = aligned_alloc(STOA_CACHE_LINE, lines * STOA_CACHE_LINE);
+
+	if (handle)
+		memset(handle, 0, lines * STOA_CACHE_LINE);
+	else
+		stoa_fail(-ENOMEM, "no memory to open %s %s", kind->name, name);
+	return handle;
 }
 
 int stoa_object_unlink(struct stoa_space *space, const char *name,

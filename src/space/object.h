@@ -46,7 +46,8 @@ extern const struct stoa_object_kind *const stoa_object_kinds[];
 struct stoa_object {
 	const struct stoa_object_kind *kind;
 	struct stoa_space *space;
-	unsigned flags;
+	unsigned flags;              /* as opened: never changes */
+	_Atomic uint32_t directions; /* of them, those not shut down since */
 	int fd;
 	uint64_t inode; /* of fd; a program may close it under us */
 	int created;    /* by this open */
@@ -115,6 +116,15 @@ int stoa_object_place(struct stoa_object *object, struct stoa_space *space,
                       const struct stoa_object_kind *kind,
                       void (*make)(void *memory, const void *context),
                       const void *context);
+
+/* Open flags of what is neither read nor written. 0; -EINVAL: another flag. */
+int stoa_object_check_flags(const struct stoa_object_kind *kind,
+                            const char *name, unsigned flags);
+
+/* Cleared memory for a handle, in cache lines of its own; the caller frees it.
+ * NULL, with a sentence: there is none. */
+void *stoa_object_allocate(const struct stoa_object_kind *kind,
+                           const char *name, size_t bytes);
 
 /* Takes away the name; handles go on working. -ENOENT, -EACCES, -EINVAL. */
 int stoa_object_unlink(struct stoa_space *space, const char *name,

@@ -80,6 +80,7 @@ int stoa_object_place(struct stoa_object *object, struct stoa_space *space,
 	object->kind = kind;
 	object->space = space;
 	object->flags = flags;
+	atomic_store(&object->directions, flags & (STOA_READ | STOA_WRITE));
 	object->fd = -1;
 	object->events = &place->events;
 	snprintf(object->name, sizeof object->name, "at %p", memory);

@@ -219,7 +219,7 @@ static int take_seat(struct stoa_object *object, stoa_peer peer, uint32_t index)
 	atomic_store(&seat->pid, stoa_sys_getpid());
 	atomic_store(&seat->uid, (uint32_t)stoa_sys_getuid());
 	atomic_store(&seat->opened_ns, stoa_sys_clock_ns(CLOCK_REALTIME));
-	atomic_store(&seat->flags, object->flags & (STOA_READ | STOA_WRITE));
+	atomic_store(&seat->flags, atomic_load(&object->directions));
 	atomic_store(&seat->readers_waiting, 0);
 	atomic_store(&seat->writers_waiting, 0);
 	atomic_store(&seat->waiting_since_ns, 0);

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #define OPEN_BURIES 64 /* of the dead at most, by who opens */
-#define OPEN_FLAGS (STOA_CREATE | STOA_EXCLUSIVE | STOA_INTERRUPTIBLE)
 
 static int bury(struct stoa_object *object, uint32_t token)
 {
@@ -88,29 +87,6 @@ static void set_places(struct stoa_barrier *barrier, char *memory,
 	barrier->infos = (void *)(barrier->slots + 2 * (size_t)barrier->count);
 }
 
-static int check_flags(const char *name, unsigned flags)
-{
-	if (flags & ~OPEN_FLAGS)
-		return stoa_fail(-EINVAL,
-		                 "flags 0x%x for barrier %s: only STOA_CREATE, "
-		                 "STOA_EXCLUSIVE and STOA_INTERRUPTIBLE",
-		                 flags, name);
-	return 0;
-}
-
-static struct stoa_barrier *new_handle(const char *name)
-{
-	struct stoa_barrier *barrier = aligned_alloc(STOA_CACHE_LINE,
-	                                           (sizeof *barrier + 63) /
-	                                                   64 * 64);
-
-	if (barrier)
-		memset(barrier, 0, sizeof *barrier);
-	else
-		stoa_fail(-ENOMEM, "no memory to open barrier %s", name);
-	return barrier;
-}
-
 int stoa_barrier_open(struct stoa_space *space, const char *name,
                      unsigned flags, mode_t mode,
                      const struct stoa_barrier_attributes *attributes,
@@ -120,7 +96,8 @@ int stoa_barrier_open(struct stoa_space *space, const char *name,
 		                         .mode = mode };
 	const char *called = name ? name : "(unnamed)";
 	struct stoa_barrier *barrier;
-	int result = check_flags(called, flags);
+	int result = stoa_object_check_flags(&stoa_barrier_kind, called,
+	                                     flags);
 
 	if (result == 0 && !name && !(flags & STOA_CREATE))
 		return stoa_name_check(name, &name);
@@ -131,7 +108,8 @@ int stoa_barrier_open(struct stoa_space *space, const char *name,
 	plan.file_bytes = OBJECT_KIND_OFFSET +
 	                  STOA_BARRIER_BYTES_FOR(
 	                          plan.geometry[BARRIER_GEOMETRY_COUNT]);
-	barrier = new_handle(called);
+	barrier = stoa_object_allocate(&stoa_barrier_kind, called,
+	                              sizeof *barrier);
 	if (!barrier)
 		return -ENOMEM;
 	result = stoa_object_open(&barrier->object, space, name, flags,
@@ -184,13 +162,15 @@ int stoa_barrier_place(struct stoa_space *space, void *memory, size_t bytes,
 {
 	uint64_t geometry[2] = { [BARRIER_GEOMETRY_COUNT] = 1 };
 	struct stoa_barrier *barrier;
-	int result = check_flags("in memory", flags);
+	int result = stoa_object_check_flags(&stoa_barrier_kind, "in memory",
+	                                     flags);
 
 	if (result == 0 && (flags & STOA_CREATE))
 		result = read_attributes("in memory", attributes, geometry);
 	if (result < 0)
 		return result;
-	barrier = new_handle("in memory");
+	barrier = stoa_object_allocate(&stoa_barrier_kind, "in memory",
+	                              sizeof *barrier);
 	if (!barrier)
 		return -ENOMEM;
 	result = stoa_object_place(

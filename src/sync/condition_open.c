@@ -51,16 +51,6 @@ static int read_attributes(const char *name,
 	return 0;
 }
 
-static int bad_flags(const char *name, unsigned flags)
-{
-	if (!(flags & ~OPEN_FLAGS))
-		return 0;
-	return stoa_fail(-EINVAL,
-	                 "flags 0x%x for condition %s: STOA_CREATE, "
-	                 "STOA_EXCLUSIVE and STOA_INTERRUPTIBLE only",
-	                 flags, name);
-}
-
 static int damaged(const char *name)
 {
 	return stoa_fail(-EUCLEAN,
@@ -88,7 +78,7 @@ int stoa_condition_open(struct stoa_space *space, const char *name,
 	const char *shown = name ? name : "(unnamed)";
 	struct stoa_condition *condition;
 	uint32_t waiters = 0;
-	int result = bad_flags(shown, flags);
+	int result = stoa_object_check_flags(&stoa_condition_kind, shown, flags);
 
 	if (result == 0 && !name && !(flags & STOA_CREATE))
 		return stoa_name_check(name, &name);
@@ -144,7 +134,7 @@ int stoa_condition_place(struct stoa_space *space, void *memory, size_t bytes,
 	struct stoa_condition *condition;
 	uint32_t waiters = 0;
 	size_t room, needed;
-	int result = bad_flags("in memory", flags);
+	int result = stoa_object_check_flags(&stoa_condition_kind, "in memory", flags);
 
 	if (result == 0 && (flags & STOA_CREATE))
 		result = read_attributes("in memory", attributes, &waiters);

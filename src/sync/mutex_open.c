@@ -119,16 +119,6 @@ static int read_attributes(const char *name,
 	return 0;
 }
 
-static int bad_flags(const char *name, unsigned flags)
-{
-	if (!(flags & ~OPEN_FLAGS))
-		return 0;
-	return stoa_fail(-EINVAL,
-	                 "flags 0x%x for mutex %s: STOA_CREATE, "
-	                 "STOA_EXCLUSIVE and STOA_INTERRUPTIBLE only",
-	                 flags, name);
-}
-
 /* The object is there: checks what it says of itself, and takes a seat. */
 static int set_up(struct stoa_mutex *mutex, uint32_t kind)
 {
@@ -163,7 +153,7 @@ int stoa_mutex_open(struct stoa_space *space, const char *name, unsigned flags,
 	const char *shown = name ? name : "(unnamed)";
 	struct stoa_mutex *mutex;
 	uint32_t kind = 0;
-	int result = bad_flags(shown, flags);
+	int result = stoa_object_check_flags(&stoa_mutex_kind, shown, flags);
 
 	if (result == 0 && !name && !(flags & STOA_CREATE))
 		return stoa_name_check(name, &name);
@@ -225,7 +215,7 @@ int stoa_mutex_place(struct stoa_space *space, void *memory, size_t bytes,
 {
 	struct stoa_mutex *mutex;
 	uint32_t kind = 0;
-	int result = bad_flags("in memory", flags);
+	int result = stoa_object_check_flags(&stoa_mutex_kind, "in memory", flags);
 
 	if (result == 0 && (flags & STOA_CREATE))
 		result = read_attributes("in memory", attributes, &kind);

@@ -9,7 +9,6 @@
 
 #define READERS_DEFAULT 64
 #define OPEN_BURIES 64 /* of the dead at most, by who opens */
-#define OPEN_FLAGS (STOA_CREATE | STOA_EXCLUSIVE | STOA_INTERRUPTIBLE)
 
 static int bury(struct stoa_object *object, uint32_t token)
 {
@@ -110,29 +109,6 @@ static int set_places(struct stoa_rwlock *rwlock, char *memory,
 	return 0;
 }
 
-static int check_flags(const char *name, unsigned flags)
-{
-	if (flags & ~OPEN_FLAGS)
-		return stoa_fail(-EINVAL,
-		                 "flags 0x%x for rwlock %s: only STOA_CREATE, "
-		                 "STOA_EXCLUSIVE and STOA_INTERRUPTIBLE",
-		                 flags, name);
-	return 0;
-}
-
-static struct stoa_rwlock *new_handle(const char *name)
-{
-	struct stoa_rwlock *rwlock = aligned_alloc(STOA_CACHE_LINE,
-	                                           (sizeof *rwlock + 63) /
-	                                                   64 * 64);
-
-	if (rwlock)
-		memset(rwlock, 0, sizeof *rwlock);
-	else
-		stoa_fail(-ENOMEM, "no memory to open rwlock %s", name);
-	return rwlock;
-}
-
 int stoa_rwlock_open(struct stoa_space *space, const char *name,
                      unsigned flags, mode_t mode,
                      const struct stoa_rwlock_attributes *attributes,
@@ -142,7 +118,8 @@ int stoa_rwlock_open(struct stoa_space *space, const char *name,
 		                         .mode = mode };
 	const char *called = name ? name : "(unnamed)";
 	struct stoa_rwlock *rwlock;
-	int result = check_flags(called, flags);
+	int result = stoa_object_check_flags(&stoa_rwlock_kind, called,
+	                                     flags);
 
 	if (result == 0 && !name && !(flags & STOA_CREATE))
 		return stoa_name_check(name, &name);
@@ -154,7 +131,8 @@ int stoa_rwlock_open(struct stoa_space *space, const char *name,
 	plan.file_bytes = OBJECT_KIND_OFFSET +
 	                  STOA_RWLOCK_BYTES_FOR(
 	                          plan.geometry[RWLOCK_GEOMETRY_READERS]);
-	rwlock = new_handle(called);
+	rwlock = stoa_object_allocate(&stoa_rwlock_kind, called,
+	                              sizeof *rwlock);
 	if (!rwlock)
 		return -ENOMEM;
 	result = stoa_object_open(&rwlock->object, space, name, flags,
@@ -230,7 +208,8 @@ static int plan_place(void *memory, size_t bytes, unsigned flags,
 	                                            STOA_RWLOCK_BYTES_FOR(64)) -
 	                                   RWLOCK_ENTRIES_OFFSET) /
 	                                64;
-	int result = check_flags("in memory", flags);
+	int result = stoa_object_check_flags(&stoa_rwlock_kind, "in memory",
+	                                     flags);
 
 	(void)memory;
 	geometry[RWLOCK_GEOMETRY_READERS] = 1;
@@ -251,7 +230,8 @@ int stoa_rwlock_place(struct stoa_space *space, void *memory, size_t bytes,
 
 	if (result < 0)
 		return result;
-	rwlock = new_handle("in memory");
+	rwlock = stoa_object_allocate(&stoa_rwlock_kind, "in memory",
+	                              sizeof *rwlock);
 	if (!rwlock)
 		return -ENOMEM;
 	result = stoa_object_place(

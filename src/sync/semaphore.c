@@ -96,16 +96,6 @@ static int adopt(struct stoa_semaphore *semaphore, void *at, uint64_t bytes)
 	return 0;
 }
 
-static int check_flags(unsigned flags, const char *name)
-{
-	if (flags & ~(STOA_CREATE | STOA_EXCLUSIVE | STOA_INTERRUPTIBLE))
-		return stoa_fail(-EINVAL,
-		                 "flags 0x%x for semaphore %s: STOA_CREATE, "
-		                 "STOA_EXCLUSIVE and STOA_INTERRUPTIBLE only",
-		                 flags, name);
-	return 0;
-}
-
 static int enter_first(struct stoa_semaphore *semaphore)
 {
 	int result = stoa_object_sit(&semaphore->object);
@@ -146,7 +136,7 @@ int stoa_semaphore_open(struct stoa_space *space, const char *name,
 		                         .mode = mode };
 	struct stoa_semaphore *semaphore = NULL;
 	struct content content;
-	int result = check_flags(flags, shown);
+	int result = stoa_object_check_flags(&stoa_semaphore_kind, shown, flags);
 
 	if (result == 0 && !name && !(flags & STOA_CREATE))
 		result = stoa_name_check(name, &shown);
@@ -203,7 +193,7 @@ int stoa_semaphore_place(struct stoa_space *space, void *memory, size_t bytes,
 	struct stoa_semaphore *semaphore = NULL;
 	struct content content = { 0 };
 	uint64_t needed = STOA_SEMAPHORE_BYTES;
-	int result = check_flags(flags, "in memory");
+	int result = stoa_object_check_flags(&stoa_semaphore_kind, "in memory", flags);
 
 	if (result == 0 && (flags & STOA_CREATE)) {
 		result = read_attributes("in memory", SEMAPHORE_PLACE_HOLDERS,
