@@ -130,9 +130,10 @@ static int check_found(const struct create *create, struct stoa_space *space,
 	return create->common.no_exit;
 }
 
-static int create_one(const struct create *create, struct stoa_space *space,
+static int create_one(void *context, struct stoa_space *space,
                       const char *typed)
 {
+	const struct create *create = context;
 	char buffer[STOA_NAME_MAX + 1];
 	const char *name = tool_bare_name(typed, NOUN, buffer);
 	struct stoa_barrier *barrier;
@@ -145,12 +146,10 @@ static int create_one(const struct create *create, struct stoa_space *space,
 		stoa_barrier_close(barrier);
 		return TOOL_DONE;
 	}
-	if (result != -EEXIST)
-		return tool_failure(result, typed);
-	if (create->exclusive) {
-		tool_failure(result, typed);
-		return create->common.no_exit;
-	}
+	result = tool_create_failed(&create->common, create->exclusive, typed,
+	                            result);
+	if (result != TOOL_GO_ON)
+		return result;
 	return check_found(create, space, name);
 }
 
@@ -161,8 +160,7 @@ static int run_create(int argc, char **argv)
 		.attributes = { .size = sizeof create.attributes },
 		.mode = TOOL_MODE_DEFAULT,
 	};
-	struct stoa_space *space;
-	int option, result, worst = TOOL_DONE;
+	int option, result;
 	uint64_t count;
 
 	while ((option = getopt_long(argc, argv, TOOL_SHORT "d:M:x",
@@ -182,15 +180,8 @@ static int run_create(int argc, char **argv)
 		                  "'%s' is not a count, 1 to %d", argv[optind],
 		                  STOA_BARRIER_COUNT_MAX);
 	create.attributes.count = (uint32_t)count;
-	result = tool_open_space(&create.common, STOA_CREATE, &space);
-	if (result)
-		return result;
-	for (optind++; optind < argc; optind++) {
-		result = create_one(&create, space, argv[optind]);
-		worst = result > worst ? result : worst;
-	}
-	stoa_space_close(space);
-	return worst;
+	return tool_each_name(&create.common, STOA_CREATE, argv + optind + 1,
+	                      "the name", create_one, &create);
 }
 
 /* ---- wait -------------------------------------------------------------------- */

@@ -112,9 +112,10 @@ static int create_option(struct create *create, int option)
 	}
 }
 
-static int create_one(const struct create *create, struct stoa_space *space,
+static int create_one(void *context, struct stoa_space *space,
                       const char *typed)
 {
+	const struct create *create = context;
 	char buffer[STOA_NAME_MAX + 1];
 	const char *name = tool_bare_name(typed, NOUN, buffer);
 	struct stoa_mutex_status found;
@@ -126,12 +127,10 @@ static int create_one(const struct create *create, struct stoa_space *space,
 		stoa_mutex_close(mutex);
 		return TOOL_DONE;
 	}
-	if (result != -EEXIST)
-		return tool_failure(result, typed);
-	if (create->exclusive) {
-		tool_failure(result, typed);
-		return create->common.no_exit;
-	}
+	result = tool_create_failed(&create->common, create->exclusive, typed,
+	                            result);
+	if (result != TOOL_GO_ON)
+		return result;
 	result = read_status(space, name, &found);
 	if (result < 0)
 		return tool_failure(result, typed);
@@ -149,8 +148,7 @@ static int run_create(int argc, char **argv)
 		.attributes = { .size = sizeof create.attributes },
 		.mode = TOOL_MODE_DEFAULT,
 	};
-	struct stoa_space *space;
-	int option, result, worst = TOOL_DONE;
+	int option, result;
 
 	while ((option = getopt_long(argc, argv, TOOL_SHORT "k:M:x",
 	                             create_options, NULL)) != -1) {
@@ -158,18 +156,8 @@ static int run_create(int argc, char **argv)
 		if (result != TOOL_GO_ON)
 			return result;
 	}
-	if (optind == argc)
-		return tool_usage(&create.common,
-		                  "the name of the mutex is missing");
-	result = tool_open_space(&create.common, STOA_CREATE, &space);
-	if (result)
-		return result;
-	for (; optind < argc; optind++) {
-		result = create_one(&create, space, argv[optind]);
-		worst = result > worst ? result : worst;
-	}
-	stoa_space_close(space);
-	return worst;
+	return tool_each_name(&create.common, STOA_CREATE, argv + optind,
+	                      "the name of the mutex", create_one, &create);
 }
 
 /* ---- lock -------------------------------------------------------------------- */

@@ -71,6 +71,94 @@ int tool_parse_mode(const struct tool_common *common, const char *text,
 	return TOOL_GO_ON;
 }
 
+int tool_each_name(const struct tool_common *common, unsigned flags,
+                   char **names, const char *what,
+                   int (*one)(void *context, struct stoa_space *space,
+                              const char *typed),
+                   void *context)
+{
+	struct stoa_space *space;
+	int result, worst = TOOL_DONE;
+
+	if (!*names)
+		return tool_usage(common, "%s is missing", what);
+	result = tool_open_space(common, flags, &space);
+	if (result)
+		return result;
+	for (; *names; names++) {
+		result = one(context, space, *names);
+		worst = result > worst ? result : worst;
+	}
+	stoa_space_close(space);
+	return worst;
+}
+
+int tool_create_failed(const struct tool_common *common, bool exclusive,
+                       const char *typed, int result)
+{
+	if (result == -EEXIST && !exclusive)
+		return TOOL_GO_ON;
+	tool_failure(result, typed);
+	return result == -EEXIST ? common->no_exit : TOOL_FAILED;
+}
+
+/* ---- rm ------------------------------------------------------------------ */
+
+struct removal {
+	const char *kind;
+	bool wake, force;
+};
+
+static int remove_one(void *context, struct stoa_space *space,
+                      const char *typed)
+{
+	const struct removal *removal = context;
+	char buffer[STOA_NAME_MAX + 1], file[2 * STOA_NAME_MAX];
+	int result;
+
+	if (removal->kind) {
+		snprintf(file, sizeof file, "%.*s.%s", STOA_NAME_MAX,
+		         tool_bare_name(typed, removal->kind, buffer),
+		         removal->kind);
+		result = stoa_space_remove(space, file, removal->wake);
+	} else {
+		result = stoa_space_remove(space, typed, removal->wake);
+	}
+	if (result == -ENOENT && removal->force)
+		return TOOL_DONE;
+	return result < 0 ? tool_failure(result, typed) : TOOL_DONE;
+}
+
+int tool_run_rm(int argc, char **argv, const char *kind, const char *verb,
+                const char *help)
+{
+	static const struct option options[] = {
+		TOOL_LONG,
+		{ "wake", no_argument, NULL, 'w' },
+		{ "force", no_argument, NULL, 'f' },
+		TOOL_LONG_END
+	};
+	struct tool_common common = TOOL_COMMON(verb, help);
+	struct removal removal = { .kind = kind };
+	int option, result;
+
+	while ((option = getopt_long(argc, argv, TOOL_SHORT "wf", options,
+	                             NULL)) != -1) {
+		if (option == 'w' || option == 'f') {
+			*(option == 'w' ? &removal.wake : &removal.force) =
+				true;
+			continue;
+		}
+		result = tool_common_option(&common, option);
+		if (result != TOOL_GO_ON)
+			return result;
+	}
+	if (optind == argc && removal.force)
+		return TOOL_DONE;
+	return tool_each_name(&common, 0, argv + optind, "a name", remove_one,
+	                      &removal);
+}
+
 /* ---- stat ---------------------------------------------------------------- */
 
 static int add_matching(struct tool_table *table, struct stoa_space *space,

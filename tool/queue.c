@@ -126,9 +126,10 @@ static int check_found(const struct create *create, const char *name,
 	return create->common.no_exit;
 }
 
-static int create_one(const struct create *create, struct stoa_space *space,
+static int create_one(void *context, struct stoa_space *space,
                       const char *typed)
 {
+	const struct create *create = context;
 	unsigned flags = STOA_READ | STOA_WRITE | STOA_CREATE | STOA_EXCLUSIVE;
 	char buffer[STOA_NAME_MAX + 1];
 	const char *name = tool_queue_name(typed, buffer);
@@ -141,12 +142,10 @@ static int create_one(const struct create *create, struct stoa_space *space,
 		stoa_queue_close(queue);
 		return TOOL_DONE;
 	}
-	if (result != -EEXIST)
-		return tool_failure(result, typed);
-	if (create->exclusive) {
-		tool_failure(result, typed);
-		return create->common.no_exit;
-	}
+	result = tool_create_failed(&create->common, create->exclusive, typed,
+	                            result);
+	if (result != TOOL_GO_ON)
+		return result;
 	result = tool_queue_numbers(space, name, &found);
 	if (result < 0)
 		return tool_failure(result, typed);
@@ -160,8 +159,7 @@ int tool_queue_create(int argc, char **argv)
 		.attributes = { .size = sizeof create.attributes },
 		.mode = TOOL_MODE_DEFAULT,
 	};
-	struct stoa_space *space;
-	int option, result, worst = TOOL_DONE;
+	int option, result;
 
 	while ((option = getopt_long(argc, argv, TOOL_SHORT "c:m:t:O:M:x",
 	                             create_options, NULL)) != -1) {
@@ -169,18 +167,8 @@ int tool_queue_create(int argc, char **argv)
 		if (result != TOOL_GO_ON)
 			return result;
 	}
-	if (optind == argc)
-		return tool_usage(&create.common,
-		                  "the name of the queue is missing");
-	result = tool_open_space(&create.common, STOA_CREATE, &space);
-	if (result)
-		return result;
-	for (; optind < argc; optind++) {
-		result = create_one(&create, space, argv[optind]);
-		worst = result > worst ? result : worst;
-	}
-	stoa_space_close(space);
-	return worst;
+	return tool_each_name(&create.common, STOA_CREATE, argv + optind,
+	                      "the name of the queue", create_one, &create);
 }
 
 /* ---- purge --------------------------------------------------------------- */
@@ -198,9 +186,14 @@ static const struct option purge_options[] = {
 	TOOL_LONG, { "quiet", no_argument, NULL, 'q' }, TOOL_LONG_END
 };
 
-static int purge_one(struct stoa_space *space, const char *name, bool quiet,
-                     bool *dropped)
+struct purge {
+	struct tool_common common;
+	bool quiet, dropped;
+};
+
+static int purge_one(void *context, struct stoa_space *space, const char *name)
 {
+	struct purge *purge = context;
 	struct stoa_queue *queue;
 	int result = tool_queue_open(space, name, STOA_READ, &queue);
 
@@ -210,37 +203,29 @@ static int purge_one(struct stoa_space *space, const char *name, bool quiet,
 	stoa_queue_close(queue);
 	if (result < 0)
 		return tool_failure(result, name);
-	if (!quiet)
+	if (!purge->quiet)
 		printf("%d\n", result);
-	*dropped |= result > 0;
+	purge->dropped |= result > 0;
 	return TOOL_DONE;
 }
 
 int tool_queue_purge(int argc, char **argv)
 {
-	struct tool_common common = TOOL_COMMON("queue purge", purge_help);
-	struct stoa_space *space;
-	bool quiet = false, dropped = false;
-	int option, result, code = TOOL_DONE;
+	struct purge purge = { .common = TOOL_COMMON("queue purge",
+		                                     purge_help) };
+	int option, result;
 
 	while ((option = getopt_long(argc, argv, TOOL_SHORT "q", purge_options,
 	                             NULL)) != -1) {
 		if (option == 'q') {
-			quiet = true;
+			purge.quiet = true;
 			continue;
 		}
-		result = tool_common_option(&common, option);
+		result = tool_common_option(&purge.common, option);
 		if (result != TOOL_GO_ON)
 			return result;
 	}
-	if (optind == argc)
-		return tool_usage(&common, "the name of the queue is missing");
-	result = tool_open_space(&common, 0, &space);
-	if (result)
-		return result;
-	for (; optind < argc; optind++)
-		if (purge_one(space, argv[optind], quiet, &dropped))
-			code = TOOL_FAILED;
-	stoa_space_close(space);
-	return code || dropped ? code : common.no_exit;
+	result = tool_each_name(&purge.common, 0, argv + optind,
+	                        "the name of the queue", purge_one, &purge);
+	return result || purge.dropped ? result : purge.common.no_exit;
 }

@@ -135,9 +135,10 @@ static int check_found(const struct create *create, struct stoa_space *space,
 	return create->common.no_exit;
 }
 
-static int create_one(const struct create *create, struct stoa_space *space,
+static int create_one(void *context, struct stoa_space *space,
                       const char *typed)
 {
+	const struct create *create = context;
 	char buffer[STOA_NAME_MAX + 1];
 	const char *name = tool_bare_name(typed, KIND, buffer);
 	struct stoa_semaphore *semaphore;
@@ -150,12 +151,10 @@ static int create_one(const struct create *create, struct stoa_space *space,
 		stoa_semaphore_close(semaphore);
 		return TOOL_DONE;
 	}
-	if (result != -EEXIST)
-		return tool_failure(result, typed);
-	if (create->exclusive) {
-		tool_failure(result, typed);
-		return create->common.no_exit;
-	}
+	result = tool_create_failed(&create->common, create->exclusive, typed,
+	                            result);
+	if (result != TOOL_GO_ON)
+		return result;
 	return check_found(create, space, name);
 }
 
@@ -166,8 +165,7 @@ static int run_create(int argc, char **argv)
 		.attributes = { .size = sizeof create.attributes },
 		.mode = TOOL_MODE_DEFAULT,
 	};
-	struct stoa_space *space;
-	int option, result, worst = TOOL_DONE;
+	int option, result;
 
 	while ((option = getopt_long(argc, argv, TOOL_SHORT "v:m:uM:x",
 	                             create_options, NULL)) != -1) {
@@ -175,18 +173,8 @@ static int run_create(int argc, char **argv)
 		if (result != TOOL_GO_ON)
 			return result;
 	}
-	if (optind == argc)
-		return tool_usage(&create.common,
-		                  "the name of a semaphore is missing");
-	result = tool_open_space(&create.common, STOA_CREATE, &space);
-	if (result)
-		return result;
-	for (; optind < argc; optind++) {
-		result = create_one(&create, space, argv[optind]);
-		worst = result > worst ? result : worst;
-	}
-	stoa_space_close(space);
-	return worst;
+	return tool_each_name(&create.common, STOA_CREATE, argv + optind,
+	                      "the name of the semaphore", create_one, &create);
 }
 
 /* ---- wait ---------------------------------------------------------------- */
@@ -314,61 +302,52 @@ static const char value_help[] =
 static const char rm_help[] =
 	"Usage: stoa sem rm [OPTION]... NAME...\n"
 	"\n"
-	"Removes semaphores. Who has one open may go on with it.\n"
+	"Removes semaphores. Who has one open goes on with it; with --wake it\n"
+	"is gone for them too.\n"
 	"\n"
-	" -k, --wake           end that, too: who waits or calls is told\n"
-	TOOL_HELP_COMMON;
+	TOOL_HELP_RM TOOL_HELP_COMMON;
 
 struct each {
 	struct tool_common common;
 	uint32_t permits;
-	bool json, wake;
+	bool json;
 	size_t done;
 };
 
-static int post_one(struct each *each, struct stoa_space *space,
+static int post_one(void *context, struct stoa_space *space,
                     const char *name)
 {
+	const struct each *each = context;
 	struct stoa_semaphore *semaphore;
 	int result = open_sem(space, name, 0, &semaphore);
 
 	if (result < 0)
-		return result;
+		return tool_failure(result, name);
 	result = stoa_semaphore_post(semaphore, each->permits);
 	stoa_semaphore_close(semaphore);
-	return result;
+	return result < 0 ? tool_failure(result, name) : TOOL_DONE;
 }
 
-static int value_one(struct each *each, struct stoa_space *space,
+static int value_one(void *context, struct stoa_space *space,
                      const char *typed)
 {
+	struct each *each = context;
 	char buffer[STOA_NAME_MAX + 1];
 	const char *name = tool_bare_name(typed, KIND, buffer);
 	struct stoa_semaphore *semaphore;
 	int result = open_sem(space, name, 0, &semaphore);
 
 	if (result < 0)
-		return result;
+		return tool_failure(result, name);
 	result = stoa_semaphore_value(semaphore);
 	stoa_semaphore_close(semaphore);
 	if (result < 0)
-		return result;
+		return tool_failure(result, name);
 	if (each->json)
 		printf("%s\"%s\":%d", each->done++ ? "," : "", name, result);
 	else
 		printf("%d\n", result);
-	return 0;
-}
-
-static int rm_one(struct each *each, struct stoa_space *space,
-                  const char *typed)
-{
-	char buffer[STOA_NAME_MAX + 1];
-	char name[STOA_NAME_MAX + sizeof KIND + 1];
-
-	snprintf(name, sizeof name, "%.*s." KIND, STOA_NAME_MAX,
-	         tool_bare_name(typed, KIND, buffer));
-	return stoa_space_remove(space, name, each->wake);
+	return TOOL_DONE;
 }
 
 static int each_option(struct each *each, int option)
@@ -376,19 +355,16 @@ static int each_option(struct each *each, int option)
 	switch (option) {
 	case 'n': return parse_permits(&each->common, optarg, &each->permits);
 	case 'J': each->json = true; return TOOL_GO_ON;
-	case 'k': each->wake = true; return TOOL_GO_ON;
 	default: return tool_common_option(&each->common, option);
 	}
 }
 
-/* For each name that was typed. */
 static int run_each(int argc, char **argv, struct each *each,
                     const char *letters, const struct option *options,
-                    int (*one)(struct each *, struct stoa_space *,
-                               const char *))
+                    int (*one)(void *context, struct stoa_space *space,
+                               const char *typed))
 {
-	struct stoa_space *space;
-	int option, result, worst = TOOL_DONE;
+	int option, result;
 
 	while ((option = getopt_long(argc, argv, letters, options, NULL)) !=
 	       -1) {
@@ -396,23 +372,13 @@ static int run_each(int argc, char **argv, struct each *each,
 		if (result != TOOL_GO_ON)
 			return result;
 	}
-	if (optind == argc)
-		return tool_usage(&each->common,
-		                  "the name of a semaphore is missing");
-	result = tool_open_space(&each->common, 0, &space);
-	if (result)
-		return result;
-	if (each->json)
+	if (each->json && optind < argc)
 		printf("{");
-	for (; optind < argc; optind++) {
-		result = one(each, space, argv[optind]);
-		if (result < 0)
-			worst = tool_failure(result, argv[optind]);
-	}
-	if (each->json)
+	result = tool_each_name(&each->common, 0, argv + optind,
+	                        "the name of the semaphore", one, each);
+	if (each->json && optind < argc)
 		puts("}");
-	stoa_space_close(space);
-	return worst;
+	return result;
 }
 
 static int run_post(int argc, char **argv)
@@ -440,12 +406,7 @@ static int run_value(int argc, char **argv)
 
 static int run_rm(int argc, char **argv)
 {
-	static const struct option options[] = {
-		TOOL_LONG, { "wake", no_argument, NULL, 'k' }, TOOL_LONG_END
-	};
-	struct each each = { .common = TOOL_COMMON("sem rm", rm_help) };
-
-	return run_each(argc, argv, &each, TOOL_SHORT "k", options, rm_one);
+	return tool_run_rm(argc, argv, KIND, "sem rm", rm_help);
 }
 
 /* ---- stat ---------------------------------------------------------------- */

@@ -151,9 +151,10 @@ static int check_found(const struct create *create, struct stoa_space *space,
 	return create->common.no_exit;
 }
 
-static int create_one(const struct create *create, struct stoa_space *space,
+static int create_one(void *context, struct stoa_space *space,
                       const char *typed)
 {
+	const struct create *create = context;
 	char buffer[STOA_NAME_MAX + 1];
 	const char *name = tool_bare_name(typed, KIND, buffer);
 	struct stoa_semaphore_set *set;
@@ -166,24 +167,17 @@ static int create_one(const struct create *create, struct stoa_space *space,
 		stoa_semaphore_set_close(set);
 		return TOOL_DONE;
 	}
-	if (result != -EEXIST)
-		return tool_failure(result, typed);
-	if (create->exclusive) {
-		tool_failure(result, typed);
-		return create->common.no_exit;
-	}
+	result = tool_create_failed(&create->common, create->exclusive, typed,
+	                            result);
+	if (result != TOOL_GO_ON)
+		return result;
 	return check_found(create, space, name);
 }
 
 static int create_all(struct create *create, char **names)
 {
 	struct stoa_semaphore_set_attributes *attributes = &create->attributes;
-	struct stoa_space *space;
-	int result, worst = TOOL_DONE;
 
-	if (!*names)
-		return tool_usage(&create->common,
-		                  "the name of a set is missing");
 	if (create->values && !attributes->count)
 		attributes->count = (uint32_t)create->value_count;
 	if (create->values && attributes->count != create->value_count)
@@ -191,15 +185,8 @@ static int create_all(struct create *create, char **names)
 		                  "%zu values for %u semaphores",
 		                  create->value_count, attributes->count);
 	attributes->values = create->values;
-	result = tool_open_space(&create->common, STOA_CREATE, &space);
-	if (result)
-		return result;
-	for (; *names; names++) {
-		result = create_one(create, space, *names);
-		worst = result > worst ? result : worst;
-	}
-	stoa_space_close(space);
-	return worst;
+	return tool_each_name(&create->common, STOA_CREATE, names,
+	                      "the name of the set", create_one, create);
 }
 
 static int run_create(int argc, char **argv)

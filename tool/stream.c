@@ -113,9 +113,10 @@ static int check_found(const struct create *create, struct stoa_space *space,
 	return create->common.no_exit;
 }
 
-static int create_one(const struct create *create, struct stoa_space *space,
+static int create_one(void *context, struct stoa_space *space,
                       const char *typed)
 {
+	const struct create *create = context;
 	char buffer[STOA_NAME_MAX + 1];
 	const char *name = tool_bare_name(typed, KIND, buffer);
 	struct stoa_stream *stream;
@@ -127,12 +128,10 @@ static int create_one(const struct create *create, struct stoa_space *space,
 		stoa_stream_close(stream);
 		return TOOL_DONE;
 	}
-	if (result != -EEXIST)
-		return tool_failure(result, typed);
-	if (create->exclusive) {
-		tool_failure(result, typed);
-		return create->common.no_exit;
-	}
+	result = tool_create_failed(&create->common, create->exclusive, typed,
+	                            result);
+	if (result != TOOL_GO_ON)
+		return result;
 	return check_found(create, space, typed);
 }
 
@@ -143,8 +142,7 @@ int tool_stream_create(int argc, char **argv)
 		.attributes = { .size = sizeof create.attributes },
 		.mode = TOOL_MODE_DEFAULT,
 	};
-	struct stoa_space *space;
-	int option, result, worst = TOOL_DONE;
+	int option, result;
 
 	while ((option = getopt_long(argc, argv, TOOL_SHORT "c:m:M:x",
 	                             create_options, NULL)) != -1) {
@@ -152,18 +150,8 @@ int tool_stream_create(int argc, char **argv)
 		if (result != TOOL_GO_ON)
 			return result;
 	}
-	if (optind == argc)
-		return tool_usage(&create.common,
-		                  "the name of the stream is missing");
-	result = tool_open_space(&create.common, STOA_CREATE, &space);
-	if (result)
-		return result;
-	for (; optind < argc; optind++) {
-		result = create_one(&create, space, argv[optind]);
-		worst = result > worst ? result : worst;
-	}
-	stoa_space_close(space);
-	return worst;
+	return tool_each_name(&create.common, STOA_CREATE, argv + optind,
+	                      "the name of the stream", create_one, &create);
 }
 
 /* ---- resize ---------------------------------------------------------------- */
@@ -181,49 +169,50 @@ static const char resize_help[] =
 static const struct option resize_options[] = { TOOL_LONG, TOOL_LONG_WAIT,
 	                                        TOOL_LONG_END };
 
-static int resize_one(const struct tool_common *common,
-                      struct stoa_space *space, const char *name, uint64_t size)
+struct resize {
+	struct tool_common common;
+	uint64_t size;
+};
+
+static int resize_one(void *context, struct stoa_space *space,
+                      const char *name)
 {
+	const struct resize *resize = context;
 	struct stoa_stream *stream;
 	int result = tool_stream_look(space, name, &stream);
 
 	if (result < 0)
 		return tool_failure(result, name);
-	result = stoa_stream_resize(stream, size, tool_deadline(common));
+	result = stoa_stream_resize(stream, resize->size,
+	                            tool_deadline(&resize->common));
 	stoa_stream_close(stream);
 	if (result == -EAGAIN || result == -ETIMEDOUT)
-		return common->no_exit;
+		return resize->common.no_exit;
 	return result < 0 ? tool_failure(result, name) : TOOL_DONE;
 }
 
 int tool_stream_resize(int argc, char **argv)
 {
-	struct tool_common common = TOOL_COMMON("stream resize", resize_help);
-	struct stoa_space *space;
-	int option, result, worst = TOOL_DONE;
-	uint64_t size;
+	struct resize resize = {
+		.common = TOOL_COMMON("stream resize", resize_help),
+	};
+	int option, result;
 
 	while ((option = getopt_long(argc, argv, TOOL_SHORT TOOL_SHORT_WAIT,
 	                             resize_options, NULL)) != -1) {
-		result = tool_common_option(&common, option);
+		result = tool_common_option(&resize.common, option);
 		if (result != TOOL_GO_ON)
 			return result;
 	}
 	if (argc - optind < 2)
-		return tool_usage(&common, "the size or the name of the stream "
-		                           "is missing");
-	result = parse_size(&common, argv[optind++], &size);
+		return tool_usage(&resize.common,
+		                  "the size or the name of the stream is "
+		                  "missing");
+	result = parse_size(&resize.common, argv[optind], &resize.size);
 	if (result != TOOL_GO_ON)
 		return result;
-	result = tool_open_space(&common, 0, &space);
-	if (result)
-		return result;
-	for (; optind < argc; optind++) {
-		result = resize_one(&common, space, argv[optind], size);
-		worst = result > worst ? result : worst;
-	}
-	stoa_space_close(space);
-	return worst;
+	return tool_each_name(&resize.common, 0, argv + optind + 1, "a name",
+	                      resize_one, &resize);
 }
 
 /* ---- rm ---------------------------------------------------------------------- */
@@ -234,56 +223,9 @@ static const char rm_help[] =
 	"Removes streams. Who has one open goes on with it; with --wake it is\n"
 	"gone for them too.\n"
 	"\n"
-	" -w, --wake           who waits on it, or uses it later, gets EIDRM\n"
-	" -f, --force          say nothing of streams that aren't there\n"
-	TOOL_HELP_COMMON;
-
-static const struct option rm_options[] = { TOOL_LONG,
-	                                    { "wake", no_argument, NULL, 'w' },
-	                                    { "force", no_argument, NULL, 'f' },
-	                                    TOOL_LONG_END };
-
-static int remove_one(struct stoa_space *space, const char *typed, bool wake,
-                      bool force)
-{
-	char buffer[STOA_NAME_MAX + 1];
-	char file[STOA_NAME_MAX + sizeof "." KIND];
-	int result;
-
-	snprintf(file, sizeof file, "%s." KIND,
-	         tool_bare_name(typed, KIND, buffer));
-	result = stoa_space_remove(space, file, wake);
-	if (result < 0 && !(force && result == -ENOENT))
-		return tool_failure(result, typed);
-	return TOOL_DONE;
-}
+	TOOL_HELP_RM TOOL_HELP_COMMON;
 
 int tool_stream_rm(int argc, char **argv)
 {
-	struct tool_common common = TOOL_COMMON("stream rm", rm_help);
-	struct stoa_space *space;
-	bool wake = false, force = false;
-	int option, result, worst = TOOL_DONE;
-
-	while ((option = getopt_long(argc, argv, TOOL_SHORT "wf", rm_options,
-	                             NULL)) != -1) {
-		if (option == 'w' || option == 'f') {
-			*(option == 'w' ? &wake : &force) = true;
-			continue;
-		}
-		result = tool_common_option(&common, option);
-		if (result != TOOL_GO_ON)
-			return result;
-	}
-	if (optind == argc && !force)
-		return tool_usage(&common, "the name of a stream is missing");
-	result = tool_open_space(&common, 0, &space);
-	if (result)
-		return result;
-	for (; optind < argc; optind++) {
-		result = remove_one(space, argv[optind], wake, force);
-		worst = result > worst ? result : worst;
-	}
-	stoa_space_close(space);
-	return worst;
+	return tool_run_rm(argc, argv, KIND, "stream rm", rm_help);
 }

@@ -62,7 +62,7 @@ it "who waits is told that a semaphore was removed" <<'CASE'
 exits 0 stoa sem create s
 ( stoa sem wait s 2>why; echo $? >code ) &
 until [[ $(stoa sem stat -rno WAITING s) == 1 ]]; do :; done
-exits 0 stoa sem rm -k s
+exits 0 stoa sem rm -w s
 wait
 is "$(cat code)" 3
 has "$(cat why)" "removed"
