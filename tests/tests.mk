@@ -1,7 +1,8 @@
 # tests.mk: check (layers, and all tests of rooms, faults and the command),
 # check-asan, check-ubsan, check-tsan; crash, hostile, fuzz and model come from
 # files of their own.
-# V=1 shows every case; STOA_TEST_SEED=N repeats a run.
+# V=1 shows every case; STOA_TEST_SEED=N repeats a run; JOBS=N says how many
+# programs run at once.
 
 TEST_CFLAGS := $(ALL_CFLAGS) -Itests/support
 TEST_LIBS   := -lcmocka -pthread
@@ -43,7 +44,7 @@ $(FAULT_BIN): %: %.o $(BUILD)/tests/fault/inject.o $(SUPPORT) $(FAULT_LIB)
 tests: $(TEST_BIN) $(FAULT_BIN)
 
 check: all tests
-	$(Q)$(RUN) scripts/check-layers $(TEST_BIN) $(FAULT_BIN) $(TOOL_TEST)
+	$(Q)$(RUN) scripts/check-layers $(TOOL_TEST) $(FAULT_BIN) $(TEST_BIN)
 
 layers:
 	$(Q)scripts/check-layers
@@ -62,7 +63,7 @@ check-tsan:
 	+$(Q)TSAN_OPTIONS=halt_on_error=1 $(call SANITIZED,tsan,thread,run-threads)
 
 run-tests: tests
-	$(Q)$(RUN) $(TEST_BIN) $(FAULT_BIN)
+	$(Q)$(RUN) $(FAULT_BIN) $(TEST_BIN)
 
 THREAD_BIN := $(filter %threads,$(TEST_BIN))
 run-threads: $(THREAD_BIN)
