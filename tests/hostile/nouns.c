@@ -4,10 +4,12 @@
 
 extern const struct noun barrier_noun;
 extern const struct noun queue_noun;
+extern const struct noun stream_noun;
 
 const struct noun *const nouns[] = {
 	&barrier_noun,
 	&queue_noun,
+	&stream_noun,
 };
 const size_t noun_count = LENGTH(nouns);
 
