@@ -140,6 +140,9 @@ static int64_t move_some(struct mover *mover, uint64_t most, int *ret_busy)
 		                  (uint64_t)usable);
 	if (moved > usable)
 		moved = -EIO; /* no kernel does */
+	/* The kernel met the hole of a file that was cut: it raises no SIGBUS. */
+	if (moved == -EFAULT)
+		atomic_store(&stream->object.poisoned, 1);
 	if (moved > 0) {
 		stream_advance(stream, side, position + (uint64_t)moved);
 		stream_account(stream, side, (uint64_t)moved, stream_clock());

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/socket.h>
 
+#include <data/stream_layout.h>
+
 enum { BYTES = 3 << 20 };
 
 enum source { PIPE, NONBLOCKING_PIPE, SOCKET, REGULAR_FILE, SOURCES };
@@ -279,12 +281,44 @@ TEST(what_goes_wrong_is_told)
 	stoa_space_close(space);
 }
 
+/* The kernel copies to and from the hole, and raises no SIGBUS. */
+static void assert_told_of_the_cut(bool out)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_stream *stream = make_stream(space, "s", SMALL);
+	int fd = open(out ? "/dev/shm" : "/dev/zero",
+	              out ? O_TMPFILE | O_WRONLY | O_CLOEXEC
+	                  : O_RDONLY | O_CLOEXEC,
+	              0600);
+
+	assert_system(fd);
+	put_text(stream, "gone");
+	assert_system(truncate(case_path("s.stream"), STREAM_AREA_OFFSET));
+	if (out)
+		assert_result(stoa_stream_to_fd(stream, fd, 4, STOA_NOW), -EIO);
+	else
+		assert_result(stoa_stream_from_fd(stream, fd, 9, STOA_NOW),
+		              -EIO);
+	assert_result(stoa_stream_write(stream, "x", 1, STOA_NOW), -EIO);
+	close(fd);
+	stoa_stream_close(stream);
+	assert_ok(stoa_stream_unlink(space, "s"));
+	stoa_space_close(space);
+}
+
+TEST(a_stream_that_was_cut_is_told)
+{
+	assert_told_of_the_cut(true);
+	assert_told_of_the_cut(false);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(from_a_descriptor_until_its_end),
 	CASE(to_a_descriptor_until_end_of_file),
 	CASE(as_many_as_are_asked_for),
 	CASE(it_ends_by_the_deadline),
 	CASE(what_goes_wrong_is_told),
+	CASE(a_stream_that_was_cut_is_told),
 };
 
 MAIN(cases)

@@ -2,55 +2,46 @@
 /*
  * Every byte of an object's control structures set to several values, then
  * opened, and every operation performed. HOSTILE_FULL tries each byte with
- * each order; else the orders take turns.
+ * each value in each shape; else the shapes take turns, and of the nouns that
+ * have few, the seed chooses.
  */
 #include "hostile.h"
 
 #include <sys/stat.h>
 
 enum {
-	HELD_PAGE_BYTES = 4096,
 	PATIENCE_NS = 20000,
 	HIGH_BIT = 0x80,
-	/* Of long regions the first bytes stand for the others. */
-	CELLS_TRIED = 4,
-	SEATS_TRIED = 3,
-	WORDS_TRIED = 6,
-};
-
-static const struct queue_shape shapes[] = {
-	{ STOA_FIFO, 8, 5000, 32768 },
-	{ STOA_PRIORITY, 7, 5000, 32768 },
-	{ STOA_TYPE, 9, 5000, 32768 },
+	/* Of long regions the first items stand for the others. */
+	ITEMS_TRIED = 4,
+	SEATS_TRIED = 2,
+	THING_BYTES_TRIED = 4096,
+	TURNS = 4, /* one trial of so many is made */
 };
 
 struct stage {
 	struct stoa_space *space;
 	struct victim victim;
 	struct image image;
-	unsigned order;
+	unsigned shape;
 	unsigned trials, opened;
 };
 
-static void set_up(struct stage *stage, unsigned order)
+static void set_up(struct stage *stage, const struct noun *noun, unsigned shape)
 {
 	memset(stage, 0, sizeof(*stage));
-	stage->order = order;
+	stage->shape = shape;
 	stage->space = open_space();
-	populate(stage->space, "q", shapes[order]);
-	image_open(&stage->image, stage->space, "q");
-	stage->victim.space = stage->space;
-	stage->victim.name = "q";
-	stage->victim.chance = run_seed();
-	stage->victim.message_max = shapes[order].max_message_bytes;
-	stage->victim.patience_ns = PATIENCE_NS;
-	catch_notifications();
+	noun->populate(stage->space, "q", shape);
+	image_open(&stage->image, stage->space, noun, "q", shape);
+	stage->victim = victim_of(stage->space, noun, shape, PATIENCE_NS);
 }
 
 static void tear_down(struct stage *stage)
 {
-	remark("order %u: %u trials, of which %u opened", stage->order,
-	       stage->trials, stage->opened);
+	remark("%s, shape %u: %u trials, of which %u opened",
+	       stage->victim.noun->kind, stage->shape, stage->trials,
+	       stage->opened);
 	image_close(&stage->image);
 	stoa_space_close(stage->space);
 	remove_tree(case_directory());
@@ -80,7 +71,7 @@ static void operate_on_false(struct stage *stage)
 	stage->trials++;
 	stage->opened += result == 0;
 	if (result == 0)
-		operate_on_queue(victim);
+		operate_on_object(victim);
 	if (random_below(&victim->chance, 8) == 0)
 		operate_all(victim);
 	watch_operation("close", 0);
@@ -97,7 +88,7 @@ static void try_byte(struct stage *stage, const char *where, size_t offset,
 
 	if (*byte == value)
 		return;
-	trial("order %u, %s, byte %zu set to 0x%02x", stage->order, where,
+	trial("shape %u, %s, byte %zu set to 0x%02x", stage->shape, where,
 	      offset, value);
 	*byte = value;
 	operate_on_false(stage);
@@ -109,13 +100,13 @@ static void try_byte_late(struct stage *stage, const char *where, size_t offset,
 {
 	uint8_t *byte = (uint8_t *)stage->image.base + offset;
 
-	trial("order %u, %s, byte %zu set to 0x%02x under an open handle",
-	      stage->order, where, offset, value);
+	trial("shape %u, %s, byte %zu set to 0x%02x under an open handle",
+	      stage->shape, where, offset, value);
 	if (victim_open(&stage->victim) < 0)
 		finding("can't open");
 	*byte = value;
 	stage->trials++;
-	operate_on_queue(&stage->victim);
+	operate_on_object(&stage->victim);
 	watch_operation("close", 0);
 	victim_close(&stage->victim);
 	operation_done();
@@ -125,8 +116,11 @@ static void try_byte_late(struct stage *stage, const char *where, size_t offset,
 
 static bool is_its_turn(const struct stage *stage, size_t offset, int value)
 {
-	return getenv("HOSTILE_FULL") != NULL ||
-	       (offset + (size_t)value) % LENGTH(shapes) == stage->order;
+	unsigned shapes = stage->victim.noun->shapes;
+	size_t turn = offset + (size_t)value + run_seed();
+	size_t turns = shapes > TURNS ? shapes : TURNS;
+
+	return getenv("HOSTILE_FULL") != NULL || turn % turns == stage->shape;
 }
 
 static void try_values(struct stage *stage, const char *where, size_t offset,
@@ -145,129 +139,124 @@ static void try_values(struct stage *stage, const char *where, size_t offset,
 		              (uint8_t)next_random(&stage->victim.chance));
 }
 
-static void try_bytes(struct stage *stage, enum region_name name, size_t bytes)
+static size_t tried_of(const struct image *image, unsigned number)
 {
-	struct region region = stage->image.regions[name];
+	const struct region *region = &image->regions[number];
+	size_t most = region->item == 0 ? THING_BYTES_TRIED
+	                                : ITEMS_TRIED * region->item;
 
-	if (bytes == 0 || bytes > region.bytes)
-		bytes = region.bytes;
-	for (size_t i = 0; i < bytes; i++)
-		try_values(stage, region_names[name], region.offset + i, true);
+	if (number == REGION_SEATS)
+		most = SEATS_TRIED * region->item;
+	if (region->idle)
+		most = 0;
+	return region->bytes < most ? region->bytes : most;
 }
 
-TEST(each_byte_of_the_header_page)
+static void try_bytes(struct stage *stage, unsigned number)
 {
-	for (unsigned order = 0; order < LENGTH(shapes); order++) {
+	struct region region = stage->image.regions[number];
+	size_t bytes = tried_of(&stage->image, number);
+
+	for (size_t i = 0; i < bytes; i++)
+		try_values(stage, region.name, region.offset + i, true);
+}
+
+static void each_byte_of_the_header_page(const struct noun *noun)
+{
+	for (unsigned shape = 0; shape < noun->shapes; shape++) {
 		struct stage stage;
 		size_t end;
 
-		set_up(&stage, order);
+		set_up(&stage, noun, shape);
 		put_name_back(&stage);
-		try_bytes(&stage, REGION_HEADER, 0);
-		try_bytes(&stage, REGION_STATE, 0);
+		try_bytes(&stage, REGION_HEADER);
+		try_bytes(&stage, REGION_STATE);
 		end = stage.image.regions[REGION_STATE].offset +
 		      stage.image.regions[REGION_STATE].bytes;
-		for (; end < OBJECT_HEADER_BYTES; end++)
+		for (; !noun->placed && end < OBJECT_HEADER_BYTES; end += 32)
 			try_values(&stage, "unused", end, false);
 		tear_down(&stage);
 	}
 }
 
-TEST(each_byte_of_the_control_page)
+static void each_byte_of_seats(const struct noun *noun)
 {
-	for (unsigned order = 0; order < LENGTH(shapes); order++) {
+	for (unsigned shape = 0; shape < noun->shapes; shape++) {
 		struct stage stage;
-		struct region control;
 
-		set_up(&stage, order);
+		set_up(&stage, noun, shape);
 		put_name_back(&stage);
-		try_bytes(&stage, REGION_CONTROL, 0);
-		control = stage.image.regions[REGION_CONTROL];
-		for (size_t i = control.bytes; i < HELD_PAGE_BYTES; i++)
-			try_values(&stage, "unused control", control.offset + i,
-			           false);
+		try_bytes(&stage, REGION_SEATS);
 		tear_down(&stage);
 	}
 }
 
-TEST(each_byte_of_seats_cells_and_index)
+static void each_byte_of_its_own(const struct noun *noun)
 {
-	for (unsigned order = 0; order < LENGTH(shapes); order++) {
+	for (unsigned shape = 0; shape < noun->shapes; shape++) {
 		struct stage stage;
 
-		set_up(&stage, order);
+		set_up(&stage, noun, shape);
 		put_name_back(&stage);
-		try_bytes(&stage, REGION_SEATS,
-		          SEATS_TRIED * sizeof(struct stoa_seat));
-		try_bytes(&stage, REGION_CELLS,
-		          CELLS_TRIED * sizeof(struct queue_cell));
-		try_bytes(&stage, REGION_ENTRIES,
-		          CELLS_TRIED * sizeof(struct queue_entry));
-		try_bytes(&stage, REGION_NODES,
-		          CELLS_TRIED * sizeof(struct queue_node));
-		try_bytes(&stage, REGION_BLOCK_WORDS,
-		          WORDS_TRIED * sizeof(uint64_t));
-		try_bytes(&stage, REGION_PIECE_WORDS,
-		          WORDS_TRIED * sizeof(uint64_t));
+		for (unsigned i = REGION_OWN; i < stage.image.region_count; i++)
+			try_bytes(&stage, i);
 		tear_down(&stage);
 	}
 }
 
 /* Each 32-bit word to each value at which something ends. */
-static void try_words(struct stage *stage, enum region_name name)
+static void try_word(struct stage *stage, const struct region *region,
+                     size_t at)
 {
-	struct region region = stage->image.regions[name];
-	uint32_t capacity = stage->image.capacity;
-	uint32_t pieces = stage->image.blocks * QUEUE_BLOCK_PIECES;
-	const uint32_t values[] = { 0,
-		                    1,
-		                    capacity,
-		                    capacity + 1,
-		                    pieces,
-		                    pieces + 1,
-		                    2 * capacity,
-		                    INT32_MAX,
-		                    UINT32_MAX,
-		                    UINT32_MAX - 1 };
+	const struct image *image = &stage->image;
+	uint32_t values[6 + 2 * NUMBERS_MAX] = { 0,         1,
+		                                 INT32_MAX, UINT32_MAX,
+		                                 1u << 31,  UINT32_MAX - 1 };
+	size_t count = 6;
 
-	for (size_t i = 0; i + sizeof(uint32_t) <= region.bytes;
-	     i += sizeof(uint32_t)) {
-		for (size_t j = 0; j < LENGTH(values); j++) {
-			size_t at = region.offset + i;
-
-			if (!is_its_turn(stage, i / sizeof(uint32_t), (int)j))
-				continue;
-			trial("order %u, %s, word at %zu set to 0x%08x",
-			      stage->order, region_names[name], at, values[j]);
-			memcpy(stage->image.base + at, &values[j],
-			       sizeof(uint32_t));
-			operate_on_false(stage);
-		}
+	for (unsigned i = 0; i < image->number_count; i++) {
+		values[count++] = (uint32_t)image->numbers[i];
+		values[count++] = (uint32_t)image->numbers[i] + 1;
+	}
+	for (size_t i = 0; i < count; i++) {
+		if (!is_its_turn(stage, at / sizeof(uint32_t), (int)i))
+			continue;
+		trial("shape %u, %s, word at %zu set to 0x%08x", stage->shape,
+		      region->name, at, values[i]);
+		memcpy(stage->image.base + at, &values[i], sizeof(uint32_t));
+		operate_on_false(stage);
 	}
 }
 
-TEST(each_word_to_each_edge)
+static void each_word_to_each_edge(const struct noun *noun)
 {
-	static const enum region_name names[] = { REGION_HEADER, REGION_CONTROL,
-		                                  REGION_ENTRIES,
-		                                  REGION_NODES };
-
-	for (unsigned order = 0; order < LENGTH(shapes); order++) {
+	for (unsigned shape = 0; shape < noun->shapes; shape++) {
 		struct stage stage;
 
-		set_up(&stage, order);
+		set_up(&stage, noun, shape);
 		put_name_back(&stage);
-		for (size_t i = 0; i < LENGTH(names); i++)
-			try_words(&stage, names[i]);
+		for (unsigned i = 0; i < stage.image.region_count; i++) {
+			struct region region = stage.image.regions[i];
+			size_t bytes = i == REGION_SEATS
+			                       ? 0
+			                       : tried_of(&stage.image, i);
+
+			for (size_t at = 0; at + sizeof(uint32_t) <= bytes;
+			     at += sizeof(uint32_t))
+				try_word(&stage, &region, region.offset + at);
+		}
 		tear_down(&stage);
 	}
 }
 
-static const struct CMUnitTest cases[] = {
-	CASE(each_byte_of_the_header_page),
-	CASE(each_byte_of_the_control_page),
-	CASE(each_byte_of_seats_cells_and_index),
-	CASE(each_word_to_each_edge),
+static const struct noun_case cases[] = {
+	{ "each_byte_of_the_header_page", each_byte_of_the_header_page },
+	{ "each_byte_of_seats", each_byte_of_seats },
+	{ "each_byte_of_its_own", each_byte_of_its_own },
+	{ "each_word_to_each_edge", each_word_to_each_edge },
 };
 
-HOSTILE_MAIN(cases)
+int main(int argc, char **argv)
+{
+	return run_noun_cases(argc, argv, cases, LENGTH(cases), true, NULL, 0);
+}

@@ -1,59 +1,39 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_operations.c: libFuzzer's bytes become a sequence of operations on a
- * queue, and of stores into its memory between them. The first byte chooses
- * the queue. Then each step has four bytes: what; and, for an operation, two
- * that seed its choices; for a store, the region and what to store where.
+ * fuzz_operations.c: libFuzzer's bytes become a sequence of operations on an
+ * object, and of stores into its memory between them. The first byte chooses
+ * the shape. Then each step has four bytes: what; and, for an operation, three
+ * that seed its choices; for a store, where, and what to store: one of the
+ * noun's fields or any word, by the second byte.
  */
 #include "fuzz.h"
-
-#include <sys/stat.h>
 
 enum {
 	STEP_BYTES = 4,
 	STEPS_MAX = 100,
 	STORES = 128, /* from here on a step is a store */
+	FIELD_STORES = 192, /* of which these are to fields */
 	SEEDS = 40,
 	SEED_STEPS = 20,
 };
 
-static const struct queue_shape shapes[] = {
-	{ STOA_FIFO, 4, 80, 0 },
-	{ STOA_FIFO, 8, 9000, 65536 },
-	{ STOA_PRIORITY, 8, 9000, 65536 },
-	{ STOA_TYPE, 8, 9000, 65536 },
-};
-
 static struct fuzz fuzz;
-static struct image images[LENGTH(shapes)];
-
-static void make_images(void)
-{
-	for (size_t i = 0; i < LENGTH(shapes); i++) {
-		char name[16];
-
-		snprintf(name, sizeof(name), "shape-%zu", i);
-		populate(fuzz.space, name, shapes[i]);
-		image_open(&images[i], fuzz.space, name);
-	}
-}
 
 /* Sequences by chance: mostly operations, and stores in between. */
 void fuzz_make_seeds(const char *directory)
 {
 	uint64_t chance = 1;
 
-	for (int i = 0; i < SEEDS; i++) {
-		char path[300];
-		FILE *file;
+	for (unsigned i = 0; i < SEEDS; i++) {
+		FILE *file = fuzz_seed(directory, i);
 
-		snprintf(path, sizeof(path), "%s/operations-%d", directory, i);
-		file = fopen(path, "we");
-		if (file == NULL)
-			finding("%s: %s", path, strerror(errno));
-		fputc(i, file);
+		fputc((int)i, file);
 		for (int j = 0; j < SEED_STEPS; j++) {
-			fputc((int)random_below(&chance, STORES + 32), file);
+			int what = (int)random_below(&chance, STORES + 32);
+
+			if (what > STORES)
+				what += (int)random_below(&chance, 96);
+			fputc(what, file);
 			for (int k = 1; k < STEP_BYTES; k++)
 				fputc((int)random_below(&chance, 256), file);
 		}
@@ -65,7 +45,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc, (void)argv;
 	fuzz_start(&fuzz);
-	make_images();
 	return 0;
 }
 
@@ -74,35 +53,33 @@ static uint64_t some_value(const struct image *image, uint8_t choice)
 	const uint64_t values[] = {
 		0,
 		1,
-		image->capacity - 1,
-		image->capacity,
-		image->capacity + 1,
-		2 * image->capacity,
-		image->blocks * QUEUE_BLOCK_PIECES,
-		image->blocks * QUEUE_BLOCK_PIECES + 1,
-		image->blocks * QUEUE_BLOCK_BYTES,
-		QUEUE_LEAF,
 		INT32_MAX,
 		UINT32_MAX,
 		UINT64_MAX,
-		QUEUE_WORD(choice & 7, choice >> 3 & 7, 0),
-		QUEUE_WORD(4, choice >> 4 & 7, 0x10000 + (choice & 3)),
+		INT64_MAX,
+		UINT64_C(1) << 63,
+		UINT64_C(1) << 31,
 		(uint64_t)choice << (choice & 31),
-		ARENA_WORD(choice & 7, choice >> 3 & 7),
-		ARENA_SPLIT | choice,
+		(uint64_t)choice << (choice & 63),
+		0x10000 + (choice & 3),
 		choice,
 	};
+	uint64_t number = choice % (LENGTH(values) + 3 * NUMBERS_MAX);
 
-	return values[choice % LENGTH(values)];
+	if (number < LENGTH(values))
+		return values[number];
+	number -= LENGTH(values);
+	return image->numbers[number / 3 % NUMBERS_MAX] + number % 3 - 1;
 }
 
 static void store(const struct image *image, const uint8_t *step)
 {
-	const struct region *region = &image->regions[step[0] % REGION_ARENA];
+	unsigned number = step[0] % image->region_count;
+	const struct region *region = &image->regions[number];
 	unsigned place = (unsigned)step[1] << 8 | step[2];
 	uint64_t value = some_value(image, step[3]);
 
-	if (region->bytes < sizeof(uint64_t))
+	if (region->idle || region->bytes < sizeof(uint64_t))
 		return;
 	/* An odd place: 32 bits. */
 	if (place & 1) {
@@ -116,33 +93,44 @@ static void store(const struct image *image, const uint8_t *step)
 	}
 }
 
+/* A word that could be true where it is. */
+static void store_field(const struct image *image, const uint8_t *step)
+{
+	struct scribbler scribbler;
+	size_t count = 0, item;
+	const struct field *field;
+
+	while (fuzz.noun->fields[count].name != NULL)
+		count++;
+	field = &fuzz.noun->fields[step[1] % count];
+	scribbler_init(&scribbler, image,
+	               (uint64_t)step[2] << 16 | (uint64_t)step[3] << 8 | 1);
+	learn_tokens(&scribbler);
+	if (own_region(&scribbler, field->region)->bytes == 0)
+		return;
+	item = some_item(&scribbler, field->region);
+	put_field(&scribbler, field, item,
+	          field_value(&scribbler, field, item + field->offset));
+}
+
 static void operate_on(struct victim *victim, const uint8_t *step)
 {
-	size_t all = queue_operation_count + 1;
-	size_t number = step[0] % all;
+	size_t count = operations_of(victim->noun);
+	size_t number = step[0] % (count + 1);
 
 	victim->chance =
 		(uint64_t)step[1] << 16 | (uint64_t)step[2] << 8 | step[3] | 1;
-	if (number < queue_operation_count)
-		operate(victim, &queue_operations[number]);
+	if (number < count)
+		operate(victim, &victim->noun->operations[number]);
 	else
 		operate(victim, &space_operations[space_operation_count - 1]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-	size_t shape = bytes > 0 ? data[0] % LENGTH(shapes) : 0;
-	struct image *image = &images[shape];
 	struct victim *victim = &fuzz.victim;
-	char name[16];
+	struct image *image = fuzz_begin(&fuzz, bytes > 0 ? data[0] : 0, bytes);
 
-	image_restore(image);
-	fuzz_begin(&fuzz, bytes);
-	snprintf(name, sizeof(name), "shape-%zu", shape);
-	victim->name = name;
-	victim->message_max = shapes[shape].max_message_bytes;
-	if (link(image->path, fuzz.path) != 0 && errno != EEXIST)
-		finding("link: %s", strerror(errno));
 	watch_operation("open", 0);
 	if (victim_open(victim) < 0)
 		finding("can't open");
@@ -151,15 +139,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	     i++) {
 		const uint8_t *step = data + 1 + i * STEP_BYTES;
 
-		if (step[0] >= STORES)
+		if (step[0] >= FIELD_STORES)
+			store_field(image, step);
+		else if (step[0] >= STORES)
 			store(image, step);
 		else
 			operate_on(victim, step);
 	}
-	victim_close(victim);
-	/* An open of what says that it was removed takes its name away. */
-	if (link(fuzz.path, image->path) != 0 && errno != EEXIST)
-		finding("link: %s", strerror(errno));
-	unlink(fuzz.path);
+	fuzz_end(&fuzz);
 	return 0;
 }

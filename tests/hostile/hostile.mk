@@ -1,7 +1,8 @@
 # Hostile memory and files, under address and undefined-behaviour sanitizers.
 # Targets: hostile (about 80 s), hostile-default (about 20 s), hostile-mutants,
 # fuzz. HOSTILE_SECONDS and FUZZ_SECONDS say how long; STOA_TEST_SEED=N repeats
-# a run; HOSTILE_FULL=1 falsifies each byte in each kind of queue.
+# a run; HOSTILE_FULL=1 falsifies each byte in each shape; FUZZ_NOUNS="stream"
+# fuzzes only these.
 
 HOSTILE_DIR  := tests/hostile
 HOSTILE_SAN  := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
@@ -10,9 +11,10 @@ HOSTILE_MAKE = $(MAKE) CC=clang BUILD=build-hostile CFLAGS="$(HOSTILE_SAN)"
 FUZZ_MAKE    = $(MAKE) CC=clang BUILD=build-fuzz \
   CFLAGS="$(HOSTILE_SAN),fuzzer-no-link"
 FUZZ_SECONDS ?= 10
+FUZZ_NOUNS ?= $(shell sed -n 's/.*\.kind = "\(.*\)".*/\1/p' $(HOSTILE_DIR)/*.c)
 
 # Programs, and what they share.
-HOSTILE_PROGRAMS := scribbler bytes aimed files mapped
+HOSTILE_PROGRAMS := scribbler bytes aimed aimed_queue files mapped
 FUZZERS      := fuzz_open fuzz_operations
 FUZZ_COMMON  := fuzz_common
 HOSTILE_SRC  := $(filter-out $(addprefix $(HOSTILE_DIR)/,$(addsuffix .c, \
@@ -59,7 +61,8 @@ hostile-mutants-run: $(HOSTILE_BIN)
 	  LIBS="$(TEST_LIBS)" $(HOSTILE_DIR)/mutants.sh $(BUILD) $(MUTANT)
 
 fuzz-run: $(FUZZ_BIN)
-	$(Q)$(HOSTILE_DIR)/fuzz.sh $(BUILD) $(FUZZ_SECONDS) $(FUZZERS)
+	$(Q)$(HOSTILE_DIR)/fuzz.sh $(BUILD) $(FUZZ_SECONDS) \
+	  "$(FUZZ_NOUNS)" $(FUZZERS)
 
 fuzz:
 	$(Q)$(FUZZ_MAKE) fuzz-run

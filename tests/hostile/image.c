@@ -1,158 +1,163 @@
 /* SPDX-License-Identifier: MIT */
-/* image.c: a populated queue's file, where everything in it is, and a copy to
+/* image.c: a populated object's file, where everything in it is, and a copy to
  * go back to. */
 #include "hostile.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define STATE_OFFSET offsetof(struct stoa_object_header, events)
-#define STATE_BYTES sizeof(struct stoa_events)
+#include <base/system.h>
 
-const char *const region_names[REGIONS] = {
-	[REGION_HEADER] = "header",
-	[REGION_STATE] = "events and state",
-	[REGION_SEATS] = "seats",
-	[REGION_CONTROL] = "control",
-	[REGION_CELLS] = "cells",
-	[REGION_PAYLOADS] = "payloads",
-	[REGION_ENTRIES] = "entries",
-	[REGION_NODES] = "nodes",
-	[REGION_BLOCK_WORDS] = "block words",
-	[REGION_PIECE_WORDS] = "piece words",
-	[REGION_ARENA] = "arena",
-};
-
-static void check(long long result, const char *what)
+void must(long long result, const char *what)
 {
 	if (result < 0)
-		finding("can't populate a queue: %s gave %lld", what, result);
+		finding("can't populate an object: %s gave %lld", what, result);
 }
 
-static void send_some(struct stoa_queue *queue, size_t bytes)
+void hold_and_die(void (*hold)(struct stoa_space *space, const char *name,
+                               unsigned shape),
+                  struct stoa_space *space, const char *name, unsigned shape)
 {
-	struct stoa_message message;
-
-	memset(&message, 0, sizeof(message));
-	if (bytes > queue->max_message)
-		bytes = queue->max_message;
-	message.bytes = bytes;
-	message.data = calloc(1, bytes + 1);
-	message.type = 1 + (int64_t)(bytes & 3);
-	message.priority = (uint32_t)(bytes & 3);
-	stoa_queue_send_message(queue, &message, STOA_NOW);
-	free(message.data);
-}
-
-/* Several laps, so that the words aren't all alike. */
-static void turn_over(struct stoa_queue *queue)
-{
-	char *buffer = malloc(queue->max_message + 1);
-
-	for (uint32_t i = 0; i < 3 * queue->capacity; i++) {
-		send_some(queue, i % 96);
-		check(stoa_queue_receive(queue, NULL, buffer,
-		                         queue->max_message, STOA_NOW, NULL),
-		      "receive");
-	}
-	free(buffer);
-}
-
-/* In a process of its own, which dies with what it holds. */
-static void hold_and_die(struct stoa_space *space, const char *name)
-{
-	struct stoa_notification notification;
-	struct stoa_message message;
-	struct stoa_queue *queue;
 	int status;
 	pid_t pid = fork();
 
-	if (pid != 0) {
-		check(waitpid(pid, &status, 0), "waitpid");
-		check(-status, "the holder");
-		return;
+	if (pid == 0) {
+		hold(space, name, shape);
+		_exit(EXIT_SUCCESS);
 	}
-	memset(&notification, 0, sizeof(notification));
-	notification.size = sizeof(notification);
-	notification.signal_number = SIGUSR1;
-	check(stoa_queue_open(space, name, STOA_READ | STOA_WRITE, 0, NULL,
-	                      &queue),
-	      "open");
-	check(stoa_queue_notify(queue, &notification), "notify");
-	check(stoa_queue_take(queue, NULL, STOA_NOW, &message), "take");
-	if (queue->capacity > 2)
-		check(stoa_queue_reserve(queue, 8, STOA_NOW, &message),
-		      "reserve");
-	_exit(0);
+	must(pid, "fork");
+	must(waitpid(pid, &status, 0), "waitpid");
+	must(-status, "the holder");
 }
 
-void populate(struct stoa_space *space, const char *name,
-              struct queue_shape shape)
+void object_path(char *path, size_t bytes, struct stoa_space *space,
+                 const struct noun *noun, const char *name)
 {
-	struct stoa_queue_attributes attributes = attributes_of(shape);
-	struct stoa_message message;
-	struct stoa_queue *queue;
+	snprintf(path, bytes, "%s/%s.%s", stoa_space_path(space), name,
+	         noun->kind);
+}
 
-	check(stoa_queue_open(space, name, STOA_READ | STOA_WRITE | STOA_CREATE,
-	                      0600, &attributes, &queue),
-	      "open");
-	turn_over(queue);
-	send_some(queue, 5);
-	for (uint32_t i = 1; i < queue->capacity / 2; i++)
-		send_some(queue, (size_t)i * 700);
-	if (queue->capacity > 4) {
-		check(stoa_queue_take(queue, NULL, STOA_NOW, &message), "take");
-		check(stoa_queue_return(queue, &message), "return");
-	}
-	hold_and_die(space, name);
-	stoa_queue_close(queue);
+/* Through the walls, as the library's own mappings. */
+void *map_place(struct stoa_space *space, const char *name, const char *kind,
+                size_t bytes, size_t *ret_bytes)
+{
+	char path[300];
+	void *memory;
+	struct stat found;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s.%s", stoa_space_path(space), name,
+	         kind);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || (bytes > 0 && ftruncate(fd, (off_t)bytes) != 0) ||
+	    fstat(fd, &found) != 0 ||
+	    stoa_sys_mmap(NULL, (size_t)found.st_size, PROT_READ | PROT_WRITE,
+	                  MAP_SHARED, fd, 0, &memory) < 0)
+		finding("%s can't be mapped", path);
+	close(fd);
+	*ret_bytes = (size_t)found.st_size;
+	return memory;
+}
+
+void unmap_place(void *memory, size_t bytes)
+{
+	stoa_sys_munmap(memory, bytes);
 }
 
 /* ---- Where things are --------------------------------------------------- */
 
-static struct region between(const struct stoa_queue *queue, const void *first,
-                             const void *end)
+static struct region *add_region(struct image *image, const char *name,
+                                 const struct victim *victim, const void *first,
+                                 size_t bytes)
 {
-	const char *base = queue->object.base;
+	struct region *region = &image->regions[image->region_count++];
+	const char *base = victim->object->base;
 
-	return (struct region){ (size_t)((const char *)first - base),
-		                (size_t)((const char *)end -
-		                         (const char *)first) };
+	if (image->region_count > REGIONS_MAX)
+		finding("more than %d regions", REGIONS_MAX);
+	if (image->noun->placed)
+		base = (const char *)victim->object->events -
+		       offsetof(struct stoa_place, events);
+	region->name = name;
+	region->offset = (size_t)((const char *)first - base);
+	region->bytes = bytes;
+	if (bytes > 0 && region->offset + bytes > image->bytes)
+		finding("%s isn't in the file", name);
+	return region;
 }
 
-static void place_regions(struct image *image, const struct stoa_queue *queue)
+void image_region(struct image *image, const char *name,
+                  const struct victim *victim, const void *first, size_t bytes,
+                  size_t item)
 {
-	struct region *regions = image->regions;
-	size_t ordered = queue->order != STOA_FIFO ? queue->capacity : 0;
-	size_t blocks = queue->blocks;
-
-	regions[REGION_HEADER] = (struct region){ 0, STATE_OFFSET };
-	regions[REGION_STATE] = (struct region){ STATE_OFFSET, STATE_BYTES };
-	regions[REGION_SEATS] =
-		between(queue, queue->object.base + OBJECT_SEATS_OFFSET,
-	                queue->object.base + OBJECT_KIND_OFFSET);
-	regions[REGION_CONTROL] =
-		between(queue, queue->control, queue->control + 1);
-	regions[REGION_CELLS] = between(queue, queue->cells, queue->payloads);
-	regions[REGION_PAYLOADS] =
-		between(queue, queue->payloads, queue->entries);
-	regions[REGION_ENTRIES] =
-		between(queue, queue->entries, queue->entries + ordered);
-	regions[REGION_NODES] =
-		between(queue, queue->nodes, queue->nodes + 2 * ordered);
-	regions[REGION_BLOCK_WORDS] =
-		between(queue, queue->block_words, queue->block_words + blocks);
-	regions[REGION_PIECE_WORDS] =
-		between(queue, queue->piece_words,
-	                queue->piece_words + blocks * QUEUE_BLOCK_PIECES);
-	regions[REGION_ARENA] = between(
-		queue, queue->arena, queue->arena + blocks * QUEUE_BLOCK_BYTES);
-	image->slots = (uint32_t)(regions[REGION_CELLS].bytes /
-	                          sizeof(struct queue_cell));
+	add_region(image, name, victim, first, bytes)->item = item;
 }
+
+void image_idle_region(struct image *image, const char *name,
+                       const struct victim *victim, const void *first,
+                       size_t bytes)
+{
+	add_region(image, name, victim, first, bytes)->idle = true;
+}
+
+void image_number(struct image *image, uint64_t number)
+{
+	if (image->number_count == NUMBERS_MAX)
+		finding("more than %d numbers", NUMBERS_MAX);
+	image->numbers[image->number_count++] = number;
+}
+
+static void place_object_regions(struct image *image)
+{
+	static const size_t events =
+		offsetof(struct stoa_object_header, events);
+
+	image->regions[REGION_HEADER] =
+		(struct region){ "header", 0, events, 0, false };
+	image->regions[REGION_STATE] =
+		(struct region){ "events and state", events,
+		                 sizeof(struct stoa_events), 0, false };
+	image->regions[REGION_SEATS] =
+		(struct region){ "seats", OBJECT_SEATS_OFFSET,
+		                 OBJECT_KIND_OFFSET - OBJECT_SEATS_OFFSET,
+		                 sizeof(struct stoa_seat), false };
+	image->state =
+		&((struct stoa_object_header *)image->base)->events.state;
+}
+
+static void place_placed_regions(struct image *image)
+{
+	static const size_t events = offsetof(struct stoa_place, events);
+
+	image->regions[REGION_HEADER] =
+		(struct region){ "place", 0, events, 0, false };
+	image->regions[REGION_STATE] =
+		(struct region){ "events and state", events,
+		                 sizeof(struct stoa_events), 0, false };
+	image->regions[REGION_SEATS] =
+		(struct region){ "seats", 0, 0, 0, false };
+	image->state = &((struct stoa_place *)image->base)->events.state;
+}
+
+static void place_regions(struct image *image, struct stoa_space *space,
+                          const char *name)
+{
+	struct victim victim = victim_of(space, image->noun, image->shape, 0);
+
+	victim.name = name;
+	must(victim_open(&victim), "open");
+	if (image->noun->placed)
+		place_placed_regions(image);
+	else
+		place_object_regions(image);
+	image->region_count = REGION_OWN;
+	image->noun->locate(image, &victim);
+	victim_close(&victim);
+}
+
+/* ---- Images ------------------------------------------------------------- */
 
 static void map_image(struct image *image)
 {
@@ -171,26 +176,26 @@ static void map_image(struct image *image)
 }
 
 /* The regions come from a handle; the copy is from before it was opened. */
-void image_open(struct image *image, struct stoa_space *space, const char *name)
+void image_open(struct image *image, struct stoa_space *space,
+                const struct noun *noun, const char *name, unsigned shape)
 {
-	struct stoa_queue *queue;
-
-	snprintf(image->path, sizeof(image->path), "%s/%s.queue",
-	         stoa_space_path(space), name);
+	memset(image, 0, sizeof(*image));
+	image->noun = noun;
+	image->shape = shape;
+	object_path(image->path, sizeof(image->path), space, noun, name);
 	map_image(image);
-	check(stoa_queue_open(space, name, STOA_READ | STOA_WRITE, 0, NULL,
-	                      &queue),
-	      "open");
-	image->capacity = queue->capacity;
-	image->blocks = queue->blocks;
-	place_regions(image, queue);
-	stoa_queue_close(queue);
+	place_regions(image, space, name);
 	image_restore(image);
 }
 
 void image_restore(struct image *image)
 {
 	memcpy(image->base, image->copy, image->bytes);
+}
+
+void image_revive(struct image *image)
+{
+	atomic_store(image->state, 0);
 }
 
 void image_close(struct image *image)

@@ -15,25 +15,19 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { PAGE_BYTES = 4096, WAITERS = 4, FILL_BYTES = 1 << 16 };
+#include <data/queue_internal.h>
 
-static const struct queue_shape shapes[] = {
-	{ STOA_FIFO, 16, 9000, 65536 },
-	{ STOA_TYPE, 80, 5000, 16384 },
-};
+enum { PAGE_BYTES = 4096, WAITERS = 4, FILL_BYTES = 1 << 16, PREPARED = 12 };
 
-static struct victim victim_of(struct stoa_space *space)
+/* Of the queue's shapes: all sizes by order of sending. */
+enum { IN_ORDER = 1 };
+
+static struct victim victim_to_cut(struct stoa_space *space,
+                                   const struct noun *noun, unsigned shape)
 {
-	struct victim victim;
+	struct victim victim = victim_of(space, noun, shape, MS);
 
-	memset(&victim, 0, sizeof(victim));
-	victim.space = space;
-	victim.name = "q";
-	victim.chance = run_seed();
-	victim.message_max = 5000;
-	victim.patience_ns = MS;
 	victim.may_be_cut = true;
-	catch_notifications();
 	return victim;
 }
 
@@ -66,20 +60,16 @@ struct cut {
 
 static uint32_t is_poisoned(const struct victim *victim)
 {
-	return atomic_load(&victim->queue->object.poisoned);
+	return atomic_load(&victim->object->poisoned);
 }
 
-/* Takes and reserves first, so that all operations have something to do. */
+/* Some operations first, so that all have something to do. */
 static void prepare(struct victim *victim)
 {
-	for (size_t i = 0; i < queue_operation_count; i++) {
-		const struct operation *operation = &queue_operations[i];
+	const size_t count = operations_of(victim->noun);
 
-		if (strcmp(operation->name, "take") == 0 ||
-		    strcmp(operation->name, "reserve") == 0 ||
-		    strcmp(operation->name, "send_message") == 0)
-			operate(victim, operation);
-	}
+	for (size_t i = 0; i < count && i < PREPARED; i++)
+		operate(victim, &victim->noun->operations[i]);
 }
 
 /* One operation on the cut file: if it met the hole, it must say so. */
@@ -96,6 +86,13 @@ static void meet_hole(struct victim *victim, const struct operation *operation)
 		        result);
 }
 
+static void meet_hole_in_all(struct victim *victim)
+{
+	for (const struct operation *operation = victim->noun->operations;
+	     operation->name != NULL; operation++)
+		meet_hole(victim, operation);
+}
+
 static void cut_then_operate(void *context)
 {
 	struct cut *cut = context;
@@ -105,7 +102,7 @@ static void cut_then_operate(void *context)
 	assert_int_equal(stoa_guard(), 0);
 	if (stoa_space_open(case_directory(), 0, &space) != 0)
 		_exit(EXIT_FAILURE);
-	victim = victim_of(space);
+	victim = victim_to_cut(space, cut->image.noun, cut->image.shape);
 	if (victim_open(&victim) != 0)
 		finding("can't open");
 	prepare(&victim);
@@ -116,8 +113,7 @@ static void cut_then_operate(void *context)
 	if (cut->operation != NULL) {
 		meet_hole(&victim, cut->operation);
 	} else {
-		for (size_t i = 0; i < queue_operation_count; i++)
-			meet_hole(&victim, &queue_operations[i]);
+		meet_hole_in_all(&victim);
 		for (size_t i = 0; i < space_operation_count; i++)
 			operate(&victim, &space_operations[i]);
 	}
@@ -125,12 +121,17 @@ static void cut_then_operate(void *context)
 	stoa_space_close(space);
 }
 
-static void set_up(struct cut *cut, struct queue_shape shape)
+static void set_up(struct cut *cut, const struct noun *noun, unsigned shape)
 {
 	memset(cut, 0, sizeof(*cut));
 	cut->space = open_space();
-	populate(cut->space, "q", shape);
-	image_open(&cut->image, cut->space, "q");
+	noun->populate(cut->space, "q", shape);
+	image_open(&cut->image, cut->space, noun, "q", shape);
+}
+
+static void set_up_queue(struct cut *cut)
+{
+	set_up(cut, find_noun("queue"), IN_ORDER);
 }
 
 static void mend(struct cut *cut)
@@ -156,12 +157,12 @@ static void check_child(struct cut *cut)
 	mend(cut);
 }
 
-TEST(a_file_cut_at_any_page_is_eio)
+static void a_file_cut_at_any_page_is_eio(const struct noun *noun)
 {
 	struct cut cut;
 
-	for (size_t i = 0; i < LENGTH(shapes); i++) {
-		set_up(&cut, shapes[i]);
+	for (unsigned i = 0; i < noun->shapes; i++) {
+		set_up(&cut, noun, i);
 		for (cut.bytes = 0; cut.bytes < cut.image.bytes;
 		     cut.bytes += PAGE_BYTES)
 			check_child(&cut);
@@ -169,19 +170,18 @@ TEST(a_file_cut_at_any_page_is_eio)
 	}
 }
 
-TEST(each_operation_that_meets_the_hole_says_so)
+static void each_operation_that_meets_the_hole_says_so(const struct noun *noun)
 {
 	struct cut cut;
 
-	for (size_t i = 0; i < LENGTH(shapes); i++) {
-		set_up(&cut, shapes[i]);
-		for (size_t j = 0; j < queue_operation_count; j++) {
-			const size_t cells =
-				cut.image.regions[REGION_CELLS].offset;
-			const size_t sizes[] = { 0, PAGE_BYTES, cells,
-				                 cells - PAGE_BYTES };
+	for (unsigned i = 0; i < noun->shapes; i++) {
+		set_up(&cut, noun, i);
+		for (size_t j = 0; j < operations_of(noun); j++) {
+			const size_t own = OBJECT_KIND_OFFSET;
+			const size_t sizes[] = { 0, PAGE_BYTES, own,
+				                 own + PAGE_BYTES };
 
-			cut.operation = &queue_operations[j];
+			cut.operation = &noun->operations[j];
 			for (size_t k = 0; k < LENGTH(sizes); k++) {
 				cut.bytes = sizes[k];
 				check_child(&cut);
@@ -206,7 +206,7 @@ TEST(without_the_guard_the_program_dies_by_sigbus)
 	struct cut cut;
 	int status;
 
-	set_up(&cut, shapes[0]);
+	set_up_queue(&cut);
 	status = in_child(use_without_guard, &cut);
 	assert_true(WIFSIGNALED(status));
 	assert_int_equal(WTERMSIG(status), SIGBUS);
@@ -228,7 +228,7 @@ static void *wait_in_thread(void *context)
 	struct stoa_message message;
 	struct stoa_wait condition = { .kind = STOA_READABLE,
 		                       .object = stoa_queue_object(
-			                       waiter->queue) };
+					       waiter->queue) };
 	char buffer[64];
 
 	switch (waiter->number % 3) {
@@ -278,7 +278,7 @@ TEST(those_who_wait_on_a_cut_file_get_eio)
 {
 	struct cut cut;
 
-	set_up(&cut, shapes[0]);
+	set_up_queue(&cut);
 	for (cut.bytes = 0; cut.bytes <= 4 * PAGE_BYTES;
 	     cut.bytes += 2 * PAGE_BYTES) {
 		trial("cut to %zu bytes", cut.bytes);
@@ -311,7 +311,7 @@ TEST(a_loan_from_a_cut_file_reads_as_zeros)
 {
 	struct cut cut;
 
-	set_up(&cut, shapes[0]);
+	set_up_queue(&cut);
 	assert_int_equal(in_child(read_loan_of_cut_file, &cut), 0);
 	tear_down(&cut);
 }
@@ -388,7 +388,7 @@ TEST(the_programs_own_handler_is_called_for_its_own_faults)
 	struct stoa_queue *sound; /* a mapping that the fault isn't in */
 	struct cut cut;
 
-	set_up(&cut, shapes[0]);
+	set_up_queue(&cut);
 	memset(&action, 0, sizeof(action));
 	action.sa_sigaction = on_own_fault;
 	action.sa_flags = SA_SIGINFO;
@@ -415,7 +415,7 @@ TEST(a_plain_handler_is_called_for_the_programs_own_faults)
 	char *hole = map_hole();
 	struct cut cut;
 
-	set_up(&cut, shapes[0]);
+	set_up_queue(&cut);
 	signal(SIGBUS, on_plain_fault);
 	assert_ok(stoa_guard());
 	use_cut_queue(&cut);
@@ -469,17 +469,18 @@ static void punch(struct cut *cut, size_t offset, size_t bytes)
 	                        (off_t)offset, (off_t)bytes));
 }
 
-TEST(a_punched_file_with_room_left_is_as_if_zeroed)
+static void a_punched_file_is_as_if_zeroed(const struct noun *noun)
 {
 	struct cut cut;
 
-	for (size_t i = 0; i < LENGTH(shapes); i++) {
-		set_up(&cut, shapes[i]);
+	for (unsigned i = 0; i < noun->shapes; i++) {
+		set_up(&cut, noun, i);
 		for (size_t at = 0; at < cut.image.bytes; at += PAGE_BYTES) {
-			struct victim victim = victim_of(cut.space);
+			struct victim victim =
+				victim_to_cut(cut.space, noun, i);
 
 			trial("a hole at %zu", at);
-			assert_ok(victim_open(&victim));
+			must(victim_open(&victim), "open");
 			prepare(&victim);
 			punch(&cut, at, PAGE_BYTES);
 			operate_all(&victim);
@@ -508,27 +509,27 @@ static void fill_file_system(void)
 static void operate_on_holes(void *context)
 {
 	struct cut *cut = context;
-	struct victim victim = victim_of(cut->space);
+	struct victim victim =
+		victim_to_cut(cut->space, cut->image.noun, cut->image.shape);
 
 	assert_ok(stoa_guard());
-	assert_ok(victim_open(&victim));
+	must(victim_open(&victim), "open");
 	prepare(&victim);
 	punch(cut, cut->bytes, PAGE_BYTES);
 	fill_file_system();
 	trial("a hole at %zu of a full file system", cut->bytes);
-	for (size_t i = 0; i < queue_operation_count; i++)
-		meet_hole(&victim, &queue_operations[i]);
+	meet_hole_in_all(&victim);
 	for (size_t i = 0; i < space_operation_count; i++)
 		operate(&victim, &space_operations[i]);
 	victim_close(&victim);
 }
 
-TEST(a_punched_file_on_a_full_tmpfs_is_eio)
+static void a_punched_file_on_a_full_tmpfs_is_eio(const struct noun *noun)
 {
 	struct cut cut;
 
-	mount_small_space("1m");
-	set_up(&cut, shapes[0]);
+	mount_small_space("2m");
+	set_up(&cut, noun, noun->shapes - 1);
 	for (size_t at = 0; at < cut.image.bytes; at += PAGE_BYTES) {
 		cut.bytes = at;
 		assert_int_equal(in_child(operate_on_holes, &cut), 0);
@@ -540,9 +541,16 @@ TEST(a_punched_file_on_a_full_tmpfs_is_eio)
 	remove_tree(case_directory());
 }
 
-static const struct CMUnitTest cases[] = {
-	CASE(a_file_cut_at_any_page_is_eio),
-	CASE(each_operation_that_meets_the_hole_says_so),
+static const struct noun_case cases[] = {
+	{ "a_file_cut_at_any_page_is_eio", a_file_cut_at_any_page_is_eio },
+	{ "each_operation_that_meets_the_hole_says_so",
+	  each_operation_that_meets_the_hole_says_so },
+	{ "a_punched_file_is_as_if_zeroed", a_punched_file_is_as_if_zeroed },
+	{ "a_punched_file_on_a_full_tmpfs_is_eio",
+	  a_punched_file_on_a_full_tmpfs_is_eio },
+};
+
+static const struct CMUnitTest more[] = {
 	CASE(without_the_guard_the_program_dies_by_sigbus),
 	CASE(those_who_wait_on_a_cut_file_get_eio),
 	CASE(a_loan_from_a_cut_file_reads_as_zeros),
@@ -550,8 +558,10 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_plain_handler_is_called_for_the_programs_own_faults),
 	CASE(without_a_handler_its_own_fault_ends_the_program),
 	CASE(sigbus_sent_by_somebody_does_what_it_did),
-	CASE(a_punched_file_with_room_left_is_as_if_zeroed),
-	CASE(a_punched_file_on_a_full_tmpfs_is_eio),
 };
 
-HOSTILE_MAIN(cases)
+int main(int argc, char **argv)
+{
+	return run_noun_cases(argc, argv, cases, LENGTH(cases), false, more,
+	                      LENGTH(more));
+}

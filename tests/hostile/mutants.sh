@@ -15,7 +15,8 @@ export HOSTILE_COMPUTE_SECONDS=8 HOSTILE_SECONDS=${HOSTILE_SECONDS:-18}
 shared=()
 for object in "$build"/tests/hostile/*.o; do
 	case ${object##*/} in
-	fuzz* | scribbler.o | bytes.o | aimed.o | files.o | mapped.o) ;;
+	fuzz* | scribbler.o | bytes.o | aimed.o | aimed_queue.o | files.o | \
+		mapped.o | tool.o) ;;
 	*) shared+=("$object") ;;
 	esac
 done

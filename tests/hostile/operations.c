@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* operations.c: every operation on a queue, as a victim performs it. Buffers
- * are as long as the library was told and not a byte longer. */
+/* operations.c: operations on the victim's space and its handle, how each
+ * answer is judged, and what the nouns' own operations share. */
 #include "hostile.h"
 
 #include <poll.h>
 #include <signal.h>
 
-enum { BATCH_MAX = 8, BEYOND_BYTES = 100, TYPES = 4 };
+enum { SPACE_TURN = 64 }; /* one operation on the space in so many */
 
 static _Atomic unsigned notifications;
 
@@ -27,9 +27,32 @@ void catch_notifications(void)
 	sigaction(SIGUSR2, &action, NULL);
 }
 
-static bool one_in(struct victim *victim, unsigned n)
+struct victim victim_of(struct stoa_space *space, const struct noun *noun,
+                        unsigned shape, int64_t patience_ns)
+{
+	struct victim victim;
+
+	memset(&victim, 0, sizeof(victim));
+	victim.space = space;
+	victim.noun = noun;
+	victim.name = "q";
+	victim.shape = shape;
+	victim.chance = run_seed();
+	victim.patience_ns = patience_ns;
+	catch_notifications();
+	return victim;
+}
+
+/* ---- For operations ----------------------------------------------------- */
+
+bool one_in(struct victim *victim, unsigned n)
 {
 	return random_below(&victim->chance, n) == 0;
+}
+
+uint64_t some(struct victim *victim, uint64_t bound)
+{
+	return random_below(&victim->chance, bound);
 }
 
 struct stoa_deadline soon(struct victim *victim)
@@ -43,32 +66,7 @@ struct stoa_deadline soon(struct victim *victim)
 	}
 }
 
-/* Sizes around every border of the layout, and a little too large. */
-static size_t some_size(struct victim *victim)
-{
-	const size_t sizes[] = { 0,
-		                 1,
-		                 STOA_QUEUE_INLINE,
-		                 STOA_QUEUE_INLINE + 1,
-		                 QUEUE_PIECE_BYTES,
-		                 QUEUE_PIECE_BYTES + 1,
-		                 QUEUE_PIECES_MAX_BYTES,
-		                 QUEUE_PIECES_MAX_BYTES + 1,
-		                 QUEUE_BLOCK_BYTES,
-		                 victim->message_max,
-		                 victim->message_max + 1 };
-	size_t most = victim->message_max + BEYOND_BYTES;
-	size_t size = sizes[random_below(&victim->chance, LENGTH(sizes))];
-
-	if (one_in(victim, 3))
-		size = random_below(&victim->chance, STOA_QUEUE_INLINE + 2);
-	else if (one_in(victim, 3))
-		size = random_below(&victim->chance, most);
-	return size < most ? size : most;
-}
-
-/* Of exactly so many bytes: the sanitizer sees one more. */
-static void *exact(size_t bytes)
+void *exact(size_t bytes)
 {
 	void *data = malloc(bytes);
 
@@ -79,47 +77,7 @@ static void *exact(size_t bytes)
 	return data;
 }
 
-static struct stoa_selector some_selector(struct victim *victim)
-{
-	struct stoa_selector selector = { STOA_ANY, 1 };
-
-	if (victim->queue->order != STOA_TYPE)
-		return selector;
-	selector.selection =
-		(enum stoa_selection)random_below(&victim->chance, 4);
-	selector.type = 1 + (int64_t)random_below(&victim->chance, TYPES);
-	return selector;
-}
-
-static struct stoa_message some_message(struct victim *victim)
-{
-	struct stoa_message message;
-
-	memset(&message, 0, sizeof(message));
-	message.bytes = some_size(victim);
-	message.data = exact(message.bytes);
-	message.type = 1 + (int64_t)random_below(&victim->chance, TYPES);
-	message.priority = (uint32_t)random_below(&victim->chance, TYPES);
-	return message;
-}
-
-/* What was loaned lies within the mapping, whatever the memory says. */
-static void check_loan(struct victim *victim,
-                       const struct stoa_message *message)
-{
-	const struct stoa_object *object = &victim->queue->object;
-	const char *data = message->data;
-
-	victim->whole_at_loan = atomic_load(&object->poisoned) == 0;
-	if (data < object->base || message->bytes > object->bytes ||
-	    data > object->base + (object->bytes - message->bytes))
-		finding("loaned %zu bytes at %p, outside the mapping of %zu "
-		        "at %p",
-		        message->bytes, (const void *)data, object->bytes,
-		        (const void *)object->base);
-}
-
-static unsigned sum_of(const void *data, size_t bytes)
+unsigned sum_of(const void *data, size_t bytes)
 {
 	const volatile unsigned char *at = data;
 	unsigned sum = 0;
@@ -129,313 +87,304 @@ static unsigned sum_of(const void *data, size_t bytes)
 	return sum;
 }
 
-/* ---- Sending ------------------------------------------------------------ */
-
-static long long send_one(struct victim *victim)
+void check_loan(struct victim *victim, const void *data, size_t bytes,
+                const void *base, size_t base_bytes)
 {
-	size_t bytes = some_size(victim);
-	void *data = exact(bytes);
-	int result = stoa_queue_send(victim->queue, data, bytes, soon(victim));
+	const char *at = data, *first = base;
 
-	free(data);
-	return result;
+	victim->whole_at_loan = atomic_load(&victim->object->poisoned) == 0;
+	if (at < first || bytes > base_bytes ||
+	    at > first + (base_bytes - bytes))
+		finding("loaned %zu bytes at %p, outside the mapping of %zu "
+		        "at %p",
+		        bytes, data, base_bytes, base);
 }
 
-static long long send_message(struct victim *victim)
+long long wait_for(struct victim *victim, uint64_t amount, const void *detail)
 {
-	struct stoa_message message = some_message(victim);
-	int result =
-		stoa_queue_send_message(victim->queue, &message, soon(victim));
+	const struct stoa_wait conditions[] = {
+		{ .kind = STOA_READABLE,
+		  .object = victim->object,
+		  .amount = amount,
+		  .detail = one_in(victim, 2) ? detail : NULL },
+		{ .kind = STOA_WRITABLE,
+		  .object = victim->object,
+		  .amount = amount,
+		  .detail = one_in(victim, 2) ? detail : NULL },
+		{ .kind = STOA_DEATH,
+		  .space = victim->space,
+		  .peer = next_random(&victim->chance) },
+	};
+	size_t first = some(victim, 2);
+	size_t count = 1 + some(victim, LENGTH(conditions) - first);
 
-	free(message.data);
-	return result;
+	return stoa_wait_any(conditions + first, count, soon(victim));
 }
 
-static long long send_many(struct victim *victim)
+long long poll_descriptor(int fd)
 {
-	struct stoa_message messages[BATCH_MAX];
-	size_t count = 1 + random_below(&victim->chance, BATCH_MAX);
-	int result;
-
-	for (size_t i = 0; i < count; i++)
-		messages[i] = some_message(victim);
-	result = stoa_queue_send_many(victim->queue, messages, count,
-	                              soon(victim));
-	if (result > (int)count)
-		finding("%d of %zu messages were sent", result, count);
-	for (size_t i = 0; i < count; i++)
-		free(messages[i].data);
-	return result;
-}
-
-static long long reserve(struct victim *victim)
-{
-	struct stoa_message message;
-	int result;
-
-	if (victim->reserved_count == HELD_MAX)
-		return 0;
-	result = stoa_queue_reserve(victim->queue, some_size(victim),
-	                            soon(victim), &message);
-	if (result < 0)
-		return result;
-	check_loan(victim, &message);
-	memset(message.data, 'r', message.bytes);
-	victim->reserved[victim->reserved_count++] = message;
-	return result;
-}
-
-/* Takes one out of a list of held messages, by chance. */
-static bool pick(struct victim *victim, struct stoa_message *list,
-                 unsigned *count, struct stoa_message *ret_message)
-{
-	unsigned index;
-
-	if (*count == 0)
-		return false;
-	index = (unsigned)random_below(&victim->chance, *count);
-	*ret_message = list[index];
-	if (!one_in(victim, 8)) /* else used once more later */
-		list[index] = list[--*count];
-	return true;
-}
-
-static long long commit(struct victim *victim)
-{
-	struct stoa_message message;
-
-	if (!pick(victim, victim->reserved, &victim->reserved_count, &message))
-		return 0;
-	message.type = 1;
-	if (message.bytes > 0 && one_in(victim, 2))
-		message.bytes = random_below(&victim->chance, message.bytes);
-	else if (one_in(victim, 8))
-		message.bytes++;
-	return stoa_queue_commit(victim->queue, &message);
-}
-
-static long long cancel(struct victim *victim)
-{
-	struct stoa_message message;
-
-	if (!pick(victim, victim->reserved, &victim->reserved_count, &message))
-		return 0;
-	return stoa_queue_cancel(victim->queue, &message);
-}
-
-/* ---- Receiving ---------------------------------------------------------- */
-
-static long long receive(struct victim *victim)
-{
-	struct stoa_selector selector = some_selector(victim);
-	struct stoa_message message;
-	size_t room = some_size(victim);
-	void *buffer = exact(room);
-	ssize_t result = stoa_queue_receive(victim->queue, &selector, buffer,
-	                                    room, soon(victim), &message);
-
-	if (result >= 0 && ((size_t)result > room || message.data != buffer ||
-	                    message.bytes != (size_t)result))
-		finding("received %zd bytes into %zu; the message says %zu",
-		        result, room, message.bytes);
-	free(buffer);
-	return result;
-}
-
-static long long receive_many(struct victim *victim)
-{
-	struct stoa_selector selector = some_selector(victim);
-	struct stoa_message messages[BATCH_MAX];
-	size_t count = 1 + random_below(&victim->chance, BATCH_MAX);
-	void *buffers[BATCH_MAX];
-	int result;
-
-	memset(messages, 0, sizeof(messages));
-	for (size_t i = 0; i < count; i++) {
-		messages[i].buffer_bytes = some_size(victim);
-		buffers[i] = exact(messages[i].buffer_bytes);
-		messages[i].data = buffers[i];
-	}
-	result = stoa_queue_receive_many(victim->queue, &selector, messages,
-	                                 count, soon(victim));
-	if (result > (int)count)
-		finding("received %d messages, not %zu", result, count);
-	for (int i = 0; i < result; i++)
-		if (messages[i].data != buffers[i] ||
-		    messages[i].bytes > messages[i].buffer_bytes)
-			finding("message %d of a batch has %zu bytes, its "
-			        "buffer %zu",
-			        i, messages[i].bytes, messages[i].buffer_bytes);
-	for (size_t i = 0; i < count; i++)
-		free(buffers[i]);
-	return result;
-}
-
-static long long take(struct victim *victim)
-{
-	struct stoa_selector selector = some_selector(victim);
-	struct stoa_message message;
-	int result;
-
-	if (victim->taken_count == HELD_MAX)
-		return 0;
-	result = stoa_queue_take(victim->queue, &selector, soon(victim),
-	                         &message);
-	if (result < 0)
-		return result;
-	check_loan(victim, &message);
-	sum_of(message.data, message.bytes);
-	victim->taken[victim->taken_count++] = message;
-	return result;
-}
-
-static long long acknowledge(struct victim *victim)
-{
-	struct stoa_message message;
-
-	if (!pick(victim, victim->taken, &victim->taken_count, &message))
-		return 0;
-	return stoa_queue_acknowledge(victim->queue, &message);
-}
-
-static long long give_back(struct victim *victim)
-{
-	struct stoa_message message;
-
-	if (!pick(victim, victim->taken, &victim->taken_count, &message))
-		return 0;
-	return stoa_queue_return(victim->queue, &message);
-}
-
-/* Names that no call ever gave out. */
-static long long use_forged_message(struct victim *victim)
-{
-	struct stoa_message message;
-	long long result;
-
-	memset(&message, 0, sizeof(message));
-	message.cell = (uint32_t)next_random(&victim->chance) >>
-	               random_below(&victim->chance, 32);
-	message.word = next_random(&victim->chance);
-	message.type = 1;
-	result = stoa_queue_acknowledge(victim->queue, &message);
-	if (result >= 0)
-		return result;
-	result = stoa_queue_return(victim->queue, &message);
-	if (result >= 0)
-		return result;
-	result = stoa_queue_cancel(victim->queue, &message);
-	return result < 0 ? stoa_queue_commit(victim->queue, &message) : result;
-}
-
-static long long peek(struct victim *victim)
-{
-	struct stoa_selector selector = some_selector(victim);
-	struct stoa_message message;
-	size_t room = some_size(victim);
-	void *buffer = exact(room);
-	uint64_t n = random_below(&victim->chance, 4);
-	ssize_t result;
-
-	if (one_in(victim, 8))
-		n = next_random(&victim->chance);
-	result = stoa_queue_peek(victim->queue, &selector, n, buffer, room,
-	                         &message);
-	if (result >= 0)
-		sum_of(buffer, room);
-	free(buffer);
-	return result;
-}
-
-static long long purge(struct victim *victim)
-{
-	return stoa_queue_purge(victim->queue);
-}
-
-/* ---- Looking and waiting ------------------------------------------------ */
-
-static long long look(struct victim *victim)
-{
-	struct stoa_queue_stat stat;
-
-	memset(&stat, 0, sizeof(stat));
-	stat.size = sizeof(stat);
-	return stoa_queue_stat(victim->queue, &stat);
-}
-
-static long long notify(struct victim *victim)
-{
-	struct stoa_notification notification;
-
-	memset(&notification, 0, sizeof(notification));
-	notification.size = sizeof(notification);
-	notification.signal_number = one_in(victim, 4) ? 0 : SIGUSR1;
-	return stoa_queue_notify(victim->queue,
-	                         one_in(victim, 3) ? NULL : &notification);
-}
-
-static long long poll_once(struct victim *victim)
-{
-	unsigned direction = one_in(victim, 2) ? STOA_READ : STOA_WRITE;
-	struct pollfd poller = { -1, POLLIN, 0 };
-	int fd = stoa_queue_pollfd(victim->queue, direction);
+	struct pollfd poller = { fd, POLLIN, 0 };
 
 	if (fd < 0)
 		return fd;
-	poller.fd = fd;
 	poll(&poller, 1, 0);
 	return 0;
 }
 
-static long long wait_any(struct victim *victim)
-{
-	struct stoa_object *object = stoa_queue_object(victim->queue);
-	const struct stoa_wait conditions[] = {
-		{ .kind = STOA_READABLE, .object = object },
-		{ .kind = STOA_WRITABLE, .object = object },
-	};
-	size_t first = one_in(victim, 4) ? 1 : 0;
-	int result = stoa_wait_any(conditions + first, 1, soon(victim));
+/* ---- On the space ------------------------------------------------------- */
 
+static int see_object(const struct stoa_object_info *info, void *context)
+{
+	size_t *seen = context;
+
+	*seen += strnlen(info->name, sizeof(info->name)) +
+	         strnlen(info->kind, sizeof(info->kind));
+	return 0;
+}
+
+static int see_user(const struct stoa_user *user, void *context)
+{
+	size_t *seen = context;
+
+	*seen += (size_t)user->pid;
+	return 0;
+}
+
+static int see_peer(const struct stoa_peer_info *info, void *context)
+{
+	size_t *seen = context;
+
+	*seen += strnlen(info->command, sizeof(info->command));
+	return 0;
+}
+
+static int see_waiting(const struct stoa_waiting *waiting, void *context)
+{
+	size_t *seen = context;
+
+	*seen += strnlen(waiting->name, sizeof(waiting->name));
+	if (waiting->blockers > LENGTH(waiting->blocker))
+		finding("%u blockers", waiting->blockers);
+	return 0;
+}
+
+static void see_cleaning(const struct stoa_cleaning *cleaning, void *context)
+{
+	size_t *seen = context;
+
+	*seen += strlen(cleaning->name) + strlen(cleaning->action);
+}
+
+static long long list(struct victim *victim)
+{
+	size_t seen = 0;
+
+	return stoa_space_each(victim->space, see_object, &seen);
+}
+
+static long long find(struct victim *victim)
+{
+	struct stoa_object_info info;
+
+	return stoa_space_find(victim->space, victim->name, &info);
+}
+
+static long long list_users(struct victim *victim)
+{
+	size_t seen = 0;
+
+	return stoa_space_each_user(victim->space, victim->name, see_user,
+	                            &seen);
+}
+
+static long long list_peers(struct victim *victim)
+{
+	size_t seen = 0;
+
+	return stoa_space_each_peer(victim->space, see_peer, &seen);
+}
+
+static long long list_waiting(struct victim *victim)
+{
+	size_t seen = 0;
+
+	return stoa_space_each_waiting(victim->space, 0, see_waiting, &seen);
+}
+
+static long long clean(struct victim *victim)
+{
+	size_t seen = 0;
+
+	return stoa_space_clean(victim->space,
+	                        (int)random_below(&victim->chance, 2),
+	                        see_cleaning, &seen);
+}
+
+static long long know_self(struct victim *victim)
+{
+	stoa_peer self = 0;
+	int result = stoa_space_self(victim->space, &self);
+
+	return result < 0 ? result : stoa_space_alive(victim->space, self);
+}
+
+static long long ask_alive(struct victim *victim)
+{
+	return stoa_space_alive(victim->space, next_random(&victim->chance));
+}
+
+static void on_condition(int result, void *context)
+{
+	atomic_int *called = context;
+
+	atomic_store(called, result == 0 ? 1 : result);
+}
+
+static long long watch(struct victim *victim)
+{
+	struct stoa_watch *watch;
+	struct stoa_wait condition = { .kind = STOA_READABLE };
+	atomic_int called = 0;
+	int result;
+
+	if (victim->handle == NULL)
+		return 0;
+	result = stoa_watch_start(victim->space, &watch);
+	if (result < 0)
+		return result;
+	condition.object = victim->object;
+	result = stoa_watch_once(watch, &condition, on_condition, &called);
+	stoa_watch_stop(watch);
 	return result;
 }
 
-static long long wait_for_death(struct victim *victim)
-{
-	const struct stoa_wait conditions[] = {
-		{ .kind = STOA_DEATH,
-		  .space = victim->space,
-		  .peer = next_random(&victim->chance) },
-		{ .kind = STOA_READABLE,
-		  .object = stoa_queue_object(victim->queue) },
-	};
+/* ---- On the handle ------------------------------------------------------ */
 
-	return stoa_wait_any(conditions, LENGTH(conditions), soon(victim));
+long long victim_open(struct victim *victim)
+{
+	int result;
+
+	victim->handle = NULL;
+	victim->object = NULL;
+	result = victim->noun->open(victim);
+	if (result < 0 && victim->handle != NULL)
+		finding("a failed open touched its output");
+	return result;
 }
 
-const struct operation queue_operations[] = {
-	{ "send", send_one, 12, true, false },
-	{ "send_message", send_message, 12, true, false },
-	{ "receive", receive, 12, true, false },
-	{ "receive (once more)", receive, 6, true, false },
-	{ "send_many", send_many, 4, true, false },
-	{ "take", take, 8, true, false },
-	{ "acknowledge", acknowledge, 6, true, false },
-	{ "send (before taking)", send_one, 4, true, false },
-	{ "take (to return)", take, 4, true, false },
-	{ "return", give_back, 4, true, false },
-	{ "reserve", reserve, 6, true, false },
-	{ "commit", commit, 5, true, false },
-	{ "reserve (to cancel)", reserve, 2, true, false },
-	{ "cancel", cancel, 3, true, false },
-	{ "peek", peek, 6, true, false },
-	{ "stat", look, 2, true, false },
-	{ "notify", notify, 2, true, true },
-	{ "pollfd", poll_once, 2, true, true },
-	{ "wait_any", wait_any, 4, true, false },
-	{ "wait_any for a death", wait_for_death, 1, true, false },
-	{ "receive_many", receive_many, 4, true, false },
-	{ "forged messages", use_forged_message, 2, true, false },
-	{ "purge", purge, 1, true, false },
+void victim_close(struct victim *victim)
+{
+	if (victim->handle != NULL)
+		victim->noun->close(victim);
+	victim->handle = NULL;
+	victim->object = NULL;
+}
+
+static long long reopen(struct victim *victim)
+{
+	victim_close(victim);
+	return victim_open(victim);
+}
+
+const struct operation space_operations[] = {
+	{ "space_each", list, 2, true, true },
+	{ "space_find", find, 2, true, true },
+	{ "space_each_user", list_users, 2, true, true },
+	{ "space_each_waiting", list_waiting, 1, true, true },
+	{ "space_each_peer", list_peers, 1, true, true },
+	{ "space_self", know_self, 1, true, true },
+	{ "space_alive", ask_alive, 2, false, true },
+	{ "watch", watch, 1, true, true },
+	{ "space_clean", clean, 1, true, true },
+	{ "close and open", reopen, 8, true, true },
 };
-const size_t queue_operation_count = LENGTH(queue_operations);
+const size_t space_operation_count = LENGTH(space_operations);
+
+/* ---- Judging ------------------------------------------------------------ */
+
+static bool is_among(long long result, const int *errors, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (result == -errors[i])
+			return true;
+	return false;
+}
+
+static bool is_promised(const struct victim *victim,
+                        const struct operation *operation, long long result)
+{
+	static const int always[] = { EUCLEAN, EAGAIN, ETIMEDOUT, EIDRM,
+		                      ENOMEM,  EBUSY,  EUSERS,    ENOSPC };
+	static const int at_opening[] = { EPROTO, ENOENT,   EPERM,
+		                          EACCES, ENOTUNIQ, EMFILE,
+		                          EISDIR, ELOOP,    ENXIO };
+
+	if (result >= 0 || is_among(result, always, LENGTH(always)))
+		return true;
+	if (result == -EIO)
+		return victim->may_be_cut;
+	for (const int *error = victim->noun->errors; *error != 0; error++)
+		if (result == -*error)
+			return true;
+	return operation->opens &&
+	       is_among(result, at_opening, LENGTH(at_opening));
+}
+
+long long operate(struct victim *victim, const struct operation *operation)
+{
+	long long result;
+
+	if (!operation->on_space && victim->handle == NULL)
+		return 0;
+	watch_operation(operation->name, victim->patience_ns);
+	result = operation->run(victim);
+	if (!is_promised(victim, operation, result))
+		finding("%s gave %lld, %s, which is not promised",
+		        operation->name, result,
+		        strerrorname_np((int)-result) ?: "no errno");
+	operation_done();
+	return result;
+}
+
+static const struct operation *
+weighted(uint64_t *chance, const struct operation *operations, size_t count)
+{
+	uint64_t total = 0, number;
+
+	for (size_t i = 0; i < count; i++)
+		total += operations[i].weight;
+	number = random_below(chance, total);
+	for (size_t i = 0; i < count; i++) {
+		if (number < operations[i].weight)
+			return &operations[i];
+		number -= operations[i].weight;
+	}
+	return &operations[0];
+}
+
+long long operate_by_chance(struct victim *victim)
+{
+	bool on_space = victim->handle == NULL ||
+	                random_below(&victim->chance, SPACE_TURN) == 0;
+	const struct noun *noun = victim->noun;
+
+	return operate(victim,
+	               on_space ? weighted(&victim->chance, space_operations,
+	                                   space_operation_count)
+	                        : weighted(&victim->chance, noun->operations,
+	                                   operations_of(noun)));
+}
+
+void operate_on_object(struct victim *victim)
+{
+	for (const struct operation *operation = victim->noun->operations;
+	     operation->name != NULL; operation++)
+		operate(victim, operation);
+}
+
+void operate_all(struct victim *victim)
+{
+	operate_on_object(victim);
+	for (size_t i = 0; i < space_operation_count; i++)
+		operate(victim, &space_operations[i]);
+}

@@ -11,9 +11,11 @@ enum {
 	TOGGLES = 2000,
 	RESTORE_ONE_IN = 64,
 	LIVE_FOR = 20000, /* loops to leave the victims in peace */
+	FIELDS_AT_ONCE = 64,
+	AGENT_FIELDS_LEARNT = 8,
 };
 
-static uint64_t below(struct scribbler *scribbler, uint64_t bound)
+uint64_t below(struct scribbler *scribbler, uint64_t bound)
 {
 	return bound == 0 ? 0 : random_below(&scribbler->chance, bound);
 }
@@ -26,36 +28,40 @@ static void put8(struct scribbler *scribbler, size_t offset, uint8_t value)
 	scribbler->stored++;
 }
 
-static void put32(struct scribbler *scribbler, size_t offset, uint32_t value)
+void put32(struct scribbler *scribbler, size_t offset, uint32_t value)
 {
 	*(volatile uint32_t *)(scribbler->base + offset) = value;
 	scribbler->stored += sizeof(value);
 }
 
-static void put64(struct scribbler *scribbler, size_t offset, uint64_t value)
+void put64(struct scribbler *scribbler, size_t offset, uint64_t value)
 {
 	*(volatile uint64_t *)(scribbler->base + offset) = value;
 	scribbler->stored += sizeof(value);
 }
 
-static uint64_t get64(struct scribbler *scribbler, size_t offset)
+uint64_t get64(struct scribbler *scribbler, size_t offset)
 {
 	return *(volatile uint64_t *)(scribbler->base + offset);
 }
 
-/* The arena decides nothing, and is large: seldom chosen. */
+static uint32_t get32(struct scribbler *scribbler, size_t offset)
+{
+	return *(volatile uint32_t *)(scribbler->base + offset);
+}
+
+/* Content decides nothing, and is large: seldom chosen. */
 static const struct region *some_region(struct scribbler *scribbler)
 {
+	const struct image *image = scribbler->image;
 	const struct region *region;
 
 	do {
-		uint64_t most =
-			below(scribbler, 8) == 0 ? REGIONS : REGION_ARENA;
-
-		region = &scribbler->regions[below(scribbler, most)];
+		region = &image->regions[below(scribbler, image->region_count)];
 	} while (region->bytes < WORD ||
+	         (region->idle && below(scribbler, 4) != 0) ||
 	         (scribbler->spare_header &&
-	          region == &scribbler->regions[REGION_HEADER]));
+	          region == &image->regions[REGION_HEADER]));
 	return region;
 }
 
@@ -65,9 +71,26 @@ static size_t some_word(struct scribbler *scribbler,
 	return region->offset + below(scribbler, region->bytes / WORD) * WORD;
 }
 
+const struct region *own_region(const struct scribbler *scribbler,
+                                unsigned number)
+{
+	return &scribbler->image->regions[REGION_OWN + number];
+}
+
+size_t some_item(struct scribbler *scribbler, unsigned number)
+{
+	const struct region *region = own_region(scribbler, number);
+
+	return region->item == 0
+	               ? region->offset
+	               : region->offset + below(scribbler,
+	                                        region->bytes / region->item) *
+	                                          region->item;
+}
+
 /* ---- Values that could be true ------------------------------------------ */
 
-static uint32_t some_number(struct scribbler *scribbler, uint32_t bound)
+uint32_t some_number(struct scribbler *scribbler, uint32_t bound)
 {
 	const uint32_t edges[] = { 0,         1,
 		                   2,         bound - 1,
@@ -82,72 +105,94 @@ static uint32_t some_number(struct scribbler *scribbler, uint32_t bound)
 	return edges[below(scribbler, LENGTH(edges))];
 }
 
-static uint32_t some_token(struct scribbler *scribbler)
+uint32_t some_token(struct scribbler *scribbler)
 {
 	if (below(scribbler, 8) == 0)
-		return (uint32_t)next_random(&scribbler->chance) &
-		       QUEUE_TOKEN_MASK;
+		return (uint32_t)next_random(&scribbler->chance) & INT32_MAX;
+	if (scribbler->living_token != 0 && below(scribbler, 2) == 0)
+		return scribbler->living_token;
 	return scribbler->tokens[below(scribbler, TOKENS_MAX)];
 }
 
-/* Near one that is there. */
-static uint32_t some_lap(struct scribbler *scribbler)
+static uint64_t some_peer(struct scribbler *scribbler)
 {
-	size_t cell =
-		scribbler->regions[REGION_CELLS].offset +
-		below(scribbler, scribbler->slots) * sizeof(struct queue_cell);
-	uint32_t lap = QUEUE_WORD_LAP(get64(scribbler, cell)) +
-	               (uint32_t)below(scribbler, 5) - 2;
-
-	return below(scribbler, 8) == 0
-	               ? (uint32_t)next_random(&scribbler->chance)
-	               : lap;
-}
-
-static uint64_t some_position(struct scribbler *scribbler)
-{
-	uint64_t tail =
-		get64(scribbler, scribbler->regions[REGION_CONTROL].offset);
-
 	if (below(scribbler, 8) == 0)
-		return next_random(&scribbler->chance) >> below(scribbler, 64);
-	return tail + below(scribbler, 4 * scribbler->slots) -
-	       2 * scribbler->slots;
+		return next_random(&scribbler->chance) >> 16;
+	if (scribbler->living_owner != 0 && below(scribbler, 2) == 0)
+		return scribbler->living_owner >> 16;
+	return scribbler->owners[below(scribbler, TOKENS_MAX)] >> 16;
 }
 
-static uint64_t some_cell_word(struct scribbler *scribbler)
+uint64_t some_agent(struct scribbler *scribbler)
 {
-	enum queue_phase phase = (enum queue_phase)below(scribbler, 8);
-	uint32_t low = some_token(scribbler);
+	uint64_t agent = scribbler->agents[below(scribbler, TOKENS_MAX)];
 
-	if (phase == QUEUE_READY || phase == QUEUE_FREE)
-		low = 0;
-	else if (phase == QUEUE_RETURNED)
-		low = (uint32_t)below(scribbler, 4);
-	return QUEUE_WORD(some_lap(scribbler), phase, low);
+	if (agent != 0 && below(scribbler, 2) == 0)
+		return agent;
+	return some_peer(scribbler) | (1 + below(scribbler, 3)) << 48;
 }
 
-static uint64_t some_arena_word(struct scribbler *scribbler)
+static uint64_t some_position(struct scribbler *scribbler, uint64_t there)
 {
-	uint32_t cell = some_number(scribbler, scribbler->capacity);
-	uint64_t word = ARENA_WORD(cell & 0xfffffff, some_lap(scribbler));
+	const struct image *image = scribbler->image;
+	uint64_t number = image->numbers[below(scribbler, image->number_count)];
 
-	switch (below(scribbler, 4)) {
-	case 0: return 0;
-	case 1: return (word & ~ARENA_USED) | ARENA_SPLIT;
-	case 2: return word | ARENA_SPLIT;
-	default: return word;
+	switch (below(scribbler, 8)) {
+	case 0: return next_random(&scribbler->chance) >> below(scribbler, 64);
+	case 1: return there + number;
+	case 2: return there - number;
+	default: return there + below(scribbler, 9) - 4;
 	}
 }
 
-static uint32_t some_bytes(struct scribbler *scribbler)
+static uint64_t some_number_of(struct scribbler *scribbler, unsigned bytes)
 {
-	const uint32_t sizes[] = { 0,    STOA_QUEUE_INLINE,
-		                   8,    STOA_QUEUE_INLINE + 1,
-		                   4096, scribbler->blocks * QUEUE_BLOCK_BYTES,
-		                   3072, UINT32_MAX };
+	const struct image *image = scribbler->image;
+	uint64_t bound =
+		image->number_count == 0
+			? 2
+			: image->numbers[below(scribbler, image->number_count)];
 
-	return sizes[below(scribbler, LENGTH(sizes))];
+	if (bytes == WORD && below(scribbler, 2) == 0)
+		return bound + below(scribbler, 5) - 2;
+	return some_number(scribbler, (uint32_t)bound);
+}
+
+uint64_t field_value(struct scribbler *scribbler, const struct field *field,
+                     size_t at)
+{
+	uint64_t there = field->bytes == WORD ? get64(scribbler, at)
+	                                      : get32(scribbler, at);
+	uint64_t value = 0;
+
+	if (field->meaning != MEANS_OWN && below(scribbler, 8) == 0)
+		return next_random(&scribbler->chance) & field->flags;
+	switch (field->meaning) {
+	case MEANS_ANYTHING:
+		value = next_random(&scribbler->chance) >> below(scribbler, 64);
+		break;
+	case MEANS_NUMBER:
+		value = some_number_of(scribbler, field->bytes);
+		break;
+	case MEANS_POSITION: value = some_position(scribbler, there); break;
+	case MEANS_TOKEN: value = some_token(scribbler); break;
+	case MEANS_PEER: value = some_peer(scribbler); break;
+	case MEANS_AGENT: value = some_agent(scribbler); break;
+	case MEANS_EVENT: value = there + below(scribbler, 17); break;
+	case MEANS_OWN: value = scribbler->noun->word(scribbler, field); break;
+	}
+	if (field->flags != 0 && below(scribbler, 2) == 0)
+		value |= next_random(&scribbler->chance) & field->flags;
+	return value;
+}
+
+void put_field(struct scribbler *scribbler, const struct field *field,
+               size_t item, uint64_t value)
+{
+	if (field->bytes == WORD)
+		put64(scribbler, item + field->offset, value);
+	else
+		put32(scribbler, item + field->offset, (uint32_t)value);
 }
 
 /* ---- Ways to be hostile ------------------------------------------------- */
@@ -189,129 +234,44 @@ static void flip_each_byte(struct scribbler *scribbler)
 	}
 }
 
-static void forge_cell(struct scribbler *scribbler, size_t cell)
+static const struct field *some_field(struct scribbler *scribbler)
 {
-	switch (below(scribbler, 6)) {
-	case 0:
-		put32(scribbler, cell + offsetof(struct queue_cell, bytes),
-		      some_bytes(scribbler));
-		break;
-	case 1:
-		put32(scribbler, cell + offsetof(struct queue_cell, payload),
-		      some_number(scribbler,
-		                  scribbler->blocks * QUEUE_BLOCK_PIECES));
-		break;
-	case 2:
-		put32(scribbler, cell + offsetof(struct queue_cell, lap),
-		      some_lap(scribbler));
-		break;
-	case 3:
-		put64(scribbler, cell + offsetof(struct queue_cell, type),
-		      some_number(scribbler, 4));
-		break;
-	default: put64(scribbler, cell, some_cell_word(scribbler)); break;
+	const struct field *fields = scribbler->noun->fields;
+	size_t count = 0;
+
+	while (fields[count].name != NULL)
+		count++;
+	return &fields[below(scribbler, count)];
+}
+
+static void forge_fields(struct scribbler *scribbler)
+{
+	for (int i = 0; i < FIELDS_AT_ONCE; i++) {
+		const struct field *field = some_field(scribbler);
+		size_t item;
+
+		if (own_region(scribbler, field->region)->bytes == 0)
+			continue;
+		item = some_item(scribbler, field->region);
+		put_field(scribbler, field, item,
+		          field_value(scribbler, field, item + field->offset));
 	}
 }
 
-static void forge_cells(struct scribbler *scribbler)
+static void forge_own(struct scribbler *scribbler)
 {
-	size_t first = scribbler->regions[REGION_CELLS].offset;
-
-	for (int i = 0; i < BURST; i++)
-		forge_cell(scribbler,
-		           first + below(scribbler, scribbler->slots) *
-		                           sizeof(struct queue_cell));
-}
-
-static void forge_control(struct scribbler *scribbler)
-{
-	static const size_t positions[] = {
-		offsetof(struct queue_control, tail),
-		offsetof(struct queue_control, head),
-		offsetof(struct queue_control, void_mark),
-		offsetof(struct queue_control, disorder),
-		offsetof(struct queue_control, ingested),
-		offsetof(struct queue_control, returned),
-		offsetof(struct queue_control, high_water),
-	};
-	static const size_t numbers[] = {
-		offsetof(struct queue_control, root),
-		offsetof(struct queue_control, spare),
-		offsetof(struct queue_control, fresh),
-		offsetof(struct queue_control, pending),
-		offsetof(struct queue_control, listed),
-		offsetof(struct queue_control, dirty),
-	};
-	size_t control = scribbler->regions[REGION_CONTROL].offset;
-
-	for (int i = 0; i < BURST / 4; i++) {
-		size_t position =
-			positions[below(scribbler, LENGTH(positions))];
-		size_t number = numbers[below(scribbler, LENGTH(numbers))];
-
-		put64(scribbler, control + position, some_position(scribbler));
-		put32(scribbler, control + number,
-		      some_number(scribbler, 2 * scribbler->capacity));
-	}
-}
-
-static void forge_locks(struct scribbler *scribbler)
-{
-	size_t control = scribbler->regions[REGION_CONTROL].offset;
-	uint32_t waiters = below(scribbler, 2) == 0 ? 0x80000000u : 0;
-
-	put32(scribbler, control + offsetof(struct queue_control, selection),
-	      some_token(scribbler) | waiters);
-	put32(scribbler, control + offsetof(struct queue_control, notify_token),
-	      some_token(scribbler) | waiters);
-	put32(scribbler, control + offsetof(struct queue_control, selection),
-	      0);
-}
-
-static void forge_index(struct scribbler *scribbler)
-{
-	const struct region *nodes = &scribbler->regions[REGION_NODES];
-	const struct region *entries = &scribbler->regions[REGION_ENTRIES];
-
-	for (int i = 0; i < BURST && nodes->bytes > 0; i++) {
-		size_t node = nodes->offset +
-		              below(scribbler, 2 * scribbler->capacity) *
-		                      sizeof(struct queue_node);
-		size_t entry = entries->offset +
-		               below(scribbler, scribbler->capacity) *
-		                       sizeof(struct queue_entry);
-
-		put32(scribbler, node + below(scribbler, 8) * sizeof(uint32_t),
-		      some_number(scribbler, 2 * scribbler->capacity));
-		put32(scribbler, node + offsetof(struct queue_node, bit),
-		      some_number(scribbler, QUEUE_LEAF));
-		put32(scribbler, entry + offsetof(struct queue_entry, next),
-		      some_number(scribbler, scribbler->capacity));
-		put32(scribbler, entry + offsetof(struct queue_entry, listed),
-		      (uint32_t)below(scribbler, 4));
-		put64(scribbler, entry, some_position(scribbler));
-	}
-}
-
-static void forge_arena(struct scribbler *scribbler)
-{
-	const struct region *blocks = &scribbler->regions[REGION_BLOCK_WORDS];
-	const struct region *pieces = &scribbler->regions[REGION_PIECE_WORDS];
-
-	for (int i = 0; i < BURST && blocks->bytes > 0; i++) {
-		put64(scribbler, some_word(scribbler, blocks),
-		      some_arena_word(scribbler));
-		put64(scribbler, some_word(scribbler, pieces),
-		      some_arena_word(scribbler));
-	}
+	if (scribbler->noun->forge != NULL)
+		scribbler->noun->forge(scribbler);
+	else
+		forge_fields(scribbler);
 }
 
 /* Owners are put back or swapped: the living, the dead, and nobody. */
 static void forge_seats(struct scribbler *scribbler)
 {
-	const struct region *seats = &scribbler->regions[REGION_SEATS];
+	const struct region *seats = &scribbler->image->regions[REGION_SEATS];
 
-	for (int i = 0; i < BURST / 8; i++) {
+	for (int i = 0; i < BURST / 8 && seats->bytes > 0; i++) {
 		size_t seat = seats->offset + below(scribbler, TOKENS_MAX) *
 		                                      sizeof(struct stoa_seat);
 
@@ -330,18 +290,32 @@ static void toggle(struct scribbler *scribbler)
 	size_t at = some_word(scribbler, region);
 	uint64_t one = get64(scribbler, at);
 	uint64_t other = next_random(&scribbler->chance);
+	uint64_t low = one & UINT32_MAX;
 
-	if (region == &scribbler->regions[REGION_CELLS] &&
-	    below(scribbler, 2) == 0) {
-		at -= (at - region->offset) % sizeof(struct queue_cell);
-		at += below(scribbler, 4) * WORD;
-		one = get64(scribbler, at);
-	}
 	if (below(scribbler, 2) == 0) /* a size, or a number in its place */
-		other = (one & UINT32_MAX) | (uint64_t)some_bytes(scribbler)
-		                                     << 32;
+		other = low | some_number_of(scribbler, 4) << 32;
+	else if (below(scribbler, 2) == 0)
+		other = some_position(scribbler, one);
 	for (int i = 0; i < TOGGLES; i++)
 		put64(scribbler, at, i & 1 ? one : other);
+}
+
+/* The same for a word whose meaning is known. */
+static void toggle_field(struct scribbler *scribbler)
+{
+	const struct field *field = some_field(scribbler);
+	size_t item;
+	uint64_t one, other;
+
+	if (own_region(scribbler, field->region)->bytes == 0)
+		return;
+	item = some_item(scribbler, field->region);
+	one = get64(scribbler, (item + field->offset) & ~(size_t)(WORD - 1));
+	if (field->bytes == sizeof(uint32_t))
+		one >>= (item + field->offset) % WORD * 8;
+	other = field_value(scribbler, field, item + field->offset);
+	for (int i = 0; i < TOGGLES; i++)
+		put_field(scribbler, field, item, i & 1 ? one : other);
 }
 
 static void copy_about(struct scribbler *scribbler)
@@ -361,16 +335,19 @@ static void restore(struct scribbler *scribbler, const struct region *region)
 	for (size_t i = 0; i + WORD <= region->bytes; i += WORD) {
 		uint64_t word;
 
-		memcpy(&word, scribbler->copy + region->offset + i, WORD);
+		memcpy(&word, scribbler->image->copy + region->offset + i,
+		       WORD);
 		put64(scribbler, region->offset + i, word);
 	}
 }
 
 static void restore_most(struct scribbler *scribbler)
 {
-	for (int i = 0; i < REGION_ARENA; i++)
-		if (i != REGION_SEATS)
-			restore(scribbler, &scribbler->regions[i]);
+	const struct image *image = scribbler->image;
+
+	for (unsigned i = 0; i < image->region_count; i++)
+		if (i != REGION_SEATS && !image->regions[i].idle)
+			restore(scribbler, &image->regions[i]);
 }
 
 static void keep_peace(struct scribbler *scribbler)
@@ -381,21 +358,43 @@ static void keep_peace(struct scribbler *scribbler)
 		;
 }
 
-/* Removed or damaged, a queue would answer nothing else any more. */
-static void revive(struct scribbler *scribbler)
+/* Removed or damaged, an object would answer nothing else any more. */
+void revive(struct scribbler *scribbler)
 {
-	put32(scribbler, offsetof(struct stoa_object_header, events.state), 0);
+	put32(scribbler,
+	      (size_t)((char *)scribbler->image->state -
+	               scribbler->image->base),
+	      0);
 	if (!scribbler->spare_header && below(scribbler, 2) == 0)
-		restore(scribbler, &scribbler->regions[REGION_HEADER]);
+		restore(scribbler, &scribbler->image->regions[REGION_HEADER]);
 }
 
 /* ---- All of it ---------------------------------------------------------- */
 
-static void learn_tokens(struct scribbler *scribbler)
+/* What stands in the noun's words, before it is overwritten. */
+static void learn_agents(struct scribbler *scribbler)
 {
-	const struct region *seats = &scribbler->regions[REGION_SEATS];
+	for (int i = 0; i < AGENT_FIELDS_LEARNT; i++) {
+		const struct field *field = some_field(scribbler);
+		uint64_t agent;
 
-	for (uint32_t i = 0; i < TOKENS_MAX; i++) {
+		if (field->meaning != MEANS_AGENT ||
+		    own_region(scribbler, field->region)->bytes == 0)
+			continue;
+		agent = get64(scribbler, some_item(scribbler, field->region) +
+		                                 field->offset);
+		if (AGENT_PEER(agent) != 0)
+			scribbler->agents[below(scribbler, TOKENS_MAX)] =
+				agent & ~field->flags;
+	}
+}
+
+void learn_tokens(struct scribbler *scribbler)
+{
+	const struct region *seats = &scribbler->image->regions[REGION_SEATS];
+
+	learn_agents(scribbler);
+	for (uint32_t i = 0; i < TOKENS_MAX && seats->bytes > 0; i++) {
 		uint64_t owner =
 			get64(scribbler,
 		              seats->offset + i * sizeof(struct stoa_seat));
@@ -412,23 +411,19 @@ void scribbler_init(struct scribbler *scribbler, const struct image *image,
                     uint64_t seed)
 {
 	memset(scribbler, 0, sizeof(*scribbler));
+	scribbler->image = image;
+	scribbler->noun = image->noun;
 	scribbler->base = image->base;
-	scribbler->copy = image->copy;
-	scribbler->bytes = image->bytes;
-	scribbler->capacity = image->capacity;
-	scribbler->blocks = image->blocks;
-	scribbler->slots = image->slots;
 	scribbler->chance = seed;
-	memcpy(scribbler->regions, image->regions, sizeof(image->regions));
 }
 
 void scribble(struct scribbler *scribbler)
 {
 	static void (*const ways[])(struct scribbler *) = {
-		noise_of_bytes, noise_of_words, flip_each_byte, forge_cells,
-		forge_cells,    forge_control,  forge_locks,    forge_index,
-		forge_index,    forge_arena,    forge_seats,    toggle,
-		toggle,         toggle,         copy_about,
+		noise_of_bytes, noise_of_words, flip_each_byte, forge_own,
+		forge_own,      forge_own,      forge_own,      forge_fields,
+		forge_fields,   forge_seats,    toggle,         toggle,
+		toggle_field,   toggle_field,   copy_about,
 	};
 
 	if (below(scribbler, RESTORE_ONE_IN) == 0)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * scribbler.c: victims use a queue in every way there is while another process
- * overwrites its memory without end. HOSTILE_SECONDS says how long in all; the
+ * scribbler.c: victims use an object in every way there is while another process
+ * overwrites its memory without end: each noun in each shape. In the end its
+ * header is overwritten, too. HOSTILE_SECONDS says how long in all; the
  * bytes stored and the operations survived are printed.
  */
 #include "hostile.h"
@@ -18,7 +19,7 @@ enum {
 	KILL_EVERY_MS = 100, /* a victim dies with what it holds */
 	SETTLE_MS = 5000, /* for leaving after the end */
 	PATIENCE_US = 500,
-	REMARKS_MAX = 40,
+	HEADER_PART = 4, /* of a round: its last quarter */
 };
 
 /* What all processes of a round see. */
@@ -30,18 +31,9 @@ struct board {
 };
 
 struct round {
-	const char *name;
-	struct queue_shape shape;
-	bool spare_header;
-};
-
-static const struct round rounds[] = {
-	{ "FIFO, small messages", { STOA_FIFO, 8, 80, 0 }, true },
-	{ "FIFO, all sizes", { STOA_FIFO, 12, 9000, 65536 }, true },
-	{ "priority, all sizes", { STOA_PRIORITY, 16, 9000, 65536 }, true },
-	{ "type, all sizes", { STOA_TYPE, 11, 9000, 65536 }, true },
-	{ "FIFO, one place", { STOA_FIFO, 1, 300, 4096 }, true },
-	{ "type, header too", { STOA_TYPE, 8, 4000, 65536 }, false },
+	const struct noun *noun;
+	unsigned shape, number;
+	int64_t header_ns; /* from here on the header isn't spared */
 };
 
 static struct board *board;
@@ -66,8 +58,7 @@ static void restore_name(const struct victim *victim)
 	char from[64], to[300];
 
 	keep_path(from, sizeof(from));
-	snprintf(to, sizeof(to), "%s/%s.queue", stoa_space_path(victim->space),
-	         victim->name);
+	object_path(to, sizeof(to), victim->space, victim->noun, victim->name);
 	if (link(from, to) != 0 && errno != EEXIST)
 		finding("link: %s", strerror(errno));
 }
@@ -75,17 +66,14 @@ static void restore_name(const struct victim *victim)
 static void be_victim(struct stoa_space *space, const struct round *round,
                       uint64_t seed)
 {
-	struct victim victim = { .space = space,
-		                 .name = "q",
-		                 .chance = seed,
-		                 .message_max = round->shape.max_message_bytes,
-		                 .patience_ns = PATIENCE_US * 1000 };
+	struct victim victim =
+		victim_of(space, round->noun, round->shape, PATIENCE_US * 1000);
 	long long result;
 
-	catch_notifications();
-	trial("%s", round->name);
+	victim.chance = seed;
+	trial("%s, shape %u", round->noun->kind, round->shape);
 	while (!atomic_load(&board->over)) {
-		if (victim.queue == NULL)
+		if (victim.handle == NULL)
 			restore_name(&victim);
 		result = operate_by_chance(&victim);
 		atomic_fetch_add(&board->answers[result < 0], 1);
@@ -104,10 +92,10 @@ static void be_scribbler(const struct image *image, const struct round *round,
 	struct scribbler scribbler;
 
 	scribbler_init(&scribbler, image, seed);
-	scribbler.spare_header = round->spare_header;
 	while (!atomic_load(&board->over)) {
 		uint64_t before = scribbler.stored;
 
+		scribbler.spare_header = now_ns() < round->header_ns;
 		scribble(&scribbler);
 		atomic_fetch_add(&board->hostile_bytes,
 		                 scribbler.stored - before);
@@ -118,7 +106,7 @@ static void be_scribbler(const struct image *image, const struct round *round,
 static pid_t start_victim(struct stoa_space *space, const struct round *round,
                           unsigned number)
 {
-	uint64_t seed = seed_of((unsigned)(round - rounds), number);
+	uint64_t seed = seed_of(round->number, number);
 	pid_t pid = fork();
 
 	if (pid == 0) {
@@ -131,7 +119,7 @@ static pid_t start_victim(struct stoa_space *space, const struct round *round,
 static pid_t start_scribbler(const struct image *image,
                              const struct round *round)
 {
-	uint64_t seed = seed_of((unsigned)(round - rounds), 0);
+	uint64_t seed = seed_of(round->number, 0);
 	pid_t pid = fork();
 
 	if (pid == 0) {
@@ -199,15 +187,16 @@ static void make_round(struct stoa_space **ret_space, const struct round *round,
 	snprintf(path, sizeof(path), "%s/space", directory);
 	if (stoa_space_open(path, STOA_CREATE, ret_space) != 0)
 		finding("no space");
-	populate(*ret_space, "q", round->shape);
-	image_open(image, *ret_space, "q");
+	round->noun->populate(*ret_space, "q", round->shape);
+	image_open(image, *ret_space, round->noun, "q", round->shape);
 	keep_path(path, sizeof(path));
 	if (link(image->path, path) != 0)
 		finding("link: %s", strerror(errno));
 }
 
-static bool run_round(const struct round *round, int64_t ns)
+static bool run_round(struct round *round, int64_t ns)
 {
+	int64_t until_ns = now_ns() + ns;
 	struct stoa_space *space;
 	struct image image;
 	pid_t scribbler;
@@ -218,15 +207,16 @@ static bool run_round(const struct round *round, int64_t ns)
 		finding("no directory");
 	memset(board, 0, sizeof(*board));
 	make_round(&space, round, &image);
+	round->header_ns = until_ns - ns / HEADER_PART;
 	scribbler = start_scribbler(&image, round);
-	good = torment(space, round, now_ns() + ns);
+	good = torment(space, round, until_ns);
 	good = ended_well(scribbler, false) && good;
 	image_close(&image);
 	stoa_space_close(space);
 	remove_tree(directory);
-	printf("  %-7s %-22s %6.1f MB stored, %9llu operations, "
+	printf("  %-7s %s, shape %u: %.1f MB stored, %llu operations, "
 	       "%llu errors\n",
-	       good ? "ok" : "FAILED", round->name,
+	       good ? "ok" : "FAILED", round->noun->kind, round->shape,
 	       (double)board->hostile_bytes / 1e6,
 	       (unsigned long long)board->operations,
 	       (unsigned long long)board->answers[1]);
@@ -235,29 +225,45 @@ static bool run_round(const struct round *round, int64_t ns)
 	return good && board->operations > 0 && board->hostile_bytes > 0;
 }
 
+/* How many shapes the nouns have whose kinds begin with `part`. */
+static int64_t rounds_of(const char *part)
+{
+	int64_t rounds = 0;
+
+	for (size_t i = 0; i < noun_count; i++)
+		if (strncmp(nouns[i]->kind, part, strlen(part)) == 0)
+			rounds += nouns[i]->shapes;
+	return rounds > 0 ? rounds : 1;
+}
+
 int main(int argc, char **argv)
 {
 	const char *given = getenv("HOSTILE_SECONDS");
 	const char *part = argc > 1 ? argv[1] : "";
-	int64_t ns = (given != NULL ? atoi(given) : SECONDS_DEFAULT) * SECOND;
-	unsigned passed = 0, failed = 0;
+	int64_t ns = (given != NULL ? atoi(given) : SECONDS_DEFAULT) * SECOND /
+	             rounds_of(part);
+	unsigned passed = 0, failed = 0, number = 0;
 
 	watchdog_start();
 	board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
 	             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	setvbuf(stdout, NULL, _IONBF, 0);
-	for (size_t i = 0; i < LENGTH(rounds); i++) {
-		if (strstr(rounds[i].name, part) == NULL)
+	for (size_t i = 0; i < noun_count; i++) {
+		struct round round = { .noun = nouns[i] };
+
+		if (strncmp(nouns[i]->kind, part, strlen(part)) != 0)
 			continue;
-		if (run_round(&rounds[i], ns / (int64_t)LENGTH(rounds)))
-			passed++;
-		else
-			failed++;
+		for (; round.shape < nouns[i]->shapes; round.shape++) {
+			round.number = number++;
+			if (run_round(&round, ns))
+				passed++;
+			else
+				failed++;
+		}
 	}
 	printf("tests/hostile/scribbler: %u passed, %u failed "
 	       "(%.2f GB stored, %.2f million operations, seed %llu)\n",
 	       passed, failed, (double)total_bytes / 1e9,
 	       (double)total_operations / 1e6, (unsigned long long)run_seed());
-	(void)argv;
 	return failed == 0 && passed > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
