@@ -331,6 +331,19 @@ stoa_peer range_peer_of(struct stoa_range_lock *lock, uint64_t word)
 	               0;
 }
 
+/* Goes on from a try with this result. Behind the dead that hold a range others
+ * may be, dead in line for it, and more than one try takes note of. */
+static int try_past_dead(struct stoa_range_lock *lock,
+                         struct range_request *request,
+                         struct stoa_deadline deadline, int result)
+{
+	for (int i = 0; i < RANGE_BURIALS && result == -EAGAIN &&
+	                range_bury_blockers(lock, request);
+	     i++)
+		result = try(lock, request, deadline);
+	return result;
+}
+
 /* Who is in the way, for the sleep and for others who look for circles. */
 static void note_blockers(struct stoa_range_lock *lock,
                           const struct range_request *request,
@@ -361,9 +374,8 @@ static int try_again(struct stoa_range_lock *lock,
 	request->pass = waiter->note->pass;
 	waiter->note->pass = 0;
 	result = try(lock, request, waiter->deadline);
-	if (result == -EAGAIN && waiter->slept &&
-	    range_bury_blockers(lock, request))
-		result = try(lock, request, waiter->deadline);
+	if (waiter->slept)
+		result = try_past_dead(lock, request, waiter->deadline, result);
 	if (result == -EAGAIN)
 		note_blockers(lock, request, waiter);
 	return result;
@@ -410,11 +422,8 @@ static int wait_for(struct stoa_range_lock *lock,
 static int try_once(struct stoa_range_lock *lock,
                     struct range_request *request)
 {
-	int result = try(lock, request, STOA_NOW);
-
-	if (result == -EAGAIN && range_bury_blockers(lock, request))
-		result = try(lock, request, STOA_NOW);
-	return result;
+	return try_past_dead(lock, request, STOA_NOW,
+	                     try(lock, request, STOA_NOW));
 }
 
 static int no_room(struct stoa_range_lock *lock)
@@ -426,11 +435,13 @@ static int no_room(struct stoa_range_lock *lock)
 	                 lock->object.name, lock->capacity);
 }
 
-/* What the dead have may be the room that is missing: theirs, or what one who
- * died in burying them had freed, and not said so. */
-static int make_room(struct stoa_range_lock *lock)
+/* What the dead have may be the room that is missing; or what was freed
+ * without the table's lock, by one who has not said so yet: who buries, or
+ * closes, and is stopped or died over it. Then another try. */
+static void make_room(struct stoa_range_lock *lock)
 {
-	return stoa_object_bury(&lock->object, INT_MAX) > 0;
+	stoa_object_bury(&lock->object, INT_MAX);
+	range_find_freed(lock);
 }
 
 static int lock_range(struct stoa_range_lock *lock,
@@ -460,8 +471,10 @@ int stoa_range_lock_lock(struct stoa_range_lock *lock,
 {
 	int result = begin(lock) ?: lock_range(lock, range, deadline);
 
-	if (stoa_unlikely(result == -ENOLCK) && make_room(lock))
+	if (stoa_unlikely(result == -ENOLCK)) {
+		make_room(lock);
 		result = lock_range(lock, range, deadline);
+	}
 	if (stoa_unlikely(result == -ENOLCK))
 		return no_room(lock);
 	return range_end(lock, result);
@@ -509,8 +522,10 @@ int stoa_range_lock_unlock(struct stoa_range_lock *lock,
 	if (stoa_unlikely(result < 0))
 		return result;
 	result = unlock(lock, &request);
-	if (stoa_unlikely(result == -ENOLCK) && make_room(lock))
+	if (stoa_unlikely(result == -ENOLCK)) {
+		make_room(lock);
 		result = unlock(lock, &request);
+	}
 	if (stoa_unlikely(result == -ENOLCK))
 		return no_room(lock);
 	return range_end(lock, result);

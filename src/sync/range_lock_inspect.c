@@ -74,7 +74,9 @@ int stoa_range_lock_test(struct stoa_range_lock *lock,
 		                 "for STOA_RANGE_SHARED or STOA_RANGE_EXCLUSIVE",
 		                 lock->object.name);
 	result = look(lock, &request);
-	if (result == -EAGAIN && range_bury_blockers(lock, &request))
+	for (int i = 0; i < RANGE_BURIALS && result == -EAGAIN &&
+	                range_bury_blockers(lock, &request);
+	     i++)
 		result = look(lock, &request);
 	if (result == -EAGAIN && request.blockers) {
 		if (ret_holder)

@@ -10,6 +10,7 @@
 #include <sync/range_lock_layout.h>
 
 #define RANGE_BLOCKERS WAITS_BLOCKERS /* that a request takes note of */
+#define RANGE_BURIALS 512 /* tries past the dead: forged tokens have no end */
 
 /* relaxed: changed under the table's lock only, or checked under it again. */
 #define get(word) atomic_load_explicit(&(word), memory_order_relaxed)
@@ -128,6 +129,9 @@ int range_release_unturned(struct stoa_range_lock *lock,
                            struct range_request *request);
 
 int range_bury(struct stoa_object *object, uint32_t token);
+/* Has those swept that were freed without the table's lock and aren't said to
+ * be yet. Without the table's lock. */
+void range_find_freed(struct stoa_range_lock *lock);
 
 /* 0: *request is the caller's `range`. -EINVAL. */
 int range_read_request(struct stoa_range_lock *lock,

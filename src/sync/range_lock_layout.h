@@ -49,6 +49,8 @@
  *     the next who has the lock to sweep them out. Burial raises it after
  *     the last word was freed, and a burier that dies before that leaves the
  *     seat to the next, which raises it whether or not it finds a word.
+ *     Who finds no room doesn't wait for that: it raises it, too, if any
+ *     listed word is 0, and tries once more.
  *   - a waiter's place, with a dead token: those behind it ask for its life
  *     after each sleep and bury it; a wake that the dead owed comes from who
  *     buries it (stoa_event_broadcast).

@@ -540,3 +540,23 @@ int range_bury(struct stoa_object *object, uint32_t token)
 	atomic_store_explicit(&lock->control->stale, 1, memory_order_release);
 	return 0;
 }
+
+void range_find_freed(struct stoa_range_lock *lock)
+{
+	uint32_t fresh = range_fresh(lock);
+
+	for (uint32_t i = 0; i < fresh; i++) {
+		struct range_record *record = &lock->records[i];
+
+		/* acquire: pairs with the release of who freed it. Unlisted
+		 * meanwhile: a sweep for nothing. */
+		if (atomic_load_explicit(&record->word,
+		                         memory_order_acquire) != 0 ||
+		    !range_index_listed(record))
+			continue;
+		/* release: pairs with the exchange in sweep() */
+		atomic_store_explicit(&lock->control->stale, 1,
+		                      memory_order_release);
+		return;
+	}
+}

@@ -3,8 +3,11 @@
  * nothing stays locked, nobody's range is lost, and who waits goes on. */
 #include "range_lock.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/mman.h>
+#include <sync/range_lock_layout.h>
 
 struct job {
 	struct stoa_range_lock *lock;
@@ -28,6 +31,27 @@ static struct child start_job(struct stoa_range_lock *lock,
 
 	await_report(&child);
 	return child;
+}
+
+enum {
+	RECORDS_OFFSET = OBJECT_KIND_OFFSET + RANGE_CONTROL_BYTES +
+	                 RANGE_WAITERS * sizeof(struct range_waiter),
+	FILE_BYTES = RECORDS_OFFSET + 2 * sizeof(struct range_record)
+};
+
+static char *map_range_lock(const char *name)
+{
+	char file[64];
+	char *base;
+	int fd;
+
+	snprintf(file, sizeof(file), "%s.range_lock", name);
+	fd = (int)assert_system(open(case_path(file), O_RDWR | O_CLOEXEC));
+	base = mmap(NULL, FILE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+	            0);
+	assert_ptr_not_equal(base, MAP_FAILED);
+	close(fd);
+	return base;
 }
 
 TEST(what_a_killed_holder_had_is_the_waiters)
@@ -70,6 +94,53 @@ TEST(a_killed_waiter_leaves_its_place_in_line)
 		kill_child(&reader);
 		assert_ok(stoa_range_lock_unlock(lock, &range));
 	}
+	close_range_lock(space, lock, "l");
+}
+
+TEST(the_dead_in_line_behind_a_dead_holder_are_in_nobodys_way)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_range_lock *lock = make_range_lock(space, "l", 0);
+	struct child holder = start_job(lock, exclusive(0, 10));
+	struct child waiters[3];
+	int waiting = LENGTH(waiters);
+
+	assert_int_equal(await_report(&holder), 0);
+	for (int i = 0; i < waiting; i++)
+		waiters[i] = start_job(lock, exclusive(0, 10));
+	until_in_line(lock, (uint64_t)waiting);
+	/* Nobody gets the holder's range before it is dead, too. */
+	for (int i = 0; i < waiting; i++)
+		kill_child(&waiters[i]);
+	kill_child(&holder);
+	assert_ok(stoa_range_lock_lock(lock, NULL, STOA_NOW));
+	close_range_lock(space, lock, "l");
+}
+
+/* One who closes, or buries, without the table's lock frees words, then says
+ * so. It may be stopped in between. */
+TEST(what_is_freed_and_not_said_to_be_is_room)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_range_lock *lock = make_range_lock(space, "l", 2);
+	struct stoa_range range = exclusive(9, 1);
+	struct child holders[2];
+	struct range_record *records;
+	char *base;
+
+	for (uint64_t i = 0; i < 2; i++) {
+		holders[i] = start_job(lock, exclusive(i * 2, 1));
+		assert_int_equal(await_report(&holders[i]), 0);
+	}
+	assert_result(stoa_range_lock_lock(lock, &range, STOA_NOW), -ENOLCK);
+	base = map_range_lock("l");
+	records = (struct range_record *)(base + RECORDS_OFFSET);
+	assert_int_not_equal(atomic_load(&records[1].word), 0);
+	atomic_store(&records[1].word, 0);
+	assert_ok(stoa_range_lock_lock(lock, &range, STOA_NOW));
+	munmap(base, FILE_BYTES);
+	for (int i = 0; i < 2; i++)
+		kill_child(&holders[i]);
 	close_range_lock(space, lock, "l");
 }
 
@@ -305,6 +376,8 @@ TEST(random_kills_wedge_nobody_and_let_nobody_in_wrongly)
 static const struct CMUnitTest cases[] = {
 	CASE(what_a_killed_holder_had_is_the_waiters),
 	CASE(a_killed_waiter_leaves_its_place_in_line),
+	CASE(the_dead_in_line_behind_a_dead_holder_are_in_nobodys_way),
+	CASE(what_is_freed_and_not_said_to_be_is_room),
 	CASE(a_stopped_holder_is_never_robbed),
 	CASE(the_dead_are_in_no_circle),
 	CASE(a_forked_child_has_nothing_of_its_parents),
