@@ -1,4 +1,4 @@
-# stoa: a plain makefile. Targets: all check check-asan check-ubsan check-tsan
+# stoa: a plain makefile. Targets: all check check-asan-ubsan check-tsan
 # crash hostile layers bench fuzz install uninstall clean.
 # CC, CFLAGS, PREFIX, DESTDIR and V=1 are honoured; BUILD is where things go.
 
