@@ -17,9 +17,13 @@
  *
  * Death: a waiter that dies, asleep, just woken or while locking the mutex
  * again, has not had its signal: that goes to another waiter, within 50 ms of
- * the kernel's word. If the signaller dies, too, another waiter may get one
- * that was meant for nobody. A broadcast is told to all or to nobody, whenever
- * its caller dies. Nobody waits for the dead.
+ * the kernel's word; if no other waits, to the first that waits later. So one
+ * that died before it slept counts as waiting until another waiter has found it
+ * dead: a signal may be given to it, and told to one that began after the
+ * signal. If the signaller dies, its signal was given or not; if it, or who
+ * passes one on, dies in between, a waiter may also get one that was meant for
+ * nobody. A broadcast is told to all or to nobody, whenever its caller dies.
+ * Nobody waits for the dead.
  *
  * A signal is for those who wait; if nobody does it leaves no trace but the
  * count of stoa_condition_count(). It may be given with or without the mutex.
@@ -128,8 +132,8 @@ STOA_API int stoa_condition_wait(struct stoa_condition *condition,
                                  struct stoa_mutex *mutex,
                                  struct stoa_deadline deadline);
 
-/* Tells the one that has waited longest. Returns 1, or 0 if nobody waits.
- * What was written before is seen by it (release, acquire). Does not block. */
+/* Tells the one that has waited longest. Returns 1, or 0 if nobody waits
+ * (1, too, if that one died before it slept: see Death, above). What was written before is seen by it (release, acquire). Does not block. */
 STOA_API int stoa_condition_signal(struct stoa_condition *condition);
 
 /* Tells all who wait now. Returns 0. Does not block. */

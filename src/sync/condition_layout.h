@@ -57,7 +57,10 @@
  *
  * States a death may leave, and who mends them:
  *   word a, never told: a signal that wakes nobody with S4 asks whether the
- *     agent lives; if not 5, and it is given to another. A wait that finds no
+ *     agent lives; if not 5, and it is given to another. One that has not said
+ *     that it is asleep isn't asked for: it spins, mostly, and asking would make
+ *     a hand-over between two who spin four times as long. If it is dead, it
+ *     was told, and that is passed on (6). A wait that finds no
  *     free record does 5 to all of the dead, and sleepers do to some, in turn,
  *     at each slice.
  *   word a | TOLD: its signal has not been had. Each sleeper looks for these at

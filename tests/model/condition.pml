@@ -8,19 +8,25 @@
  * from the dead; mutex.pml has it. Each consumer has a record of its own.
  *
  * CONSUMERS want one thing each, under the mutex, and wait while there is
- * none. A producer, who doesn't die, makes THINGS, one at a time, and signals,
- * or with BROADCAST broadcasts the last. DEATHS of the consumers are killed, at
- * any step; consumer 1 may run into its deadline TIMEOUTS times. A slice ends
- * only if nothing else can happen, and twice for each sleeper and death (the
- * one who passes a signal on may die of the second).
+ * none. A producer makes THINGS, one at a time, and signals, or with BROADCAST
+ * broadcasts the last. DEATHS of the consumers, and with SIGNALLER_DIES of the
+ * producer, too, are killed, at any step; consumer 1 may run into its deadline
+ * TIMEOUTS times. A slice ends only if nothing else can happen, and twice for
+ * each sleeper and death (the one who passes a signal on may die of the
+ * second).
  *
- * Asserted, whenever nothing more can happen: if there is a thing, no living
- * consumer sleeps that has no slice left.
+ * Asserted, whenever nothing more can happen, and nobody who sleeps has a slice
+ * left: if there is a thing, no living consumer sleeps; but for one thing whose signal the
+ * producer had not given when it died. And no more waits end by signals than
+ * signals were given, and one for each death.
  */
 #ifndef CONSUMERS
 #define CONSUMERS 2
 #endif
-#define MORTAL CONSUMERS
+#ifndef SIGNALLER_DIES
+#define SIGNALLER_DIES 0
+#endif
+#define MORTAL (CONSUMERS + SIGNALLER_DIES)
 #define PROCESSES (CONSUMERS + 1)
 #ifndef THINGS
 #define THINGS 2
@@ -41,6 +47,8 @@ byte word[CONSUMERS], recorded[CONSUMERS]; /* a record, and its ticket */
 bit flag[CONSUMERS];                       /* its `asleep` */
 byte tickets, released;
 byte owner, things;
+bit unsaid;        /* a thing was made, and its signal not given */
+byte given, had;   /* signals; waits that ended by one */
 byte timeouts = TIMEOUTS;
 
 #define LOCALS                                              \
@@ -90,6 +98,15 @@ inline choose()
 	od
 }
 
+/* By a signal; who passes one on gives none. */
+#define GIVE(how_many)                                         \
+	if                                                     \
+	:: me == CONSUMERS ->                                  \
+		given = given + how_many;                      \
+		unsaid = (how_many < 0)                        \
+	:: else                                                \
+	fi
+
 inline tell_one()
 {
 	do
@@ -99,7 +116,11 @@ inline tell_one()
 		:: best == NOBODY -> break
 		:: else
 		fi;
-		EXCHANGE(word[best], best_word, best_word + TOLD);
+		SHARED(ok = (word[best] == best_word);
+		       if
+		       :: ok -> word[best] = best_word + TOLD; GIVE(1)
+		       :: else
+		       fi);
 		if
 		:: ok ->
 			SHARED(woken = !flag[best]);
@@ -117,7 +138,12 @@ inline tell_one()
 				if
 				:: woken || ok -> break
 				:: else ->
-					EXCHANGE(word[best], best_word + TOLD, 0);
+					SHARED(ok = (word[best] ==
+						     best_word + TOLD);
+					       if
+					       :: ok -> word[best] = 0; GIVE(-1)
+					       :: else
+					       fi);
 					if
 					:: !ok -> break
 					:: else
@@ -137,7 +163,7 @@ inline broadcast_all()
 {
 	SHARED(t = tickets);
 	SHARED(if
-	       :: released < t -> released = t
+	       :: released < t -> released = t; unsaid = 0
 	       :: else
 	       fi);
 	SHARED(CHANGED);
@@ -201,8 +227,14 @@ inline end_with(expected)
 {
 	SHARED(ok = (word[me] == expected);
 	       if
-	       :: ok && things > 0 -> word[me] = 0; things--; got = 1
-	       :: ok && things == 0 -> word[me] = 0
+	       :: ok ->
+		       word[me] = 0;
+		       had = had + (expected > TOLD && released < ticket);
+		       assert(had <= given + DEATHS - deaths);
+		       if
+		       :: things > 0 -> things--; got = 1
+		       :: else
+		       fi
 	       :: else
 	       fi)
 }
@@ -246,6 +278,12 @@ inline wait()
 			SHARED(flag[me] = 1);
 #endif
 			sleep();
+#ifdef MUTANT_SLICE_IGNORED
+			do
+			:: moved & ME -> break
+			:: else -> sleep()
+			od;
+#endif
 			slept = 0;
 			SHARED(moved = moved & ~ME);
 			look();
@@ -309,24 +347,29 @@ proctype producer(byte me)
 	:: made < THINGS ->
 		made++;
 		lock();
-		SHARED(things++);
+		SHARED(things++; unsaid = 1);
 		unlock();
 		if
 		:: BROADCAST && made == THINGS -> broadcast_all()
 		:: else -> tell_one()
-		fi
+		fi;
+		SHARED(unsaid = 0)
 	:: else -> break
 	od;
 out:
-	skip
+	skip;
+	d_step { FORGET; made = 0 }
 }
 
-#define STUCK(i) ((asleep & (1 << (i))) && slices[i] >= SLICES * (DEATHS - deaths))
+#define SLICES_MAX (SLICES * (DEATHS - deaths))
+#define STUCK(i) ((asleep & (1 << (i))) && slices[i] >= SLICES_MAX)
+#define GOES_ON(i) ((asleep & (1 << (i))) && slices[i] < SLICES_MAX)
+#define ANY(is) (is(0) || is(1) || is(CONSUMERS - 1))
 
 proctype judge()
 {
 	timeout;
-	assert(things == 0 || !(STUCK(0) || STUCK(1) || STUCK(CONSUMERS - 1)))
+	assert(things <= unsaid || ANY(GOES_ON) || !(ANY(STUCK)))
 }
 
 init

@@ -8,14 +8,18 @@
  * turns in one step (lock.pml has the rest).
  *
  * Writers write WRITES bytes each and leave; the stream holds CAPACITY. The
- * reader reads until the end of file. DEATHS of the writers are killed, at any
- * step; the kernel then drops their ends, and the reader looks again after a
- * slice.
+ * reader reads until the end of file. DEATHS of the writers, and with
+ * READER_DIES of all three, are killed, at any step; the kernel then drops their
+ * ends, and who sleeps looks again after a slice: a writer asks before each
+ * write whether the reader has gone, and leaves if so.
  *
  * Asserted: whoever is told the end of file has read all that was committed;
  * the reader and the writers who live come to an end (nobody sleeps for ever).
  */
-#define MORTAL 2
+#ifndef READER_DIES
+#define READER_DIES 0
+#endif
+#define MORTAL (2 + READER_DIES)
 #define PROCESSES 3
 #ifndef WRITES
 #define WRITES 2, 1
@@ -77,7 +81,13 @@ inline sleep_for_room()
 	:: !ok ->
 		SHARED(asleep_room = (moved_room & ME -> asleep_room :
 						asleep_room | ME));
-		!(asleep_room & ME)
+		if
+		:: !(asleep_room & ME)
+		:: READER_DIES && timeout && (asleep_room & ME) &&
+		   slices[me] < DEATHS - deaths ->
+			slices[me]++;
+			asleep_room = asleep_room & ~ME
+		fi
 	:: else
 	fi
 }
@@ -88,6 +98,13 @@ proctype writer(byte me)
 
 	do
 	:: writes[me] > 0 ->
+#if READER_DIES && !defined(MUTANT_READER_NOT_ASKED_FOR)
+		SHARED(ok = (gone[2] == KILLED));
+		if
+		:: ok -> break /* -EPIPE */
+		:: else
+		fi;
+#endif
 		/* the lock of the side */
 		SHARED((turn == 0 || gone[turn - 1] == KILLED); turn = me + 1);
 		SHARED(ok = (tail - head < CAPACITY));
