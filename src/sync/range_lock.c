@@ -463,7 +463,7 @@ int stoa_range_lock_lock(struct stoa_range_lock *lock,
 	if (stoa_unlikely(result == -ENOLCK) && make_room(lock))
 		result = lock_range(lock, range, deadline);
 	if (stoa_unlikely(result == -ENOLCK))
-		return no_room(lock);
+		result = no_room(lock);
 	return range_end(lock, result);
 }
 
@@ -512,7 +512,7 @@ int stoa_range_lock_unlock(struct stoa_range_lock *lock,
 	if (stoa_unlikely(result == -ENOLCK) && make_room(lock))
 		result = unlock(lock, &request);
 	if (stoa_unlikely(result == -ENOLCK))
-		return no_room(lock);
+		result = no_room(lock);
 	return range_end(lock, result);
 }
 
