@@ -52,8 +52,9 @@ STOA_API int stoa_wait_any(const struct stoa_wait *conditions,
 struct stoa_watch;
 
 /* Starts one thread that buries the dead of the space promptly and calls the
- * callbacks added below. Signals are blocked in it. -EAGAIN, -ENOMEM. The
- * caller stops *ret_watch before closing the space. */
+ * callbacks added below. Signals are blocked in it, except SIGBUS (see
+ * stoa_guard). -EAGAIN, -ENOMEM. The caller stops *ret_watch before closing
+ * the space. */
 STOA_API int stoa_watch_start(struct stoa_space *space,
                               struct stoa_watch **ret_watch);
 

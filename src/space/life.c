@@ -311,13 +311,24 @@ static int holds_lock(struct stoa_life *life, stoa_peer peer)
 	return held;
 }
 
-/* The program closed them; the numbers may be other files' now. */
+/* The program closed them, and the numbers may be other files' now; or it
+ * didn't, and somebody has put another life file in the place of ours. */
 static void forget_descriptors(struct stoa_life *life)
 {
+	struct stat stat;
+	int ours = stoa_sys_fstat(life->lock_fd, &stat) == 0 &&
+	           stat.st_ino == life->lock_inode;
+
+	if (ours)
+		stoa_sys_close(life->lock_fd);
 	life->lock_fd = -1;
-	for (int i = 0; i < LIFE_SHARDS; i++)
-		atomic_store_explicit(&life->shard_fd[i], 0,
-		                      memory_order_relaxed);
+	for (int i = 0; i < LIFE_SHARDS; i++) {
+		/* relaxed: an answer through an old one is a hint */
+		int fd = atomic_exchange_explicit(&life->shard_fd[i], 0,
+		                                  memory_order_relaxed);
+		if (fd && ours)
+			stoa_sys_close(fd - 1);
+	}
 }
 
 void stoa_life_fini(struct stoa_life *life)

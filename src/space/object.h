@@ -153,11 +153,15 @@ int stoa_object_damaged(struct stoa_object *object, const char *what);
 /* 0, or why no call can go on: -EIDRM, -EUCLEAN, -EIO. */
 int stoa_object_health(struct stoa_object *object);
 
+/* The state first: its load may be what meets a hole. */
 static inline int stoa_object_healthy(struct stoa_object *object)
 {
-	return stoa_likely(!atomic_load_explicit(&object->poisoned,
-	                                         memory_order_relaxed) &&
-	                   !atomic_load_explicit(&object->events->state,
+	uint32_t state = atomic_load_explicit(&object->events->state,
+	                                      memory_order_relaxed);
+
+	atomic_signal_fence(memory_order_seq_cst);
+	return stoa_likely(state == 0 &&
+	                   !atomic_load_explicit(&object->poisoned,
 	                                         memory_order_relaxed));
 }
 

@@ -127,6 +127,8 @@ int stoa_watch_start(struct stoa_space *space, struct stoa_watch **ret_watch)
 	watch->space = space;
 	pthread_mutex_init(&watch->mutex, NULL);
 	sigfillset(&all);
+	/* Blocked, a fault would end the process whatever stoa_guard() does. */
+	sigdelset(&all, SIGBUS);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	result = pthread_create(&watch->thread, NULL, run, watch);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

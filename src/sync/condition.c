@@ -397,7 +397,12 @@ static int wait_and_lock(struct wait *wait, struct stoa_mutex *mutex,
 	locked = lock_again(mutex, depth);
 	if (!gone)
 		end_wait(wait, locked == 0 || locked == -EOWNERDEAD);
-	return locked < 0 ? locked : result;
+	if (locked < 0)
+		return locked;
+	/* Where the file was cut short, what was read proves nothing. */
+	if (stoa_unlikely(atomic_load(&wait->condition->object.poisoned)))
+		return stoa_object_health(&wait->condition->object);
+	return result;
 }
 
 int stoa_condition_wait(struct stoa_condition *condition,

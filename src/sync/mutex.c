@@ -347,11 +347,14 @@ int stoa_mutex_held(struct stoa_mutex *mutex)
 		return result;
 	if (!stoa_object_healthy(&mutex->object))
 		return stoa_object_health(&mutex->object);
-	if ((mutex_owner(mutex) & ~MUTEX_DIED) != agent)
+	uint64_t owner = mutex_owner(mutex);
+	uint32_t depth = atomic_load_explicit(&mutex->shared->depth,
+	                                      memory_order_relaxed);
+	if (stoa_unlikely(!stoa_object_healthy(&mutex->object)))
+		return stoa_object_health(&mutex->object);
+	if ((owner & ~MUTEX_DIED) != agent)
 		return 0;
 	if (mutex->kind != STOA_MUTEX_RECURSIVE)
 		return 1;
-	uint32_t depth = atomic_load_explicit(&mutex->shared->depth,
-	                                      memory_order_relaxed);
 	return depth < STOA_MUTEX_DEPTH_MAX ? (int)depth + 1 : -EUCLEAN;
 }

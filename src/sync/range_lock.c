@@ -476,7 +476,7 @@ int stoa_range_lock_lock(struct stoa_range_lock *lock,
 		result = lock_range(lock, range, deadline);
 	}
 	if (stoa_unlikely(result == -ENOLCK))
-		return no_room(lock);
+		result = no_room(lock);
 	return range_end(lock, result);
 }
 
@@ -527,7 +527,7 @@ int stoa_range_lock_unlock(struct stoa_range_lock *lock,
 		result = unlock(lock, &request);
 	}
 	if (stoa_unlikely(result == -ENOLCK))
-		return no_room(lock);
+		result = no_room(lock);
 	return range_end(lock, result);
 }
 

@@ -179,7 +179,8 @@ static int64_t realtime_of(const struct stoa_rwlock *rwlock, uint64_t ticks)
 	double part = (double)(now - ticks);
 
 	if (ticks < rwlock->made_ticks || ticks > now ||
-	    now <= rwlock->made_ticks || now_ns < rwlock->made_ns)
+	    now <= rwlock->made_ticks || rwlock->made_ns < 0 ||
+	    now_ns < rwlock->made_ns)
 		return real_ns;
 	return real_ns -
 	       (int64_t)((double)(now_ns - rwlock->made_ns) * part / whole);

@@ -47,6 +47,15 @@ static int dead(struct stoa_semaphore *semaphore, uint64_t turn)
 	                        AGENT_PEER(turn));
 }
 
+/* A turn that nobody can have, and nobody would give back: the caller's own, as
+ * calls keep none, or one of no thread of this process. */
+static int false_turn(uint64_t turn, uint64_t agent)
+{
+	turn &= ~TURN_WAITERS;
+	return AGENT_PEER(turn) == AGENT_PEER(agent) &&
+	       (turn == agent || AGENT_THREAD(turn) == 0);
+}
+
 static void sleep_for_turn(struct semaphore_extension *extension,
                            uint64_t turn, int64_t left)
 {
@@ -81,6 +90,10 @@ static int wait_for_turn(struct stoa_semaphore *semaphore, uint64_t agent,
 		if (turn != 0 && dead(semaphore, turn) &&
 		    exchange(extension, turn, agent | TURN_WAITERS))
 			return 1;
+		if (false_turn(turn, agent))
+			return stoa_object_damaged(&semaphore->object,
+			                           "the owner of its turn "
+			                           "can't be true");
 		int64_t left = stoa_deadline_left(deadline);
 		if (left == 0)
 			break;

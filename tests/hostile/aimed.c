@@ -109,8 +109,11 @@ static void withstand_all(const struct noun *noun, const struct attack *attack)
 static void flip_field(struct scribbler *scribbler)
 {
 	const struct field *field = false_field;
-	size_t item = some_item(scribbler, field->region);
+	size_t item;
 
+	if (own_region(scribbler, field->region)->bytes == 0)
+		return;
+	item = some_item(scribbler, field->region);
 	for (int i = 0; i < FLIPS; i++)
 		put_field(scribbler, field, item,
 		          field_value(scribbler, field, item + field->offset));
@@ -121,10 +124,13 @@ static void flip_field(struct scribbler *scribbler)
 static void hold_field(struct scribbler *scribbler)
 {
 	const struct field *field = false_field;
-	size_t item = some_item(scribbler, field->region);
-	uint64_t value = field_value(scribbler, field, item + field->offset);
-	uint64_t real = 0;
+	uint64_t value, real = 0;
+	size_t item;
 
+	if (own_region(scribbler, field->region)->bytes == 0)
+		return;
+	item = some_item(scribbler, field->region);
+	value = field_value(scribbler, field, item + field->offset);
 	memcpy(&real, scribbler->image->copy + item + field->offset,
 	       field->bytes);
 	for (int i = 0; i < FLIPS; i++) {

@@ -4,6 +4,8 @@
 
 #include <sync/barrier_internal.h>
 
+extern const struct noun placed_barrier_noun;
+
 static const struct stoa_barrier_attributes shapes[] = {
 	{ .size = sizeof(shapes[0]), .count = 2, .death = STOA_BARRIER_BREAKS },
 	{ .size = sizeof(shapes[0]),
@@ -14,20 +16,23 @@ static const struct stoa_barrier_attributes shapes[] = {
 
 /* ---- Made in every state ------------------------------------------------ */
 
-static void come_and_die(struct stoa_space *space, const char *name,
-                         unsigned shape)
+/* As one that has come: it can't die in a wait of its own. */
+static void come_and_die(void *handle)
 {
-	struct stoa_barrier *barrier;
-	struct barrier_shared *shared;
+	struct stoa_barrier *barrier = handle;
+	uint32_t round, last = barrier->count - 1;
 
-	must(stoa_barrier_open(space, name, 0, 0, NULL, &barrier), "open");
 	stoa_barrier_wait(barrier, STOA_NOW);
-	/* As one that has come: it can't die in a wait of its own. */
-	shared = barrier->shared;
-	barrier->slots[barrier_slot_index(barrier,
-	                                  (uint32_t)atomic_load(&shared->round),
-	                                  shapes[shape].count - 1)] =
+	round = BARRIER_ROUND(barrier_round(barrier));
+	barrier->slots[barrier_slot_index(barrier, round, last)] =
 		stoa_object_agent(&barrier->object);
+}
+
+static void use(struct stoa_barrier *barrier)
+{
+	stoa_barrier_wait(barrier, STOA_NOW);
+	hold_and_die(come_and_die, barrier);
+	stoa_barrier_close(barrier);
 }
 
 static void populate(struct stoa_space *space, const char *name, unsigned shape)
@@ -37,17 +42,36 @@ static void populate(struct stoa_space *space, const char *name, unsigned shape)
 	must(stoa_barrier_open(space, name, STOA_CREATE, 0600, &shapes[shape],
 	                       &barrier),
 	     "open");
-	stoa_barrier_wait(barrier, STOA_NOW);
-	hold_and_die(come_and_die, space, name, shape);
-	stoa_barrier_close(barrier);
+	use(barrier);
+}
+
+static void populate_place(struct stoa_space *space, const char *name,
+                           unsigned shape)
+{
+	struct place place =
+		map_place(space, &placed_barrier_noun, name,
+	                  STOA_BARRIER_BYTES_FOR(shapes[shape].count));
+	struct stoa_barrier *barrier;
+
+	must(stoa_barrier_place(space, place.memory, place.bytes, STOA_CREATE,
+	                        &shapes[shape], &barrier),
+	     "place");
+	use(barrier);
+	unmap_place(&place);
 }
 
 static int open_barrier(struct victim *victim)
 {
 	struct stoa_barrier *barrier;
 	int result =
-		stoa_barrier_open(victim->space, victim->name, victim->flags,
-	                          0600, &shapes[victim->shape], &barrier);
+		victim->noun->placed
+			? stoa_barrier_place(victim->space,
+	                                     victim->place.memory,
+	                                     victim->place.bytes, 0, NULL,
+	                                     &barrier)
+			: stoa_barrier_open(victim->space, victim->name,
+	                                    victim->flags, 0600,
+	                                    &shapes[victim->shape], &barrier);
 
 	if (result < 0)
 		return result;
@@ -148,6 +172,19 @@ const struct noun barrier_noun = {
 	.errors = errors,
 	.fields = fields,
 	.populate = populate,
+	.open = open_barrier,
+	.close = close_barrier,
+	.locate = locate,
+};
+
+const struct noun placed_barrier_noun = {
+	.kind = "placed-barrier",
+	.placed = true,
+	.shapes = LENGTH(shapes),
+	.operations = operations,
+	.errors = errors,
+	.fields = fields,
+	.populate = populate_place,
 	.open = open_barrier,
 	.close = close_barrier,
 	.locate = locate,

@@ -59,6 +59,11 @@ unsigned forged_signals(void);
 
 /* ---- Nouns (nouns.c) ---------------------------------------------------- */
 
+struct place {
+	void *memory;
+	size_t bytes;
+};
+
 struct victim {
 	struct stoa_space *space;
 	const struct noun *noun;
@@ -67,6 +72,7 @@ struct victim {
 	/* Both set by the noun's open(); NULL: it couldn't be opened. */
 	void *handle; /* the noun's own */
 	struct stoa_object *object;
+	struct place place; /* of a placed noun: mapped before open() */
 	uint64_t chance;
 	unsigned flags; /* for open(), besides: STOA_CREATE, or 0 */
 	int64_t patience_ns; /* longest wait of an operation; 0: none */
@@ -122,8 +128,8 @@ struct attack {
 
 struct noun {
 	const char *kind; /* of the file, NAME.kind */
-	/* It stands in the caller's memory: a mapping of NAME.kind, which is
-	 * no object. */
+	/* It stands in the caller's memory: in a mapping of NAME.kind, which
+	 * is no object. */
 	bool placed;
 	unsigned shapes; /* that populate() makes: 0 .. shapes - 1 */
 	const struct operation *operations; /* the last has no name */
@@ -133,6 +139,7 @@ struct noun {
 	 * processes that died with what they held. */
 	void (*populate)(struct stoa_space *space, const char *name,
 	                 unsigned shape);
+	/* 0, with victim->handle and object set, or -errno. */
 	int (*open)(struct victim *victim);
 	void (*close)(struct victim *victim);
 	/* Calls image_region() and image_number() for what it has. */
@@ -162,14 +169,13 @@ int run_noun_cases(int argc, char **argv, const struct noun_case *cases,
 
 /* For populate(): ends the process if the call failed. */
 void must(long long result, const char *what);
-/* Runs `hold` in a process that ends without closing anything. */
-void hold_and_die(void (*hold)(struct stoa_space *space, const char *name,
-                               unsigned shape),
-                  struct stoa_space *space, const char *name, unsigned shape);
+/* Runs `hold` on the handle in a process that ends without closing anything. */
+void hold_and_die(void (*hold)(void *handle), void *handle);
+
 /* For placed nouns: the memory, mapped anew; `bytes` 0: as it is. */
-void *map_place(struct stoa_space *space, const char *name, const char *kind,
-                size_t bytes, size_t *ret_bytes);
-void unmap_place(void *memory, size_t bytes);
+struct place map_place(struct stoa_space *space, const struct noun *noun,
+                       const char *name, size_t bytes);
+void unmap_place(struct place *place);
 
 /* ---- Operations (operations.c) ------------------------------------------ */
 

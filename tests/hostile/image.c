@@ -16,15 +16,13 @@ void must(long long result, const char *what)
 		finding("can't populate an object: %s gave %lld", what, result);
 }
 
-void hold_and_die(void (*hold)(struct stoa_space *space, const char *name,
-                               unsigned shape),
-                  struct stoa_space *space, const char *name, unsigned shape)
+void hold_and_die(void (*hold)(void *handle), void *handle)
 {
 	int status;
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		hold(space, name, shape);
+		hold(handle);
 		_exit(EXIT_SUCCESS);
 	}
 	must(pid, "fork");
@@ -40,30 +38,31 @@ void object_path(char *path, size_t bytes, struct stoa_space *space,
 }
 
 /* Through the walls, as the library's own mappings. */
-void *map_place(struct stoa_space *space, const char *name, const char *kind,
-                size_t bytes, size_t *ret_bytes)
+struct place map_place(struct stoa_space *space, const struct noun *noun,
+                       const char *name, size_t bytes)
 {
+	struct place place;
 	char path[300];
-	void *memory;
 	struct stat found;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/%s.%s", stoa_space_path(space), name,
-	         kind);
+	object_path(path, sizeof(path), space, noun, name);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0 || (bytes > 0 && ftruncate(fd, (off_t)bytes) != 0) ||
 	    fstat(fd, &found) != 0 ||
 	    stoa_sys_mmap(NULL, (size_t)found.st_size, PROT_READ | PROT_WRITE,
-	                  MAP_SHARED, fd, 0, &memory) < 0)
+	                  MAP_SHARED, fd, 0, &place.memory) < 0)
 		finding("%s can't be mapped", path);
 	close(fd);
-	*ret_bytes = (size_t)found.st_size;
-	return memory;
+	place.bytes = (size_t)found.st_size;
+	return place;
 }
 
-void unmap_place(void *memory, size_t bytes)
+void unmap_place(struct place *place)
 {
-	stoa_sys_munmap(memory, bytes);
+	if (place->memory != NULL)
+		stoa_sys_munmap(place->memory, place->bytes);
+	place->memory = NULL;
 }
 
 /* ---- Where things are --------------------------------------------------- */
@@ -141,6 +140,22 @@ static void place_placed_regions(struct image *image)
 	image->state = &((struct stoa_place *)image->base)->events.state;
 }
 
+static void check_fields(const struct image *image)
+{
+	for (const struct field *field = image->noun->fields;
+	     field->name != NULL; field++) {
+		const struct region *region =
+			&image->regions[REGION_OWN + field->region];
+		size_t item = region->item == 0 ? region->bytes : region->item;
+
+		if (REGION_OWN + field->region >= image->region_count ||
+		    (field->bytes != 4 && field->bytes != 8) ||
+		    (region->bytes > 0 && field->offset + field->bytes > item))
+			finding("field %s of %s can't be there", field->name,
+			        image->noun->kind);
+	}
+}
+
 static void place_regions(struct image *image, struct stoa_space *space,
                           const char *name)
 {
@@ -154,6 +169,7 @@ static void place_regions(struct image *image, struct stoa_space *space,
 		place_object_regions(image);
 	image->region_count = REGION_OWN;
 	image->noun->locate(image, &victim);
+	check_fields(image);
 	victim_close(&victim);
 }
 

@@ -3,13 +3,26 @@
 #include "hostile.h"
 
 extern const struct noun barrier_noun;
+extern const struct noun condition_noun;
+extern const struct noun mutex_noun;
 extern const struct noun queue_noun;
+extern const struct noun range_lock_noun;
+extern const struct noun rwlock_noun;
+extern const struct noun semaphore_noun;
+extern const struct noun semaphore_set_noun;
 extern const struct noun stream_noun;
+extern const struct noun placed_barrier_noun;
+extern const struct noun placed_condition_noun;
+extern const struct noun placed_mutex_noun;
+extern const struct noun placed_rwlock_noun;
+extern const struct noun placed_semaphore_noun;
 
 const struct noun *const nouns[] = {
-	&barrier_noun,
-	&queue_noun,
-	&stream_noun,
+	&barrier_noun,        &condition_noun,        &mutex_noun,
+	&queue_noun,          &range_lock_noun,       &rwlock_noun,
+	&semaphore_noun,      &semaphore_set_noun,    &stream_noun,
+	&placed_barrier_noun, &placed_condition_noun, &placed_mutex_noun,
+	&placed_rwlock_noun,  &placed_semaphore_noun,
 };
 const size_t noun_count = LENGTH(nouns);
 

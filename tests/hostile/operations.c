@@ -266,9 +266,14 @@ long long victim_open(struct victim *victim)
 
 	victim->handle = NULL;
 	victim->object = NULL;
+	if (victim->noun->placed)
+		victim->place =
+			map_place(victim->space, victim->noun, victim->name, 0);
 	result = victim->noun->open(victim);
 	if (result < 0 && victim->handle != NULL)
 		finding("a failed open touched its output");
+	if (result < 0)
+		unmap_place(&victim->place);
 	return result;
 }
 
@@ -276,6 +281,7 @@ void victim_close(struct victim *victim)
 {
 	if (victim->handle != NULL)
 		victim->noun->close(victim);
+	unmap_place(&victim->place);
 	victim->handle = NULL;
 	victim->object = NULL;
 }
@@ -315,9 +321,9 @@ static bool is_promised(const struct victim *victim,
 {
 	static const int always[] = { EUCLEAN, EAGAIN, ETIMEDOUT, EIDRM,
 		                      ENOMEM,  EBUSY,  EUSERS,    ENOSPC };
-	static const int at_opening[] = { EPROTO, ENOENT,   EPERM,
-		                          EACCES, ENOTUNIQ, EMFILE,
-		                          EISDIR, ELOOP,    ENXIO };
+	static const int at_opening[] = { EPROTO,   ENOENT, EPERM,  EACCES,
+		                          ENOTUNIQ, EMFILE, EISDIR, ELOOP,
+		                          ENXIO,    EXDEV };
 
 	if (result >= 0 || is_among(result, always, LENGTH(always)))
 		return true;

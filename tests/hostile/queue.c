@@ -96,19 +96,15 @@ static void turn_over(struct stoa_queue *queue)
 }
 
 /* In a process of its own, which dies with what it holds. */
-static void hold(struct stoa_space *space, const char *name, unsigned shape)
+static void hold(void *handle)
 {
+	struct stoa_queue *queue = handle;
 	struct stoa_notification notification;
 	struct stoa_message message;
-	struct stoa_queue *queue;
 
-	(void)shape;
 	memset(&notification, 0, sizeof(notification));
 	notification.size = sizeof(notification);
 	notification.signal_number = SIGUSR1;
-	must(stoa_queue_open(space, name, STOA_READ | STOA_WRITE, 0, NULL,
-	                     &queue),
-	     "open");
 	must(stoa_queue_notify(queue, &notification), "notify");
 	must(stoa_queue_take(queue, NULL, STOA_NOW, &message), "take");
 	if (queue->capacity > 2)
@@ -133,7 +129,7 @@ static void populate(struct stoa_space *space, const char *name, unsigned shape)
 		must(stoa_queue_take(queue, NULL, STOA_NOW, &message), "take");
 		must(stoa_queue_return(queue, &message), "return");
 	}
-	hold_and_die(hold, space, name, shape);
+	hold_and_die(hold, queue);
 	stoa_queue_close(queue);
 }
 

@@ -28,15 +28,12 @@ static const struct stoa_stream_attributes shapes[] = {
 /* ---- Made in every state ------------------------------------------------ */
 
 /* Has both sides' favours, a reservation and a peek, and dies. */
-static void hold(struct stoa_space *space, const char *name, unsigned shape)
+static void hold(void *handle)
 {
-	struct stoa_stream *stream;
+	struct stoa_stream *stream = handle;
 	struct stoa_region region;
 	char byte = 'h';
 
-	(void)shape;
-	must(stoa_stream_open(space, name, BOTH, 0, NULL, STOA_NOW, &stream),
-	     "open");
 	for (int i = 0; i < STREAK; i++) {
 		must(stoa_stream_write(stream, &byte, 1, STOA_NOW), "write");
 		must(stoa_stream_read(stream, &byte, 1, STOA_NOW), "read");
@@ -62,7 +59,7 @@ static void populate(struct stoa_space *space, const char *name, unsigned shape)
 		                      STOA_NOW),
 		     "read");
 	}
-	hold_and_die(hold, space, name, shape);
+	hold_and_die(hold, stream);
 	stoa_stream_close(stream);
 }
 
@@ -341,8 +338,8 @@ static const struct field fields[] = {
 	CONTROL_FIELD(turn[SIDE_WRITE].lock, MEANS_TOKEN, 1u << 31),
 	CONTROL_FIELD(turn[SIDE_WRITE].kept, MEANS_NUMBER, 0),
 	CONTROL_FIELD(turn[SIDE_WRITE].favour, MEANS_OWN, 0),
-	CONTROL_FIELD(position[SIDE_READ], MEANS_POSITION, 0),
-	CONTROL_FIELD(position[SIDE_WRITE], MEANS_POSITION, 0),
+	CONTROL_FIELD(position[SIDE_READ].bytes, MEANS_POSITION, 0),
+	CONTROL_FIELD(position[SIDE_WRITE].bytes, MEANS_POSITION, 0),
 	CONTROL_FIELD(room_wanted, MEANS_NUMBER, 0),
 	{ .name = NULL },
 };

@@ -4,6 +4,7 @@
 #include "support.h"
 
 #include <stdatomic.h>
+#include <sync/rwlock_layout.h>
 #include <sys/mman.h>
 
 enum { ROUNDS = 400, READERS = 4, COUNT = 3, EDGE = 4096 };
@@ -133,6 +134,30 @@ static int see_waiter(const struct stoa_barrier_waiter *waiter, void *context)
 	return 0;
 }
 
+/* Since when it is held is worked out from an instant that is foreign. */
+TEST(an_instant_before_all_time_is_not_believed)
+{
+	struct victim victim = map_between_walls(STOA_RWLOCK_BYTES);
+	struct rwlock_shared *shared = (void *)victim.memory;
+	struct stoa_rwlock_status status = { .size = sizeof(status) };
+	struct stoa_rwlock *rwlock;
+	struct timespec now;
+
+	assert_ok(stoa_rwlock_place(victim.space, victim.memory, victim.bytes,
+	                            STOA_CREATE, NULL, &rwlock));
+	stoa_rwlock_close(rwlock);
+	shared->made_ns = INT64_MIN;
+	assert_ok(stoa_rwlock_place(victim.space, victim.memory, victim.bytes,
+	                            0, NULL, &rwlock));
+	assert_ok(stoa_rwlock_lock_write(rwlock, STOA_NOW));
+	assert_ok(stoa_rwlock_stat(rwlock, &status));
+	clock_gettime(CLOCK_REALTIME, &now);
+	assert_in_range(status.writer_since_ns / SECOND, now.tv_sec - 3600,
+	                now.tv_sec + 3600);
+	stoa_rwlock_close(rwlock);
+	stoa_space_close(victim.space);
+}
+
 TEST(a_scribbled_barrier_does_no_harm)
 {
 	uint64_t random = run_seed();
@@ -178,6 +203,7 @@ TEST(a_scribbled_barrier_does_no_harm)
 
 static const struct CMUnitTest cases[] = {
 	CASE(a_scribbled_rwlock_does_no_harm),
+	CASE(an_instant_before_all_time_is_not_believed),
 	CASE(a_scribbled_barrier_does_no_harm),
 };
 MAIN(cases)

@@ -2,6 +2,7 @@
 /* Peers: each process is one, alive until the kernel says otherwise. */
 #include "support.h"
 
+#include <fcntl.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -219,6 +220,37 @@ TEST(each_peer_stops_at_the_first_result_and_returns_it)
 	stoa_space_close(space);
 }
 
+/* Under its feet, by somebody who may. */
+static void replace_life_file(void)
+{
+	int fd;
+
+	assert_system(unlink(case_path(".life.0")));
+	fd = open(case_path(".life.0"), O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	assert_system(fd);
+	assert_system(ftruncate(fd, 1 << 16));
+	close(fd);
+}
+
+TEST(a_life_file_that_is_replaced_costs_no_descriptors)
+{
+	struct stoa_space *space = open_space();
+	stoa_peer self, before;
+	int descriptors;
+
+	assert_ok(stoa_space_self(space, &before));
+	replace_life_file();
+	assert_ok(stoa_space_self(space, &self));
+	descriptors = count_descriptors();
+	for (int i = 0; i < 8; i++) {
+		replace_life_file();
+		assert_ok(stoa_space_self(space, &self));
+	}
+	assert_true(count_descriptors() <= descriptors);
+	assert_result(stoa_space_alive(space, self), 1);
+	stoa_space_close(space);
+}
+
 TEST(a_peer_is_described)
 {
 	struct stoa_space *space = open_space();
@@ -251,6 +283,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_peer_is_never_used_again),
 	CASE(each_peer_visits_the_living_and_only_them),
 	CASE(each_peer_stops_at_the_first_result_and_returns_it),
+	CASE(a_life_file_that_is_replaced_costs_no_descriptors),
 	CASE(a_peer_is_described),
 };
 

@@ -132,6 +132,28 @@ static void join_and_wait(void *context)
 	await_order();
 }
 
+/* Its thread meets the hole first, and must outlive that. */
+TEST(a_file_that_is_cut_calls_with_eio)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	struct stoa_wait condition = condition_of(queue, STOA_READABLE);
+	struct stoa_watch *watch;
+	struct call call;
+
+	assert_ok(stoa_guard());
+	prepare(&call);
+	assert_ok(stoa_watch_start(space, &watch));
+	assert_ok(stoa_watch_once(watch, &condition, note, &call));
+	assert_system(truncate(case_path("q.queue"), 0));
+	await_call(&call);
+	assert_int_equal(call.result, -EIO);
+	stoa_watch_stop(watch);
+	stoa_queue_close(queue);
+	unlink(case_path("q.queue"));
+	stoa_space_close(space);
+}
+
 TEST(the_death_of_a_peer_calls)
 {
 	struct stoa_space *space = open_space();
@@ -268,6 +290,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(the_callback_comes_once_from_the_watchs_thread),
 	CASE(a_condition_that_holds_already_calls_too),
 	CASE(removal_calls_with_eidrm),
+	CASE(a_file_that_is_cut_calls_with_eio),
 	CASE(the_death_of_a_peer_calls),
 	CASE(no_more_than_63_conditions_are_watched),
 	CASE(a_callback_may_ask_for_the_next_one),

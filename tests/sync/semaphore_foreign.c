@@ -4,7 +4,7 @@
 #include "support.h"
 
 #include <fcntl.h>
-#include <space/object_layout.h>
+#include <sync/semaphore_layout.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -110,6 +110,37 @@ TEST(a_semaphore_that_is_scribbled_on_answers)
 	stoa_space_close(space);
 }
 
+/* The turn is said to be this very thread's, or of no thread: a post, which
+ * waits for it as long as it takes, must not wait for that. */
+TEST(a_turn_of_ones_own_is_no_turn)
+{
+	static const struct stoa_semaphore_attributes attributes = {
+		.size = sizeof(attributes), .value = 3, .undo = 1
+	};
+	struct stoa_space *space = open_space();
+
+	for (uint64_t thread = 0; thread < 2; thread++) {
+		void *memory = mmap(NULL, PLACE, PROT_READ | PROT_WRITE,
+		                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		struct semaphore_extension *extension;
+		struct stoa_semaphore *semaphore;
+		stoa_peer self;
+
+		assert_ptr_not_equal(memory, MAP_FAILED);
+		extension = (void *)((char *)memory + STOA_SEMAPHORE_BYTES);
+		assert_ok(stoa_semaphore_place(space, memory, PLACE,
+		                               STOA_CREATE, &attributes,
+		                               &semaphore));
+		assert_ok(stoa_semaphore_wait(semaphore, 1, STOA_NOW));
+		assert_ok(stoa_space_self(space, &self));
+		atomic_store(&extension->turn, self | thread << 48);
+		assert_result(stoa_semaphore_post(semaphore, 1), -EUCLEAN);
+		stoa_semaphore_close(semaphore);
+		munmap(memory, PLACE);
+	}
+	stoa_space_close(space);
+}
+
 static void use_set(struct stoa_semaphore_set *set, uint64_t *seed)
 {
 	struct stoa_semaphore_set_status status = { .size = sizeof(status) };
@@ -181,6 +212,7 @@ TEST(a_set_that_is_scribbled_on_answers)
 
 static const struct CMUnitTest cases[] = {
 	CASE(a_semaphore_that_is_scribbled_on_answers),
+	CASE(a_turn_of_ones_own_is_no_turn),
 	CASE(a_set_that_is_scribbled_on_answers),
 };
 
