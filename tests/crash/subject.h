@@ -49,8 +49,11 @@ enum player_number { VICTIM = 0, SECOND = 1, WAITER = 2 };
 enum form {
 	FORM_NAMED,  /* a file in the space; players open it by name */
 	FORM_PLACED, /* in memory shared by fork; players inherit the handle */
+	FORM_UNNAMED, /* a file without a name; players inherit the handle */
 	FORMS
 };
+
+enum unnamed { NEVER_UNNAMED, ALSO_UNNAMED, ONLY_UNNAMED };
 
 struct scene;
 struct deed;
@@ -107,6 +110,7 @@ struct waking {
 struct subject {
 	const char *name;    /* of the noun: the suite, and the file's kind */
 	size_t placed_bytes; /* 0: never placed */
+	enum unnamed unnamed; /* made with the name NULL */
 	const struct situation *states;
 	uint32_t states_count;
 	const struct deed *deeds;
@@ -114,7 +118,7 @@ struct subject {
 	const struct waking *wakings;
 	uint32_t wakings_count;
 
-	/* A new object: scene->name, or in scene->memory. */
+	/* A new object: scene_name(), or in scene->memory. */
 	int (*make)(struct scene *scene, void **ret_object);
 	int (*open)(struct stoa_space *space, const char *name,
 		    void **ret_object);
@@ -122,6 +126,8 @@ struct subject {
 	int (*unlink)(struct stoa_space *space, const char *name);
 	int (*remove)(void *object);
 	int (*stat)(void *object); /* -EIDRM: removed */
+	/* The victim is there, at its beginning; or NULL. */
+	void (*arrived)(struct scene *scene);
 
 	/* The oracle: -1 and trouble(), or 0. */
 	int (*check)(struct scene *scene, uint32_t variant);
@@ -132,6 +138,13 @@ struct subject {
 };
 
 #define SCENE_NEW_NAME "new" /* of what the deed "make" makes */
+
+#define IMAGES 4u
+
+struct image {
+	unsigned char *bytes;
+	size_t count;
+};
 
 struct scene {
 	const struct subject *subject;
@@ -154,8 +167,9 @@ struct scene {
 	_Atomic uint64_t words[WORDS];     /* the noun's own */
 	uint64_t serial;
 	uint32_t files; /* in the space when all is well */
-	unsigned char *image, *seen;
-	size_t image_bytes;
+	struct image images[IMAGES]; /* of the object, to be observed */
+	uint32_t images_count;
+	unsigned char *seen;
 };
 
 extern const struct subject *const subjects[];
@@ -163,6 +177,8 @@ extern struct scene scene;
 
 /* ---- For nouns ------------------------------------------------------------ */
 
+/* What the object is to be made as: NULL in FORM_UNNAMED. */
+const char *scene_name(const struct scene *scene);
 /* A living player that does the deed and stays; its number. */
 uint32_t scene_helper(struct scene *scene, const struct deed *deed);
 /* One that does the deed and dies without closing. */
@@ -213,6 +229,10 @@ void player_skip(void) __attribute__((noreturn));
 
 void scene_open(const struct subject *subject, enum form form,
 		const char *path);
+int has_form(const struct subject *subject, unsigned form);
+/* The form of which there are most jobs. */
+enum form first_form(const struct subject *subject);
+extern const char *const form_names[FORMS];
 void scene_close(void);
 void scene_make(uint32_t state);
 void scene_drop(void);

@@ -21,6 +21,10 @@
 #define PATIENCE_MS 200 /* then the victim sleeps again: a place missed */
 #define WOKEN_MAX 2000u
 
+#define JOB_NUMBER(waking, form) ((waking) << 2 | (unsigned)(form))
+#define WAKING_OF(number) ((number) >> 2)
+#define FORM_OF(number) ((enum form)((number) & 3))
+
 struct vigil {
 	const struct subject *subject;
 	const struct waking *waking;
@@ -271,10 +275,11 @@ static void run_blocked(const struct job *job)
 {
 	const struct subject *subject = job->extra;
 	struct vigil vigil = {
-		.subject = subject, .waking = &subject->wakings[job->number]
+		.subject = subject,
+		.waking = &subject->wakings[WAKING_OF(job->number)]
 	};
 
-	scene_open(subject, FORM_NAMED, worker_path);
+	scene_open(subject, FORM_OF(job->number), worker_path);
 	/* As warm_up() in subject_kill.c. */
 	scene_make(vigil.waking->state);
 	if (subject->check(&scene, 0) != 0)
@@ -286,29 +291,45 @@ static void run_blocked(const struct job *job)
 	scene_close();
 }
 
-static size_t list_one(const struct subject *subject, struct job *jobs,
-		       size_t room)
+/* Outside the full portion the other forms take turns. */
+static int form_wanted(const struct subject *subject, uint32_t i,
+		       enum form form)
+{
+	return has_form(subject, form) && (form == first_form(subject) ||
+					   portion_turn(i + form, FORMS));
+}
+
+static const char *where(const struct subject *subject,
+			 const struct waking *waking, enum form form)
+{
+	int first = form == first_form(subject);
+	char text[96];
+
+	snprintf(text, sizeof(text), "%s%s%s/%s%s%s", waking->wait->name,
+		 waking->sleeper != NULL ? "+" : "",
+		 waking->sleeper != NULL ? waking->sleeper->name : "",
+		 subject->states[waking->state].name, first ? "" : "/",
+		 first ? "" : form_names[form]);
+	return strdup(text);
+}
+
+static size_t list_one(const struct subject *subject, enum form form,
+		       const char *suite, struct job *jobs, size_t room)
 {
 	size_t count = 0;
-	char text[96];
-	const char *suite;
 
-	snprintf(text, sizeof(text), "%s-blocked", subject->name);
-	suite = strdup(text);
 	for (uint32_t i = 0; i < subject->wakings_count && count < room; i++) {
 		const struct waking *waking = &subject->wakings[i];
 
-		snprintf(text, sizeof(text), "%s%s%s/%s", waking->wait->name,
-			 waking->sleeper != NULL ? "+" : "",
-			 waking->sleeper != NULL ? waking->sleeper->name : "",
-			 subject->states[waking->state].name);
+		if (!form_wanted(subject, i, form))
+			continue;
 		jobs[count++] = (struct job){
 			.suite = suite,
 			.name = waking->waker != NULL ? waking->waker->name
 						      : "waiter",
-			.where = strdup(text),
+			.where = where(subject, waking, form),
 			.extra = subject,
-			.number = i,
+			.number = JOB_NUMBER(i, form),
 			.run = run_blocked
 		};
 	}
@@ -318,8 +339,13 @@ static size_t list_one(const struct subject *subject, struct job *jobs,
 size_t list_subject_blocked_jobs(struct job *jobs, size_t room)
 {
 	size_t count = 0;
+	char suite[96];
 
-	for (size_t i = 0; subjects[i] != NULL; i++)
-		count += list_one(subjects[i], jobs + count, room - count);
+	for (size_t i = 0; subjects[i] != NULL; i++) {
+		snprintf(suite, sizeof(suite), "%s-blocked", subjects[i]->name);
+		for (enum form form = 0; form < FORMS; form++)
+			count += list_one(subjects[i], form, strdup(suite),
+					  jobs + count, room - count);
+	}
 	return count;
 }

@@ -18,11 +18,11 @@
 #define PLACES_MAX 8u
 #define CALM_VARIANTS 4u
 
-#define FORM_OF(number) ((enum form)((number) & 1))
-#define STATE_OF(number) ((number) >> 1 & 0x3f)
-#define DEED_OF(number) ((number) >> 7)
+#define FORM_OF(number) ((enum form)((number) & 3))
+#define STATE_OF(number) ((number) >> 2 & 0x3f)
+#define DEED_OF(number) ((number) >> 8)
 #define JOB_NUMBER(deed, state, form) \
-	((deed) << 7 | (state) << 1 | (unsigned)(form))
+	((deed) << 8 | (state) << 2 | (unsigned)(form))
 
 struct sweep {
 	const struct subject *subject;
@@ -247,15 +247,22 @@ static int applies(const struct deed *deed, uint32_t state, enum form form)
 {
 	if (deed->flags & DEED_WAITS)
 		return 0;
-	if (form == FORM_PLACED && deed->flags & DEED_NAMED)
+	if (form != FORM_NAMED && deed->flags & DEED_NAMED)
 		return 0;
 	return deed->states == 0 || deed->states >> state & 1;
 }
 
 /* Outside the full portion forms and states take turns by the seed; those of
  * the core come more often. */
-static int wanted(const struct deed *deed, uint32_t state, enum form form,
-		  uint32_t number)
+static int form_turn(const struct subject *subject, enum form form,
+		     uint32_t state)
+{
+	return form == first_form(subject) ||
+	       portion_turn(state, form == FORM_PLACED ? 2 : 3);
+}
+
+static int wanted(const struct subject *subject, const struct deed *deed,
+		  uint32_t state, enum form form, uint32_t number)
 {
 	if (!applies(deed, state, form))
 		return 0;
@@ -263,16 +270,11 @@ static int wanted(const struct deed *deed, uint32_t state, enum form form,
 		return 1;
 	if (settings.portion == PORTION_DEFAULT && deed->flags & DEED_CORE)
 		return portion_turn(state + number + form, CORE_STRIDE) &&
-		       (form == FORM_NAMED || portion_turn(state, 2));
+		       form_turn(subject, form, state);
 	if (deed->flags & DEED_CORE)
-		return form == FORM_NAMED || portion_turn(state, 2);
-	return form == FORM_NAMED && portion_turn(state + number,
-						  STATES_STRIDE);
-}
-
-static int has_form(const struct subject *subject, unsigned form)
-{
-	return form == FORM_NAMED || subject->placed_bytes != 0;
+		return form_turn(subject, form, state);
+	return form == first_form(subject) &&
+	       portion_turn(state + number, STATES_STRIDE);
 }
 
 /* Kept for good: a few thousand names. */
@@ -281,8 +283,7 @@ static const char *where(const struct subject *subject, uint32_t state,
 {
 	char name[64];
 
-	snprintf(name, sizeof(name), "%s/%s",
-		 form == FORM_NAMED ? "named" : "placed",
+	snprintf(name, sizeof(name), "%s/%s", form_names[form],
 		 state_name(subject, state));
 	return strdup(name);
 }
@@ -301,7 +302,7 @@ static size_t list_one(const struct subject *subject, struct job *jobs,
 					d ? deed_of(subject, d - 1) : NULL;
 
 				if (count == room ||
-				    (d && !wanted(deed, state,
+				    (d && !wanted(subject, deed, state,
 						  (enum form)form, d)))
 					continue;
 				jobs[count++] = (struct job){
@@ -490,6 +491,7 @@ static size_t list_nested(const struct subject *subject, struct job *jobs,
 			  size_t room)
 {
 	const unsigned not_these = DEED_CLOSES | DEED_UNLINKS | DEED_REMOVES;
+	enum form form = first_form(subject);
 	size_t count = 0;
 	char suite[64];
 	const char *name;
@@ -502,15 +504,15 @@ static size_t list_nested(const struct subject *subject, struct job *jobs,
 
 			if (count == room || deed->flags & not_these ||
 			    !(deed->flags & DEED_CORE) ||
-			    !applies(deed, state, FORM_NAMED) ||
+			    !applies(deed, state, form) ||
 			    !portion_turn(state + d, NESTED_STRIDE))
 				continue;
 			jobs[count++] = (struct job){
 				.suite = name,
 				.name = deed->name,
-				.where = where(subject, state, FORM_NAMED),
+				.where = where(subject, state, form),
 				.extra = subject,
-				.number = JOB_NUMBER(d + 1, state, FORM_NAMED),
+				.number = JOB_NUMBER(d + 1, state, form),
 				.run = run_nested
 			};
 		}
