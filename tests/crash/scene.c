@@ -24,8 +24,10 @@ const char *const form_names[FORMS] = {
 	[FORM_UNNAMED] = "unnamed"
 };
 
-int has_form(const struct subject *subject, unsigned form)
+int has_form(const struct subject *subject, uint32_t state, unsigned form)
 {
+	if (form != FORM_NAMED && subject->named_states >> state & 1)
+		return 0;
 	switch (form) {
 	case FORM_NAMED: return subject->unnamed != ONLY_UNNAMED;
 	case FORM_PLACED: return subject->placed_bytes != 0;
@@ -35,7 +37,7 @@ int has_form(const struct subject *subject, unsigned form)
 
 enum form first_form(const struct subject *subject)
 {
-	return has_form(subject, FORM_NAMED) ? FORM_NAMED : FORM_UNNAMED;
+	return has_form(subject, 0, FORM_NAMED) ? FORM_NAMED : FORM_UNNAMED;
 }
 
 const char *scene_name(const struct scene *s)
@@ -105,6 +107,8 @@ static void role_body(void *context)
 	atomic_store(&p->note->result, p->deed->run(p));
 	atomic_store(&p->note->returned, 1);
 	trace_end();
+	p->note->returned_ns = clock_ns();
+	p->note->ready_ns = ready_ns(getpid());
 	if (!role.stays)
 		_exit(0);
 	futex_set(&p->note->finished);
@@ -367,6 +371,7 @@ void scene_make(uint32_t state)
 	s->eye = s->object;
 	if (s->state->set_up != NULL)
 		s->state->set_up(s);
+	prompt_begin(s);
 }
 
 static void unmap_images(struct scene *s)

@@ -62,6 +62,7 @@ struct deed;
 struct note {
 	_Atomic uint32_t entered, returned, let_go, finished;
 	_Atomic int64_t result;
+	int64_t returned_ns, ready_ns; /* of one that isn't traced */
 	_Atomic uint64_t words[WORDS]; /* the noun's own */
 	unsigned char bytes[NOTE_BYTES];
 };
@@ -113,6 +114,7 @@ struct subject {
 	enum unnamed unnamed; /* made with the name NULL */
 	const struct situation *states;
 	uint32_t states_count;
+	uint64_t named_states; /* bits of those of the named form alone */
 	const struct deed *deeds;
 	uint32_t deeds_count;
 	const struct waking *wakings;
@@ -126,6 +128,9 @@ struct subject {
 	int (*unlink)(struct stoa_space *space, const char *name);
 	int (*remove)(void *object);
 	int (*stat)(void *object); /* -EIDRM: removed */
+	/* A waiter whom a death gives what it waits for has it within so long;
+	 * 0: not promised. See prompt.c. */
+	int64_t prompt_ns;
 	/* The victim is there, at its beginning; or NULL. */
 	void (*arrived)(struct scene *scene);
 
@@ -166,6 +171,7 @@ struct scene {
 	int newcomer;                      /* the oracle is not who made it */
 	_Atomic uint64_t words[WORDS];     /* the noun's own */
 	uint64_t serial;
+	int64_t dead_ns, ready_ns; /* see prompt.c */
 	uint32_t files; /* in the space when all is well */
 	struct image images[IMAGES]; /* of the object, to be observed */
 	uint32_t images_count;
@@ -198,6 +204,8 @@ int scene_ended(const struct scene *scene, uint32_t player);
 int note_done(const struct scene *scene, uint32_t player, int64_t *ret_result);
 /* Is it prepared, and has not returned: was it killed in its deed? */
 int note_torn(const struct scene *scene, uint32_t player);
+/* What is promised so soon after the death has just come; -1: too late. */
+int prompt_check(struct scene *scene, const char *what);
 /* For a deed that has nothing to do in this state. */
 void player_skip(void) __attribute__((noreturn));
 
@@ -227,9 +235,19 @@ void player_skip(void) __attribute__((noreturn));
 
 /* ---- For the driver -------------------------------------------------------- */
 
+/* The victim has died: who checks is to be told something, or the waiter. */
+void prompt_begin(struct scene *scene);
+void prompt_watch(struct scene *scene);
+/* The waiter has come to its end by itself; -1: too late. */
+int prompt_waiter(struct scene *scene);
+/* How long it has stood ready to run while others ran. */
+int64_t ready_ns(pid_t pid);
+/* Ends the experiment; 0: it is to be done again, as it was but late. */
+int judged(int result, uint32_t *tries);
+
 void scene_open(const struct subject *subject, enum form form,
 		const char *path);
-int has_form(const struct subject *subject, unsigned form);
+int has_form(const struct subject *subject, uint32_t state, unsigned form);
 /* The form of which there are most jobs. */
 enum form first_form(const struct subject *subject);
 extern const char *const form_names[FORMS];

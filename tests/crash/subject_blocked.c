@@ -42,24 +42,34 @@ static const char *state_name(const struct vigil *vigil)
 static int satisfy(const struct vigil *vigil)
 {
 	const struct deed *wait = vigil->waking->wait;
+	int given = 0;
 
+	prompt_watch(&scene);
 	kill(scene.pids[WAITER], SIGCONT);
 	while (!scene_waiter_ended()) {
-		if (vigil->subject->stuck(&scene, wait) &&
-		    vigil->subject->give(&scene, wait) != 0)
-			return -1;
+		if (vigil->subject->stuck(&scene, wait)) {
+			given = 1;
+			if (vigil->subject->give(&scene, wait) != 0)
+				return -1;
+		}
 		sched_yield();
 	}
-	return scene_await_waiter();
+	if (scene_await_waiter() != 0)
+		return -1;
+	return given || vigil->subject->prompt_ns == 0 ?
+		       0 :
+		       prompt_waiter(&scene);
 }
 
-static void judge(const struct vigil *vigil, uint32_t variant)
+/* 0: it is to be done again. */
+static int judge(const struct vigil *vigil, uint32_t variant, uint32_t *tries)
 {
+	int result = satisfy(vigil);
+
 	board->counts.blocked++;
-	if (satisfy(vigil) == 0 && scene_check(variant, 1) == 0)
-		experiment_passed();
-	else
-		experiment_failed();
+	if (result == 0)
+		result = scene_check(variant, 1);
+	return judged(result, tries);
 }
 
 static const struct deed *sleeper_of(const struct vigil *vigil)
@@ -86,6 +96,7 @@ static void kill_asleep(const struct vigil *vigil, uint32_t round)
 {
 	const struct deed *wait = vigil->waking->wait;
 	int gives_first = round % 2 == 0;
+	uint32_t tries = 0;
 	pid_t victim;
 
 	if (!experiment("%s in %s %s killed asleep, round %u",
@@ -93,14 +104,15 @@ static void kill_asleep(const struct vigil *vigil, uint32_t round)
 			state_name(vigil), round))
 		return;
 	board->pc = 0;
-	victim = bring_sleeper(vigil);
-	scene_start_waiter(wait);
-	if (gives_first)
-		vigil->subject->give(&scene, sleeper_of(vigil));
-	trace_kill(victim);
-	scene.died_asleep = 1;
-	board->counts.kills++;
-	judge(vigil, round);
+	do {
+		victim = bring_sleeper(vigil);
+		scene_start_waiter(wait);
+		if (gives_first)
+			vigil->subject->give(&scene, sleeper_of(vigil));
+		trace_kill(victim);
+		scene.died_asleep = 1;
+		board->counts.kills++;
+	} while (!judge(vigil, round, &tries));
 }
 
 /*
@@ -145,6 +157,7 @@ static pid_t to_place(const struct vigil *vigil,
 static void kill_woken(const struct vigil *vigil, const struct trace *trace,
 		       size_t n)
 {
+	uint32_t tries = 0;
 	pid_t victim;
 
 	if (!experiment("%s in %s %s killed at place %zu of %zu after waking",
@@ -152,14 +165,15 @@ static void kill_woken(const struct vigil *vigil, const struct trace *trace,
 			state_name(vigil), n, trace->count))
 		return;
 	board->pc = trace->points[n].pc;
-	victim = to_place(vigil, bring_woken, &trace->points[n]);
-	if (victim == 0) {
-		experiment_missed();
-		return;
-	}
-	trace_kill(victim);
-	board->counts.kills++;
-	judge(vigil, (uint32_t)n);
+	do {
+		victim = to_place(vigil, bring_woken, &trace->points[n]);
+		if (victim == 0) {
+			experiment_missed();
+			return;
+		}
+		trace_kill(victim);
+		board->counts.kills++;
+	} while (!judge(vigil, (uint32_t)n, &tries));
 }
 
 static int wanted(const struct trace *trace, size_t n)
@@ -232,6 +246,7 @@ static pid_t bring_waker(const struct vigil *vigil)
 static void kill_waker(const struct vigil *vigil, const struct trace *trace,
 		       size_t n)
 {
+	uint32_t tries = 0;
 	pid_t victim;
 
 	if (!experiment("%s waits in %s %s, %s killed at place %zu of %zu",
@@ -240,14 +255,15 @@ static void kill_waker(const struct vigil *vigil, const struct trace *trace,
 			trace->count))
 		return;
 	board->pc = trace->points[n].pc;
-	victim = to_place(vigil, bring_waker, &trace->points[n]);
-	if (victim == 0) {
-		experiment_missed();
-		return;
-	}
-	trace_kill(victim);
-	board->counts.kills++;
-	judge(vigil, (uint32_t)n);
+	do {
+		victim = to_place(vigil, bring_waker, &trace->points[n]);
+		if (victim == 0) {
+			experiment_missed();
+			return;
+		}
+		trace_kill(victim);
+		board->counts.kills++;
+	} while (!judge(vigil, (uint32_t)n, &tries));
 }
 
 static void run_waker_dies(const struct vigil *vigil)
@@ -257,7 +273,7 @@ static void run_waker_dies(const struct vigil *vigil)
 
 	/* A rehearsal: see warm_up() in subject_kill.c. */
 	trace_kill(bring_waker(vigil));
-	if (satisfy(vigil) != 0 || scene_check(0, 0) != 0)
+	if ((satisfy(vigil) != 0 || scene_check(0, 0) != 0) && !board->late)
 		broken("%s killed before it began: %s",
 		       vigil->waking->waker->name, board->trouble);
 	victim = bring_waker(vigil);
@@ -295,8 +311,8 @@ static void run_blocked(const struct job *job)
 static int form_wanted(const struct subject *subject, uint32_t i,
 		       enum form form)
 {
-	return has_form(subject, form) && (form == first_form(subject) ||
-					   portion_turn(i + form, FORMS));
+	return has_form(subject, subject->wakings[i].state, form) &&
+	       (form == first_form(subject) || portion_turn(i + form, FORMS));
 }
 
 static const char *where(const struct subject *subject,
