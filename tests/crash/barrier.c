@@ -51,7 +51,7 @@ static int make(struct scene *s, void **ret_object)
 					    STOA_BARRIER_BYTES_FOR(COUNT),
 					    STOA_CREATE, &attributes, &barrier);
 	else
-		result = stoa_barrier_open(s->space, s->name,
+		result = stoa_barrier_open(s->space, scene_name(s),
 					   STOA_CREATE | STOA_EXCLUSIVE, 0600,
 					   &attributes, &barrier);
 	if (result == 0)
@@ -355,6 +355,7 @@ static const struct waking wakings[] = {
 const struct subject barrier_subject = {
 	.name = "barrier",
 	.placed_bytes = STOA_BARRIER_BYTES_FOR(COUNT),
+	.unnamed = ALSO_UNNAMED,
 	.states = situations,
 	.states_count = ARRAY_SIZE(situations),
 	.deeds = deeds,

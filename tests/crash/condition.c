@@ -49,7 +49,7 @@ static int make(struct scene *s, void **ret_object)
 					      STOA_CREATE, &attributes,
 					      &condition);
 	else
-		result = stoa_condition_open(s->space, s->name,
+		result = stoa_condition_open(s->space, scene_name(s),
 					     STOA_CREATE | STOA_EXCLUSIVE,
 					     0600, &attributes, &condition);
 	if (result == 0)
@@ -436,6 +436,7 @@ static const struct waking wakings[] = {
 const struct subject condition_subject = {
 	.name = "condition",
 	.placed_bytes = STOA_CONDITION_BYTES_FOR(ROOM),
+	.unnamed = ALSO_UNNAMED,
 	.states = situations,
 	.states_count = sizeof(situations) / sizeof(situations[0]),
 	.deeds = deeds,

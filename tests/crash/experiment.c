@@ -82,6 +82,7 @@ int experiment(const char *format, ...)
 	if (settings.only_step != UINT64_MAX && settings.only_step != step_here)
 		return 0;
 	board->trouble[0] = '\0';
+	board->late = 0;
 	va_start(arguments, format);
 	vsnprintf(board->where, sizeof(board->where), format, arguments);
 	va_end(arguments);
@@ -101,6 +102,13 @@ void experiment_passed(void)
 	board->counts.passed++;
 	if (settings.verbose)
 		printf("ok   %s\n", board->where);
+}
+
+void experiment_again(void)
+{
+	board->trouble[0] = '\0';
+	board->late = 0;
+	arm(hang_limit());
 }
 
 void experiment_missed(void)

@@ -214,6 +214,7 @@ struct counts {
 	uint64_t kills, instructions, points, nested, schedules, stops;
 	uint64_t blocked, syscalls, passed, failed, missed, jobs, skipped;
 	uint64_t cut; /* jobs that the time limit ended */
+	uint64_t late; /* tried again, see prompt.c */
 };
 
 enum portion { PORTION_MUTANT, PORTION_DEFAULT, PORTION_FULL };
@@ -230,6 +231,8 @@ struct board {
 	void *stack[STACK_MAX]; /* of a worker that hung or crashed */
 	uint32_t stack_count;
 	uint64_t worst_ns; /* slowest check by a survivor */
+	uint64_t slowest_ns; /* of those that are to be prompt */
+	uint32_t late; /* what is wrong is but that it came late */
 	uint32_t failures_here;
 	uint32_t done;
 };
@@ -299,6 +302,8 @@ int experiment(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Ends it. */
 void experiment_passed(void);
 void experiment_failed(void);
+/* Or does it once more, from its beginning. */
+void experiment_again(void);
 /* The victim did not get to the place. */
 void experiment_missed(void);
 

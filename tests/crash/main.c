@@ -232,11 +232,13 @@ static void print_counts(const struct board *all, double seconds)
 
 	printf("crash: seed %llu, %llu of %zu jobs (%llu do not apply, %llu cut "
 	       "short by the time limit), %.1f s, %.1f s of processor time, "
-	       "slowest survivor %.2f ms\n",
+	       "slowest survivor %.2f ms; slowest promise %.2f ms, %llu late "
+	       "and tried again\n",
 	       (unsigned long long)settings.seed, (unsigned long long)c->jobs,
 	       jobs_count, (unsigned long long)c->skipped,
 	       (unsigned long long)c->cut, seconds, children_seconds(),
-	       (double)all->worst_ns / 1e6);
+	       (double)all->worst_ns / 1e6, (double)all->slowest_ns / 1e6,
+	       (unsigned long long)c->late);
 	printf("crash: %llu kills; %llu distinct (operation, starting state, "
 	       "instruction), %llu counting each arrival; %llu at system "
 	       "calls; %llu while blocked; %llu nested kills; %llu stops; "
@@ -327,6 +329,8 @@ static void add_up(struct board *all)
 		add_counts(&all->counts, &one->counts, NULL);
 		if (one->worst_ns > all->worst_ns)
 			all->worst_ns = one->worst_ns;
+		if (one->slowest_ns > all->slowest_ns)
+			all->slowest_ns = one->slowest_ns;
 	}
 }
 

@@ -44,7 +44,7 @@ static int make(struct scene *s, void **ret_object)
 					  STOA_MUTEX_BYTES, STOA_CREATE,
 					  &attributes, &mutex);
 	else
-		result = stoa_mutex_open(s->space, s->name,
+		result = stoa_mutex_open(s->space, scene_name(s),
 					 STOA_CREATE | STOA_EXCLUSIVE, 0600,
 					 &attributes, &mutex);
 	if (result == 0)
@@ -447,6 +447,7 @@ static const struct waking wakings[] = {
 const struct subject mutex_subject = {
 	.name = "mutex",
 	.placed_bytes = STOA_MUTEX_BYTES,
+	.unnamed = ALSO_UNNAMED,
 	.states = situations,
 	.states_count = sizeof(situations) / sizeof(situations[0]),
 	.deeds = deeds,

@@ -37,7 +37,7 @@ static int make(struct scene *s, void **ret_object)
 		.size = sizeof(attributes), .capacity = CAPACITY_OF_RANGES
 	};
 	struct stoa_range_lock *lock;
-	int result = stoa_range_lock_open(s->space, s->name,
+	int result = stoa_range_lock_open(s->space, scene_name(s),
 					  STOA_CREATE | STOA_EXCLUSIVE, 0600,
 					  &attributes, &lock);
 
@@ -462,6 +462,7 @@ static const struct waking wakings[] = {
 
 const struct subject range_lock_subject = {
 	.name = "range_lock",
+	.unnamed = ALSO_UNNAMED,
 	.states = situations,
 	.states_count = ARRAY_SIZE(situations),
 	.deeds = deeds,

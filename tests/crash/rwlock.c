@@ -47,7 +47,7 @@ static int make(struct scene *s, void **ret_object)
 					   STOA_RWLOCK_BYTES, STOA_CREATE,
 					   &attributes, &rwlock);
 	else
-		result = stoa_rwlock_open(s->space, s->name,
+		result = stoa_rwlock_open(s->space, scene_name(s),
 					  STOA_CREATE | STOA_EXCLUSIVE, 0600,
 					  &attributes, &rwlock);
 	if (result == 0)
@@ -584,6 +584,7 @@ static const struct waking wakings[] = {
 const struct subject rwlock_subject = {
 	.name = "rwlock",
 	.placed_bytes = STOA_RWLOCK_BYTES,
+	.unnamed = ALSO_UNNAMED,
 	.states = situations,
 	.states_count = sizeof(situations) / sizeof(situations[0]),
 	.deeds = deeds,

@@ -19,6 +19,32 @@
 
 struct scene scene;
 
+const char *const form_names[FORMS] = {
+	[FORM_NAMED] = "named", [FORM_PLACED] = "placed",
+	[FORM_UNNAMED] = "unnamed"
+};
+
+int has_form(const struct subject *subject, uint32_t state, unsigned form)
+{
+	if (form != FORM_NAMED && subject->named_states >> state & 1)
+		return 0;
+	switch (form) {
+	case FORM_NAMED: return subject->unnamed != ONLY_UNNAMED;
+	case FORM_PLACED: return subject->placed_bytes != 0;
+	default: return subject->unnamed != NEVER_UNNAMED;
+	}
+}
+
+enum form first_form(const struct subject *subject)
+{
+	return has_form(subject, 0, FORM_NAMED) ? FORM_NAMED : FORM_UNNAMED;
+}
+
+const char *scene_name(const struct scene *s)
+{
+	return s->form == FORM_UNNAMED ? NULL : s->name;
+}
+
 /* ---- Notes ---------------------------------------------------------------- */
 
 int note_done(const struct scene *s, uint32_t player, int64_t *ret_result)
@@ -81,6 +107,8 @@ static void role_body(void *context)
 	atomic_store(&p->note->result, p->deed->run(p));
 	atomic_store(&p->note->returned, 1);
 	trace_end();
+	p->note->returned_ns = clock_ns();
+	p->note->ready_ns = ready_ns(getpid());
 	if (!role.stays)
 		_exit(0);
 	futex_set(&p->note->finished);
@@ -114,8 +142,13 @@ pid_t scene_spawn(uint32_t number, const struct deed *deed)
 {
 	struct role role = role_for(number, deed);
 
+	pid_t pid;
+
 	role.traced = 1;
-	return trace_spawn(role_body, &role);
+	pid = trace_spawn(role_body, &role);
+	if (pid > 0 && number == VICTIM && scene.subject->arrived != NULL)
+		scene.subject->arrived(&scene);
+	return pid;
 }
 
 uint32_t scene_helper(struct scene *s, const struct deed *deed)
@@ -338,21 +371,24 @@ void scene_make(uint32_t state)
 	s->eye = s->object;
 	if (s->state->set_up != NULL)
 		s->state->set_up(s);
+	prompt_begin(s);
 }
 
-static void unmap_image(struct scene *s)
+static void unmap_images(struct scene *s)
 {
-	if (s->image != NULL && s->form == FORM_NAMED)
-		munmap(s->image, s->image_bytes);
+	for (uint32_t i = 0; i < s->images_count; i++)
+		if (s->form == FORM_NAMED)
+			munmap(s->images[i].bytes, s->images[i].count);
+	s->images_count = 0;
 	free(s->seen);
-	s->image = s->seen = NULL;
+	s->seen = NULL;
 }
 
 void scene_drop(void)
 {
 	struct scene *s = &scene;
 
-	unmap_image(s);
+	unmap_images(s);
 	for (uint32_t i = 0; i < PLAYERS; i++)
 		if (s->pids[i] > 0)
 			trace_kill(s->pids[i]);
@@ -369,32 +405,78 @@ void scene_drop(void)
 
 /* ---- What others can see ------------------------------------------------------ */
 
-static void map_image(struct scene *s)
+static struct image image_of_file(const struct scene *s)
 {
+	struct image image;
 	char path[128];
 	struct stat status;
 	int fd;
 
-	s->image = s->memory;
-	s->image_bytes = s->subject->placed_bytes;
-	if (s->form == FORM_NAMED) {
-		snprintf(path, sizeof(path), "%s/%s.%s", s->path, s->name,
-			 s->subject->name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || fstat(fd, &status) != 0)
-			broken("can't observe %s", path);
-		s->image_bytes = (size_t)status.st_size < IMAGE_MAX
-					 ? (size_t)status.st_size
-					 : IMAGE_MAX;
-		s->image = mmap(NULL, s->image_bytes, PROT_READ, MAP_SHARED,
-				fd, 0);
-		close(fd);
+	snprintf(path, sizeof(path), "%s/%s.%s", s->path, s->name,
+		 s->subject->name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &status) != 0)
+		broken("can't observe %s", path);
+	image.count = (size_t)status.st_size < IMAGE_MAX
+			      ? (size_t)status.st_size
+			      : IMAGE_MAX;
+	image.bytes = mmap(NULL, image.count, PROT_READ, MAP_SHARED, fd, 0);
+	close(fd);
+	if (image.bytes == MAP_FAILED)
+		broken("can't observe %s", path);
+	return image;
+}
+
+/* What this process has mapped of files of the space that have no name. */
+static void find_unnamed(struct scene *s)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512], start[80];
+	unsigned long from, to;
+
+	snprintf(start, sizeof(start), "%s/#", s->path);
+	while (maps != NULL && s->images_count < IMAGES &&
+	       fgets(line, sizeof(line), maps) != NULL) {
+		if (strstr(line, start) == NULL ||
+		    sscanf(line, "%lx-%lx rw", &from, &to) != 2)
+			continue;
+		s->images[s->images_count++] = (struct image){
+			(unsigned char *)from,
+			to - from < IMAGE_MAX ? to - from : IMAGE_MAX
+		};
 	}
-	s->seen = malloc(s->image_bytes + sizeof(*s->notes));
-	if (s->image == MAP_FAILED || s->seen == NULL)
+	if (maps == NULL || s->images_count == 0)
+		broken("can't observe what has no name");
+	fclose(maps);
+}
+
+static size_t observed_bytes(const struct scene *s)
+{
+	size_t bytes = sizeof(*s->notes);
+
+	for (uint32_t i = 0; i < s->images_count; i++)
+		bytes += s->images[i].count;
+	return bytes;
+}
+
+static void find_images(struct scene *s)
+{
+	switch (s->form) {
+	case FORM_NAMED:
+		s->images[0] = image_of_file(s);
+		s->images_count = 1;
+		break;
+	case FORM_PLACED:
+		s->images[0] = (struct image){ s->memory,
+					       s->subject->placed_bytes };
+		s->images_count = 1;
+		break;
+	default:
+		find_unnamed(s);
+	}
+	s->seen = calloc(1, observed_bytes(s));
+	if (s->seen == NULL)
 		broken("can't observe %s", s->name);
-	memcpy(s->seen, s->image, s->image_bytes);
-	memcpy(s->seen + s->image_bytes, s->notes, sizeof(*s->notes));
 }
 
 static int differs(unsigned char *seen, const void *now, size_t bytes)
@@ -405,16 +487,20 @@ static int differs(unsigned char *seen, const void *now, size_t bytes)
 	return 1;
 }
 
-/* The object, and the victim's note. */
+/* The object, and the victim's note. (The first time, all is new.) */
 int scene_observe(void *context)
 {
 	struct scene *s = context;
-	int changed;
+	unsigned char *seen;
+	int changed = 0;
 
-	if (s->image == NULL)
-		map_image(s);
-	changed = differs(s->seen, s->image, s->image_bytes);
-	changed |= differs(s->seen + s->image_bytes, s->notes,
-			   sizeof(*s->notes));
-	return changed;
+	if (s->seen == NULL)
+		find_images(s);
+	seen = s->seen;
+	for (uint32_t i = 0; i < s->images_count; i++) {
+		changed |= differs(seen, s->images[i].bytes,
+				   s->images[i].count);
+		seen += s->images[i].count;
+	}
+	return changed | differs(seen, s->notes, sizeof(*s->notes));
 }

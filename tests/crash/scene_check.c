@@ -240,6 +240,7 @@ static int check_as_newcomer(struct scene *s, uint32_t variant)
 
 	if (pid == 0) {
 		survivor_start();
+		prompt_begin(s);
 		s->newcomer = 1;
 		if (s->form == FORM_NAMED &&
 		    s->subject->open(s->space, s->name, &s->eye) != 0)
@@ -280,6 +281,7 @@ int scene_check(uint32_t variant, int thorough)
 	int64_t began = clock_ns(), spent;
 	int result = check_common_results(s);
 
+	prompt_begin(s);
 	if (result == 0)
 		result = check_inside(s, variant);
 	spent = clock_ns() - began;

@@ -57,7 +57,7 @@ static int make(struct scene *s, void **ret_object)
 					      STOA_CREATE, &attributes,
 					      &semaphore);
 	else
-		result = stoa_semaphore_open(s->space, s->name,
+		result = stoa_semaphore_open(s->space, scene_name(s),
 					     STOA_CREATE | STOA_EXCLUSIVE,
 					     0600, &attributes, &semaphore);
 	if (result == 0)
@@ -410,6 +410,7 @@ static const struct waking wakings[] = {
 const struct subject semaphore_subject = {
 	.name = "semaphore",
 	.placed_bytes = STOA_SEMAPHORE_UNDO_BYTES,
+	.unnamed = ALSO_UNNAMED,
 	.states = situations,
 	.states_count = sizeof(situations) / sizeof(situations[0]),
 	.deeds = deeds,

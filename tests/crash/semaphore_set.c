@@ -53,7 +53,7 @@ static int make(struct scene *s, void **ret_object)
 
 	for (uint32_t i = 0; i < COUNT; i++)
 		values[i] = (uint16_t)first_values[s->state_number].of[i];
-	result = stoa_semaphore_set_open(s->space, s->name,
+	result = stoa_semaphore_set_open(s->space, scene_name(s),
 					 STOA_CREATE | STOA_EXCLUSIVE, 0600,
 					 &attributes, &set);
 	if (result == 0)
@@ -495,6 +495,7 @@ static const struct waking wakings[] = {
 
 const struct subject semaphore_set_subject = {
 	.name = "semaphore_set",
+	.unnamed = ALSO_UNNAMED,
 	.states = situations,
 	.states_count = ARRAY_SIZE(situations),
 	.deeds = deeds,

@@ -1,36 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stream.c: the byte stream as a subject. Bytes are written in pieces of one
- * value each, so that what comes out shows which pieces are whole, in order,
- * and there once; after the last writer's death comes end of file, after the
- * last reader's -EPIPE.
+ * stream.c: the byte stream as a subject: what is written comes once, whole
+ * and in order; after the last writer's death comes end of file, after the last
+ * reader's -EPIPE. (Streams whose ends are handed on by fork: duct.c.)
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "subject.h"
+#include "pieces.h"
 
-#define CAPACITY_BYTES 4096u
-#define PIECE 100u
-#define LARGE 3000u
-#define FULL_PIECES 40u
-#define IDS 256u
-#define OF_PLAYER(number) (100u + (number))
-#define OF_PLAYER_LARGE(number) (130u + (number))
-#define OF_GIFT 200u
-#define END_NS INT64_C(1000000000) /* promised within 100 ms of the end */
 #define BOTH (STOA_READ | STOA_WRITE)
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
 
-enum situation_number { EMPTY, SOME, FULL, NO_WRITER, NO_READER };
+enum situation_number {
+	EMPTY, SOME, FULL, NO_WRITER, NO_READER, FULL_NO_READER
+};
 
 #define IN(state) (UINT64_C(1) << (state))
 #define PLAIN (IN(EMPTY) | IN(SOME) | IN(FULL))
+#define READERLESS (IN(NO_READER) | IN(FULL_NO_READER))
 
 /* The survivor's, with its ends: whoever is forked drops them first. */
 static struct stoa_stream *first;
 static pid_t first_pid;
+static int outlet[2] = { -1, -1 }; /* a pipe, for who moves bytes there */
 
 static int plumb_open(struct stoa_space *space, const char *name,
 		      void **ret_object)
@@ -66,6 +62,14 @@ static int plumb_stat(void *object)
 	return stoa_stream_stat(object, &status);
 }
 
+static void make_outlet(void)
+{
+	close(outlet[0]);
+	close(outlet[1]);
+	if (pipe2(outlet, O_CLOEXEC | O_NONBLOCK) != 0)
+		broken("no pipe");
+}
+
 static int make(struct scene *s, void **ret_object)
 {
 	const struct stoa_stream_attributes attributes = {
@@ -74,13 +78,14 @@ static int make(struct scene *s, void **ret_object)
 		.max_capacity = 2 * CAPACITY_BYTES
 	};
 	struct stoa_stream *stream;
-	int result = stoa_stream_open(s->space, s->name,
+	int result = stoa_stream_open(s->space, scene_name(s),
 				      BOTH | STOA_CREATE | STOA_EXCLUSIVE,
 				      0600, &attributes, STOA_NOW, &stream);
 
 	if (result != 0)
 		return result;
 	if (strcmp(s->name, SCENE_NEW_NAME) != 0) {
+		make_outlet();
 		first = stream;
 		first_pid = getpid();
 	}
@@ -90,28 +95,14 @@ static int make(struct scene *s, void **ret_object)
 
 /* ---- Deeds -------------------------------------------------------------------- */
 
-static unsigned char pattern[LARGE];
-
-static int64_t write_piece(void *object, uint32_t id, size_t bytes,
-			   struct stoa_deadline deadline)
-{
-	ssize_t result;
-
-	memset(pattern, (int)id, bytes);
-	result = stoa_stream_write(object, pattern, bytes, deadline);
-	if (result >= 0 && (size_t)result != bytes)
-		return -EPROTO;
-	return result;
-}
-
 static int64_t run_write(struct player *p)
 {
-	return write_piece(p->object, OF_PLAYER(p->number), PIECE, STOA_NOW);
+	return pieces_write(p->object, OF_PLAYER(p->number), PIECE, STOA_NOW);
 }
 
 static int64_t run_write_large(struct player *p)
 {
-	return write_piece(p->object, OF_PLAYER_LARGE(p->number), LARGE,
+	return pieces_write(p->object, OF_PLAYER_LARGE(p->number), LARGE,
 			   STOA_NOW);
 }
 
@@ -196,6 +187,49 @@ static int64_t run_shut_reader(struct player *p)
 	return stoa_stream_shutdown(p->object, STOA_READ);
 }
 
+static int inlet;
+
+static void prepare_inlet(struct player *p)
+{
+	unsigned char piece[PIECE];
+	int ends[2];
+
+	memset(piece, (int)OF_PLAYER(p->number), PIECE);
+	if (pipe2(ends, O_CLOEXEC) != 0 || write(ends[1], piece, PIECE) != PIECE)
+		_exit(1);
+	inlet = ends[0];
+}
+
+static int64_t run_from_fd(struct player *p)
+{
+	return stoa_stream_from_fd(p->object, inlet, PIECE, STOA_NOW);
+}
+
+static int64_t run_to_fd(struct player *p)
+{
+	return stoa_stream_to_fd(p->object, outlet[1], PIECE, STOA_NOW);
+}
+
+static int64_t run_pollfd(struct player *p)
+{
+	int reader = stoa_stream_pollfd(p->object, STOA_READ);
+
+	return reader < 0 ? reader : stoa_stream_pollfd(p->object, STOA_WRITE);
+}
+
+static int64_t wait_poll(struct player *p)
+{
+	struct pollfd bell = { stoa_stream_pollfd(p->object, STOA_READ),
+			       POLLIN, 0 };
+	int64_t result;
+
+	if (bell.fd < 0)
+		return bell.fd;
+	while ((result = run_read(p)) == -EAGAIN)
+		ppoll(&bell, 1, NULL, NULL);
+	return result;
+}
+
 static int64_t wait_read(struct player *p)
 {
 	return stoa_stream_read(p->object, p->note->bytes, PIECE,
@@ -204,14 +238,15 @@ static int64_t wait_read(struct player *p)
 
 static int64_t wait_write(struct player *p)
 {
-	return write_piece(p->object, OF_PLAYER(p->number), PIECE,
+	return pieces_write(p->object, OF_PLAYER(p->number), PIECE,
 			   STOA_FOREVER);
 }
 
 enum deed_number {
 	WRITE, WRITE_LARGE, RESERVE, COMMIT, CANCEL, READ, PEEK, CONSUME,
-	RESIZE, LAST_WRITE, LAST_READ, SHUT_WRITER, SHUT_READER, WAIT_READ,
-	WAIT_WRITE, WAIT_END, DEEDS
+	RESIZE, FROM_FD, TO_FD, POLLFD, LAST_WRITE, LAST_READ, SHUT_WRITER,
+	SHUT_READER, WAIT_READ, WAIT_POLL, WAIT_WRITE, WAIT_END, WAIT_POLL_END,
+	WAIT_PIPE, DEEDS
 };
 
 #define OFTEN (DEED_CORE | DEED_REPAIRS)
@@ -230,18 +265,27 @@ static const struct deed deeds[] = {
 	[CONSUME] = { "consume", DEED_CORE, IN(SOME) | IN(FULL),
 		      prepare_peeked, run_consume, NULL },
 	[RESIZE] = { "resize", DEED_CORE, PLAIN, NULL, run_resize, NULL },
+	[FROM_FD] = { "from-fd", DEED_CORE, IN(EMPTY) | IN(SOME), prepare_inlet,
+		      run_from_fd, NULL },
+	[TO_FD] = { "to-fd", DEED_CORE, PLAIN, NULL, run_to_fd, NULL },
+	[POLLFD] = { "pollfd", 0, PLAIN, NULL, run_pollfd, NULL },
 	[LAST_WRITE] = { "last-write", DEED_CORE, IN(NO_WRITER),
 			 prepare_writer, run_write, NULL },
-	[LAST_READ] = { "last-read", DEED_CORE, IN(NO_READER), prepare_reader,
+	[LAST_READ] = { "last-read", DEED_CORE, READERLESS, prepare_reader,
 			run_read, NULL },
 	[SHUT_WRITER] = { "shut-writer", DEED_CORE, IN(NO_WRITER),
 			  prepare_writer, run_shut_writer, NULL },
-	[SHUT_READER] = { "shut-reader", DEED_CORE, IN(NO_READER),
+	[SHUT_READER] = { "shut-reader", DEED_CORE, READERLESS,
 			  prepare_reader, run_shut_reader, NULL },
 	[WAIT_READ] = { "wait-read", DEED_WAITS, 0, NULL, wait_read, NULL },
+	[WAIT_POLL] = { "wait-poll", DEED_WAITS, 0, NULL, wait_poll, NULL },
 	[WAIT_WRITE] = { "wait-write", DEED_WAITS, 0, NULL, wait_write, NULL },
 	[WAIT_END] = { "wait-end", DEED_WAITS, 0, prepare_reader, wait_read,
-		       NULL }
+		       NULL },
+	[WAIT_POLL_END] = { "wait-poll-end", DEED_WAITS, 0, prepare_reader,
+			    wait_poll, NULL },
+	[WAIT_PIPE] = { "wait-pipe", DEED_WAITS, 0, prepare_writer, wait_write,
+			NULL }
 };
 
 /* ---- States ------------------------------------------------------------------- */
@@ -251,7 +295,7 @@ enum word { THERE, GIVEN, SEEN_FROM };
 static void put(struct scene *s, uint32_t pieces)
 {
 	for (uint32_t id = 1; id <= pieces; id++)
-		if (write_piece(s->object, id, PIECE, STOA_NOW) < 0)
+		if (pieces_write(s->object, id, PIECE, STOA_NOW) < 0)
 			broken("write: %s", stoa_last_error());
 	atomic_store(&s->words[THERE], pieces);
 }
@@ -278,60 +322,22 @@ static void set_no_reader(struct scene *s)
 	stoa_stream_shutdown(s->object, STOA_READ);
 }
 
+static void set_full_no_reader(struct scene *s)
+{
+	put(s, FULL_PIECES);
+	stoa_stream_shutdown(s->object, STOA_READ);
+}
+
 static const struct situation situations[] = {
 	[EMPTY] = { "empty", NULL },
 	[SOME] = { "some", set_some },
 	[FULL] = { "full", set_full },
 	[NO_WRITER] = { "no-writer", set_no_writer },
-	[NO_READER] = { "no-reader", set_no_reader }
+	[NO_READER] = { "no-reader", set_no_reader },
+	[FULL_NO_READER] = { "full-no-reader", set_full_no_reader }
 };
 
 /* ---- Oracle ------------------------------------------------------------------- */
-
-struct tally {
-	uint32_t seen[IDS], least[IDS], most[IDS];
-	uint32_t last;	 /* of the state's, as they came */
-	uint32_t id, left; /* of a piece that has not all come yet */
-};
-
-static uint32_t bytes_of(uint32_t id)
-{
-	return id >= OF_PLAYER_LARGE(0) && id < OF_GIFT ? LARGE : PIECE;
-}
-
-static int count_byte(struct tally *tally, uint32_t id)
-{
-	if (tally->left == 0) {
-		tally->id = id;
-		tally->left = bytes_of(id);
-		tally->seen[id]++;
-		if (id <= FULL_PIECES && id < tally->last)
-			return trouble("piece %u came after %u", id,
-				       tally->last);
-		tally->last = id <= FULL_PIECES ? id : tally->last;
-	}
-	tally->left--;
-	return id == tally->id ? 0 : trouble("a byte of %u in piece %u", id,
-					     tally->id);
-}
-
-/* Reads until there is nothing (STOA_NOW) or the end (a deadline). */
-static int drain(struct scene *s, struct tally *tally,
-		 struct stoa_deadline deadline, int wanted)
-{
-	static unsigned char buffer[512];
-	ssize_t got;
-
-	while ((got = stoa_stream_read(s->eye, buffer, sizeof(buffer),
-				       deadline)) > 0)
-		for (ssize_t i = 0; i < got; i++)
-			if (count_byte(tally, buffer[i]) != 0)
-				return -1;
-	if (got != wanted)
-		return trouble("read at the end gave %zd, not %d", got, wanted);
-	return tally->left == 0 ? 0 : trouble("piece %u is cut short",
-					      tally->id);
-}
 
 static int is_one_of(const struct deed *deed, uint64_t numbers)
 {
@@ -339,28 +345,10 @@ static int is_one_of(const struct deed *deed, uint64_t numbers)
 	       IN(deed - deeds) & numbers;
 }
 
-#define WRITES (IN(WRITE) | IN(COMMIT) | IN(LAST_WRITE) | IN(WAIT_WRITE))
+#define WRITES (IN(WRITE) | IN(COMMIT) | IN(FROM_FD) | IN(LAST_WRITE) | \
+		IN(WAIT_WRITE) | IN(WAIT_PIPE))
 #define READS (IN(READ) | IN(CONSUME) | IN(LAST_READ) | IN(WAIT_READ) | \
-	       IN(WAIT_END))
-
-/* A reader that did not return may have consumed what it has whole. */
-static void account_read(const struct scene *s, uint32_t player,
-			 struct tally *tally)
-{
-	const unsigned char *bytes = s->notes[player].bytes;
-	uint32_t id = bytes[0];
-	int64_t result;
-
-	if (id == 0)
-		return;
-	for (uint32_t i = 1; i < PIECE; i++)
-		if (bytes[i] != id)
-			return;
-	if (!note_done(s, player, &result))
-		tally->least[id] -= tally->least[id] > 0;
-	else if (result > 0)
-		tally->seen[id]++;
-}
+	       IN(WAIT_POLL) | IN(WAIT_END) | IN(WAIT_POLL_END) | IN(TO_FD))
 
 static void account(const struct scene *s, struct tally *tally)
 {
@@ -376,20 +364,13 @@ static void account(const struct scene *s, struct tally *tally)
 			tally->most[id] = !done || result >= 0;
 			tally->least[id] = done && result >= 0;
 		} else if (is_one_of(deed, READS)) {
-			account_read(s, i, tally);
+			/* What is in the descriptor it has whole. */
+			if (is_one_of(deed, IN(TO_FD)) &&
+			    read(outlet[0], s->notes[i].bytes, PIECE) < 0)
+				continue;
+			pieces_account_read(s, i, tally);
 		}
 	}
-}
-
-static int settle(const struct tally *tally)
-{
-	for (uint32_t id = 1; id < IDS; id++)
-		if (tally->seen[id] < tally->least[id] ||
-		    tally->seen[id] > tally->most[id])
-			return trouble("piece %u came %u times, not %u to %u",
-				       id, tally->seen[id], tally->least[id],
-				       tally->most[id]);
-	return 0;
 }
 
 static int check_results(const struct scene *s)
@@ -405,6 +386,8 @@ static int check_results(const struct scene *s)
 		    (s->state_number == FULL || s->state_number == EMPTY ||
 		     s->deeds[SECOND] != NULL))
 			continue;
+		if (result == -EPIPE && is_one_of(deed, IN(WAIT_PIPE)))
+			continue;
 		return trouble("the victim's %s gave %lld", deed->name,
 			       (long long)result);
 	}
@@ -417,10 +400,10 @@ static int check_room(struct scene *s)
 	struct tally tally = { 0 };
 
 	for (uint32_t i = 0; i < CAPACITY_BYTES / PIECE; i++)
-		if (write_piece(s->eye, OF_GIFT, PIECE, STOA_NOW) < 0)
+		if (pieces_write(s->eye, OF_GIFT, PIECE, STOA_NOW) < 0)
 			return trouble("only %u pieces of %u fit", i,
 				       CAPACITY_BYTES / PIECE);
-	if (drain(s, &tally, STOA_NOW, -EAGAIN) != 0)
+	if (pieces_drain(s->eye, &tally, STOA_NOW, -EAGAIN) != 0)
 		return -1;
 	return tally.seen[OF_GIFT] == CAPACITY_BYTES / PIECE
 		       ? 0
@@ -428,23 +411,10 @@ static int check_room(struct scene *s)
 				 tally.seen[OF_GIFT]);
 }
 
-/* Nobody reads any more, whoever died. */
-static int check_broken_pipe(struct scene *s)
-{
-	int64_t result;
-	int64_t limit = clock_ns() + END_NS;
-
-	do
-		result = write_piece(s->object, OF_GIFT, PIECE,
-				     stoa_deadline_in(END_NS));
-	while (result > 0 && clock_ns() < limit);
-	return result == -EPIPE ? 0 : trouble("write without readers gave %lld",
-					      (long long)result);
-}
-
 static int check(struct scene *s, uint32_t variant)
 {
 	struct tally tally = { 0 };
+	int stranger;
 
 	(void)variant;
 	for (uint64_t id = 1; id <= atomic_load(&s->words[THERE]); id++)
@@ -458,19 +428,20 @@ static int check(struct scene *s, uint32_t variant)
 	if (check_results(s) != 0)
 		return -1;
 	/* A newcomer has met nobody at the other end, and is told nothing. */
-	if (s->state_number == NO_READER)
-		return s->newcomer ? 0 : check_broken_pipe(s);
-	if (s->state_number == NO_WRITER && s->newcomer)
-		return drain(s, &tally, STOA_NOW, -EAGAIN) == 0
-			       ? settle(&tally)
+	stranger = s->newcomer && s->form == FORM_NAMED;
+	if (IN(s->state_number) & READERLESS)
+		return stranger ? 0 : pieces_broken_pipe(s, s->object);
+	if (s->state_number == NO_WRITER && stranger)
+		return pieces_drain(s->eye, &tally, STOA_NOW, -EAGAIN) == 0
+			       ? pieces_settle(&tally)
 			       : -1;
-	if (s->state_number == NO_WRITER) {
-		s->eye = s->object; /* which has the one end */
-		return drain(s, &tally, stoa_deadline_in(END_NS), 0) == 0
-			       ? settle(&tally)
+	/* Its first handle has the other end. */
+	if (s->state_number == NO_WRITER)
+		return pieces_end(s, s->object, &tally) == 0
+			       ? pieces_settle(&tally)
 			       : -1;
-	}
-	if (drain(s, &tally, STOA_NOW, -EAGAIN) != 0 || settle(&tally) != 0)
+	if (pieces_drain(s->eye, &tally, STOA_NOW, -EAGAIN) != 0 ||
+	    pieces_settle(&tally) != 0)
 		return -1;
 	return check_room(s);
 }
@@ -481,10 +452,10 @@ static int stuck(struct scene *s, const struct deed *wait)
 {
 	struct stoa_stream_status status = { .size = sizeof(status) };
 
-	if (wait == &deeds[WAIT_END] ||
+	if (is_one_of(wait, IN(WAIT_END) | IN(WAIT_POLL_END) | IN(WAIT_PIPE)) ||
 	    stoa_stream_stat(s->object, &status) != 0)
 		return 0; /* the end must come by itself */
-	return wait == &deeds[WAIT_READ]
+	return is_one_of(wait, IN(WAIT_READ) | IN(WAIT_POLL))
 		       ? status.bytes == 0
 		       : status.bytes + PIECE > CAPACITY_BYTES;
 }
@@ -494,12 +465,12 @@ static int give(struct scene *s, const struct deed *wait)
 	unsigned char buffer[PIECE];
 	int64_t result;
 
-	if (wait == &deeds[WAIT_READ]) {
-		result = write_piece(s->object, OF_GIFT, PIECE, STOA_NOW);
+	if (is_one_of(wait, IN(WAIT_READ) | IN(WAIT_POLL))) {
+		result = pieces_write(s->object, OF_GIFT, PIECE, STOA_NOW);
 		atomic_fetch_add(&s->words[GIVEN], 1);
 	} else {
 		result = stoa_stream_read(s->object, buffer, sizeof(buffer),
-					  stoa_deadline_in(END_NS));
+					  stoa_deadline_in(PATIENT_NS));
 		if (result == PIECE && buffer[0] <= FULL_PIECES)
 			atomic_store(&s->words[SEEN_FROM], buffer[0]);
 	}
@@ -511,13 +482,25 @@ static const struct waking wakings[] = {
 	{ &deeds[WAIT_WRITE], NULL, FULL, NULL },
 	{ &deeds[WAIT_READ], &deeds[WRITE], EMPTY, NULL },
 	{ &deeds[WAIT_READ], &deeds[COMMIT], EMPTY, NULL },
-	{ &deeds[WAIT_END], &deeds[SHUT_WRITER], NO_WRITER, NULL }
+	{ &deeds[WAIT_READ], &deeds[FROM_FD], EMPTY, NULL },
+	{ &deeds[WAIT_POLL], NULL, EMPTY, NULL },
+	{ &deeds[WAIT_POLL], &deeds[WRITE], EMPTY, NULL },
+	{ &deeds[WAIT_WRITE], &deeds[READ], FULL, NULL },
+	{ &deeds[WAIT_WRITE], &deeds[TO_FD], FULL, NULL },
+	{ &deeds[WAIT_END], &deeds[SHUT_WRITER], NO_WRITER, NULL },
+	{ &deeds[WAIT_END], &deeds[LAST_WRITE], NO_WRITER, NULL },
+	{ &deeds[WAIT_POLL_END], &deeds[LAST_WRITE], NO_WRITER, NULL },
+	{ &deeds[WAIT_PIPE], &deeds[SHUT_READER], FULL_NO_READER, NULL },
+	{ &deeds[WAIT_PIPE], &deeds[LAST_READ], FULL_NO_READER, NULL }
 };
 
 const struct subject stream_subject = {
 	.name = "stream",
+	.unnamed = ALSO_UNNAMED,
+	.prompt_ns = STREAM_PROMPT_NS,
 	.states = situations,
 	.states_count = ARRAY_SIZE(situations),
+	.named_states = IN(NO_WRITER) | READERLESS,
 	.deeds = deeds,
 	.deeds_count = ARRAY_SIZE(deeds),
 	.wakings = wakings,

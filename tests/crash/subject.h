@@ -49,8 +49,11 @@ enum player_number { VICTIM = 0, SECOND = 1, WAITER = 2 };
 enum form {
 	FORM_NAMED,  /* a file in the space; players open it by name */
 	FORM_PLACED, /* in memory shared by fork; players inherit the handle */
+	FORM_UNNAMED, /* a file without a name; players inherit the handle */
 	FORMS
 };
+
+enum unnamed { NEVER_UNNAMED, ALSO_UNNAMED, ONLY_UNNAMED };
 
 struct scene;
 struct deed;
@@ -59,6 +62,7 @@ struct deed;
 struct note {
 	_Atomic uint32_t entered, returned, let_go, finished;
 	_Atomic int64_t result;
+	int64_t returned_ns, ready_ns; /* of one that isn't traced */
 	_Atomic uint64_t words[WORDS]; /* the noun's own */
 	unsigned char bytes[NOTE_BYTES];
 };
@@ -107,14 +111,16 @@ struct waking {
 struct subject {
 	const char *name;    /* of the noun: the suite, and the file's kind */
 	size_t placed_bytes; /* 0: never placed */
+	enum unnamed unnamed; /* made with the name NULL */
 	const struct situation *states;
 	uint32_t states_count;
+	uint64_t named_states; /* bits of those of the named form alone */
 	const struct deed *deeds;
 	uint32_t deeds_count;
 	const struct waking *wakings;
 	uint32_t wakings_count;
 
-	/* A new object: scene->name, or in scene->memory. */
+	/* A new object: scene_name(), or in scene->memory. */
 	int (*make)(struct scene *scene, void **ret_object);
 	int (*open)(struct stoa_space *space, const char *name,
 		    void **ret_object);
@@ -122,6 +128,11 @@ struct subject {
 	int (*unlink)(struct stoa_space *space, const char *name);
 	int (*remove)(void *object);
 	int (*stat)(void *object); /* -EIDRM: removed */
+	/* A waiter whom a death gives what it waits for has it within so long;
+	 * 0: not promised. See prompt.c. */
+	int64_t prompt_ns;
+	/* The victim is there, at its beginning; or NULL. */
+	void (*arrived)(struct scene *scene);
 
 	/* The oracle: -1 and trouble(), or 0. */
 	int (*check)(struct scene *scene, uint32_t variant);
@@ -132,6 +143,13 @@ struct subject {
 };
 
 #define SCENE_NEW_NAME "new" /* of what the deed "make" makes */
+
+#define IMAGES 4u
+
+struct image {
+	unsigned char *bytes;
+	size_t count;
+};
 
 struct scene {
 	const struct subject *subject;
@@ -153,9 +171,11 @@ struct scene {
 	int newcomer;                      /* the oracle is not who made it */
 	_Atomic uint64_t words[WORDS];     /* the noun's own */
 	uint64_t serial;
+	int64_t dead_ns, ready_ns; /* see prompt.c */
 	uint32_t files; /* in the space when all is well */
-	unsigned char *image, *seen;
-	size_t image_bytes;
+	struct image images[IMAGES]; /* of the object, to be observed */
+	uint32_t images_count;
+	unsigned char *seen;
 };
 
 extern const struct subject *const subjects[];
@@ -163,6 +183,8 @@ extern struct scene scene;
 
 /* ---- For nouns ------------------------------------------------------------ */
 
+/* What the object is to be made as: NULL in FORM_UNNAMED. */
+const char *scene_name(const struct scene *scene);
 /* A living player that does the deed and stays; its number. */
 uint32_t scene_helper(struct scene *scene, const struct deed *deed);
 /* One that does the deed and dies without closing. */
@@ -182,6 +204,8 @@ int scene_ended(const struct scene *scene, uint32_t player);
 int note_done(const struct scene *scene, uint32_t player, int64_t *ret_result);
 /* Is it prepared, and has not returned: was it killed in its deed? */
 int note_torn(const struct scene *scene, uint32_t player);
+/* What is promised so soon after the death has just come; -1: too late. */
+int prompt_check(struct scene *scene, const char *what);
 /* For a deed that has nothing to do in this state. */
 void player_skip(void) __attribute__((noreturn));
 
@@ -211,8 +235,22 @@ void player_skip(void) __attribute__((noreturn));
 
 /* ---- For the driver -------------------------------------------------------- */
 
+/* The victim has died: who checks is to be told something, or the waiter. */
+void prompt_begin(struct scene *scene);
+void prompt_watch(struct scene *scene);
+/* The waiter has come to its end by itself; -1: too late. */
+int prompt_waiter(struct scene *scene);
+/* How long it has stood ready to run while others ran. */
+int64_t ready_ns(pid_t pid);
+/* Ends the experiment; 0: it is to be done again, as it was but late. */
+int judged(int result, uint32_t *tries);
+
 void scene_open(const struct subject *subject, enum form form,
 		const char *path);
+int has_form(const struct subject *subject, uint32_t state, unsigned form);
+/* The form of which there are most jobs. */
+enum form first_form(const struct subject *subject);
+extern const char *const form_names[FORMS];
 void scene_close(void);
 void scene_make(uint32_t state);
 void scene_drop(void);

@@ -21,6 +21,10 @@
 #define PATIENCE_MS 200 /* then the victim sleeps again: a place missed */
 #define WOKEN_MAX 2000u
 
+#define JOB_NUMBER(waking, form) ((waking) << 2 | (unsigned)(form))
+#define WAKING_OF(number) ((number) >> 2)
+#define FORM_OF(number) ((enum form)((number) & 3))
+
 struct vigil {
 	const struct subject *subject;
 	const struct waking *waking;
@@ -38,24 +42,34 @@ static const char *state_name(const struct vigil *vigil)
 static int satisfy(const struct vigil *vigil)
 {
 	const struct deed *wait = vigil->waking->wait;
+	int given = 0;
 
+	prompt_watch(&scene);
 	kill(scene.pids[WAITER], SIGCONT);
 	while (!scene_waiter_ended()) {
-		if (vigil->subject->stuck(&scene, wait) &&
-		    vigil->subject->give(&scene, wait) != 0)
-			return -1;
+		if (vigil->subject->stuck(&scene, wait)) {
+			given = 1;
+			if (vigil->subject->give(&scene, wait) != 0)
+				return -1;
+		}
 		sched_yield();
 	}
-	return scene_await_waiter();
+	if (scene_await_waiter() != 0)
+		return -1;
+	return given || vigil->subject->prompt_ns == 0 ?
+		       0 :
+		       prompt_waiter(&scene);
 }
 
-static void judge(const struct vigil *vigil, uint32_t variant)
+/* 0: it is to be done again. */
+static int judge(const struct vigil *vigil, uint32_t variant, uint32_t *tries)
 {
+	int result = satisfy(vigil);
+
 	board->counts.blocked++;
-	if (satisfy(vigil) == 0 && scene_check(variant, 1) == 0)
-		experiment_passed();
-	else
-		experiment_failed();
+	if (result == 0)
+		result = scene_check(variant, 1);
+	return judged(result, tries);
 }
 
 static const struct deed *sleeper_of(const struct vigil *vigil)
@@ -82,6 +96,7 @@ static void kill_asleep(const struct vigil *vigil, uint32_t round)
 {
 	const struct deed *wait = vigil->waking->wait;
 	int gives_first = round % 2 == 0;
+	uint32_t tries = 0;
 	pid_t victim;
 
 	if (!experiment("%s in %s %s killed asleep, round %u",
@@ -89,14 +104,15 @@ static void kill_asleep(const struct vigil *vigil, uint32_t round)
 			state_name(vigil), round))
 		return;
 	board->pc = 0;
-	victim = bring_sleeper(vigil);
-	scene_start_waiter(wait);
-	if (gives_first)
-		vigil->subject->give(&scene, sleeper_of(vigil));
-	trace_kill(victim);
-	scene.died_asleep = 1;
-	board->counts.kills++;
-	judge(vigil, round);
+	do {
+		victim = bring_sleeper(vigil);
+		scene_start_waiter(wait);
+		if (gives_first)
+			vigil->subject->give(&scene, sleeper_of(vigil));
+		trace_kill(victim);
+		scene.died_asleep = 1;
+		board->counts.kills++;
+	} while (!judge(vigil, round, &tries));
 }
 
 /*
@@ -141,6 +157,7 @@ static pid_t to_place(const struct vigil *vigil,
 static void kill_woken(const struct vigil *vigil, const struct trace *trace,
 		       size_t n)
 {
+	uint32_t tries = 0;
 	pid_t victim;
 
 	if (!experiment("%s in %s %s killed at place %zu of %zu after waking",
@@ -148,14 +165,15 @@ static void kill_woken(const struct vigil *vigil, const struct trace *trace,
 			state_name(vigil), n, trace->count))
 		return;
 	board->pc = trace->points[n].pc;
-	victim = to_place(vigil, bring_woken, &trace->points[n]);
-	if (victim == 0) {
-		experiment_missed();
-		return;
-	}
-	trace_kill(victim);
-	board->counts.kills++;
-	judge(vigil, (uint32_t)n);
+	do {
+		victim = to_place(vigil, bring_woken, &trace->points[n]);
+		if (victim == 0) {
+			experiment_missed();
+			return;
+		}
+		trace_kill(victim);
+		board->counts.kills++;
+	} while (!judge(vigil, (uint32_t)n, &tries));
 }
 
 static int wanted(const struct trace *trace, size_t n)
@@ -228,6 +246,7 @@ static pid_t bring_waker(const struct vigil *vigil)
 static void kill_waker(const struct vigil *vigil, const struct trace *trace,
 		       size_t n)
 {
+	uint32_t tries = 0;
 	pid_t victim;
 
 	if (!experiment("%s waits in %s %s, %s killed at place %zu of %zu",
@@ -236,14 +255,15 @@ static void kill_waker(const struct vigil *vigil, const struct trace *trace,
 			trace->count))
 		return;
 	board->pc = trace->points[n].pc;
-	victim = to_place(vigil, bring_waker, &trace->points[n]);
-	if (victim == 0) {
-		experiment_missed();
-		return;
-	}
-	trace_kill(victim);
-	board->counts.kills++;
-	judge(vigil, (uint32_t)n);
+	do {
+		victim = to_place(vigil, bring_waker, &trace->points[n]);
+		if (victim == 0) {
+			experiment_missed();
+			return;
+		}
+		trace_kill(victim);
+		board->counts.kills++;
+	} while (!judge(vigil, (uint32_t)n, &tries));
 }
 
 static void run_waker_dies(const struct vigil *vigil)
@@ -253,7 +273,7 @@ static void run_waker_dies(const struct vigil *vigil)
 
 	/* A rehearsal: see warm_up() in subject_kill.c. */
 	trace_kill(bring_waker(vigil));
-	if (satisfy(vigil) != 0 || scene_check(0, 0) != 0)
+	if ((satisfy(vigil) != 0 || scene_check(0, 0) != 0) && !board->late)
 		broken("%s killed before it began: %s",
 		       vigil->waking->waker->name, board->trouble);
 	victim = bring_waker(vigil);
@@ -271,10 +291,11 @@ static void run_blocked(const struct job *job)
 {
 	const struct subject *subject = job->extra;
 	struct vigil vigil = {
-		.subject = subject, .waking = &subject->wakings[job->number]
+		.subject = subject,
+		.waking = &subject->wakings[WAKING_OF(job->number)]
 	};
 
-	scene_open(subject, FORM_NAMED, worker_path);
+	scene_open(subject, FORM_OF(job->number), worker_path);
 	/* As warm_up() in subject_kill.c. */
 	scene_make(vigil.waking->state);
 	if (subject->check(&scene, 0) != 0)
@@ -286,29 +307,45 @@ static void run_blocked(const struct job *job)
 	scene_close();
 }
 
-static size_t list_one(const struct subject *subject, struct job *jobs,
-		       size_t room)
+/* Outside the full portion the other forms take turns. */
+static int form_wanted(const struct subject *subject, uint32_t i,
+		       enum form form)
+{
+	return has_form(subject, subject->wakings[i].state, form) &&
+	       (form == first_form(subject) || portion_turn(i + form, FORMS));
+}
+
+static const char *where(const struct subject *subject,
+			 const struct waking *waking, enum form form)
+{
+	int first = form == first_form(subject);
+	char text[96];
+
+	snprintf(text, sizeof(text), "%s%s%s/%s%s%s", waking->wait->name,
+		 waking->sleeper != NULL ? "+" : "",
+		 waking->sleeper != NULL ? waking->sleeper->name : "",
+		 subject->states[waking->state].name, first ? "" : "/",
+		 first ? "" : form_names[form]);
+	return strdup(text);
+}
+
+static size_t list_one(const struct subject *subject, enum form form,
+		       const char *suite, struct job *jobs, size_t room)
 {
 	size_t count = 0;
-	char text[96];
-	const char *suite;
 
-	snprintf(text, sizeof(text), "%s-blocked", subject->name);
-	suite = strdup(text);
 	for (uint32_t i = 0; i < subject->wakings_count && count < room; i++) {
 		const struct waking *waking = &subject->wakings[i];
 
-		snprintf(text, sizeof(text), "%s%s%s/%s", waking->wait->name,
-			 waking->sleeper != NULL ? "+" : "",
-			 waking->sleeper != NULL ? waking->sleeper->name : "",
-			 subject->states[waking->state].name);
+		if (!form_wanted(subject, i, form))
+			continue;
 		jobs[count++] = (struct job){
 			.suite = suite,
 			.name = waking->waker != NULL ? waking->waker->name
 						      : "waiter",
-			.where = strdup(text),
+			.where = where(subject, waking, form),
 			.extra = subject,
-			.number = i,
+			.number = JOB_NUMBER(i, form),
 			.run = run_blocked
 		};
 	}
@@ -318,8 +355,13 @@ static size_t list_one(const struct subject *subject, struct job *jobs,
 size_t list_subject_blocked_jobs(struct job *jobs, size_t room)
 {
 	size_t count = 0;
+	char suite[96];
 
-	for (size_t i = 0; subjects[i] != NULL; i++)
-		count += list_one(subjects[i], jobs + count, room - count);
+	for (size_t i = 0; subjects[i] != NULL; i++) {
+		snprintf(suite, sizeof(suite), "%s-blocked", subjects[i]->name);
+		for (enum form form = 0; form < FORMS; form++)
+			count += list_one(subjects[i], form, strdup(suite),
+					  jobs + count, room - count);
+	}
 	return count;
 }

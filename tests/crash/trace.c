@@ -365,7 +365,7 @@ int trace_run_to_syscall(pid_t pid, size_t n)
 static int can_sleep(long number)
 {
 	return number == SYS_futex || number == FUTEX_WAITV_NUMBER ||
-	       number == URING_ENTER_NUMBER;
+	       number == URING_ENTER_NUMBER || number == SYS_ppoll;
 }
 
 /* In its system call: 1 if it goes on sleeping there, 0 if it is back and
