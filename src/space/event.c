@@ -82,7 +82,7 @@ static void tell_waiting(struct stoa_waiter *waiter, int begins)
 }
 
 /* seq_cst: EVENT_DEKKER, the truth is looked at next. */
-static void arm(struct stoa_waiter *waiter)
+void stoa_waiter_arm(struct stoa_waiter *waiter)
 {
 	waiter->seen = atomic_fetch_or_explicit(waiter->word, EVENT_SLEEPERS,
 	                                        memory_order_seq_cst) |
@@ -95,7 +95,7 @@ int stoa_waiter_move(struct stoa_waiter *waiter, _Atomic uint32_t *word)
 		return 0;
 	waiter->word = word;
 	if (waiter->armed)
-		arm(waiter);
+		stoa_waiter_arm(waiter);
 	return waiter->armed;
 }
 
@@ -225,7 +225,7 @@ int stoa_waiter_step(struct stoa_waiter *waiter)
 	if (!waiter->armed) {
 		waiter->armed = 1;
 		tell_waiting(waiter, 1);
-		arm(waiter);
+		stoa_waiter_arm(waiter);
 		return 0;
 	}
 	waiter->slept++;
@@ -233,7 +233,8 @@ int stoa_waiter_step(struct stoa_waiter *waiter)
 	if (result < 0)
 		return result;
 	result = stoa_object_health(waiter->object);
-	arm(waiter);
+	if (!waiter->lingers)
+		stoa_waiter_arm(waiter);
 	return result;
 }
 
@@ -247,7 +248,7 @@ void stoa_waiter_fini(struct stoa_waiter *waiter)
 		tell_waiting(waiter, 0);
 	stoa_waits_clear(waiter);
 	stop_listening(waiter);
-	if (waiter->slept || waiter->vain)
+	if (waiter->slept)
 		budget = budget / 2 < SPINS_PROBE / 8 ? 0 : budget / 2;
 	else if (waiter->spun)
 		budget = budget * 2 + SPINS_PROBE < SPINS_MAX ?

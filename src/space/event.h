@@ -31,7 +31,7 @@ struct stoa_waiter {
 	uint32_t spins_left;
 	uint32_t spun;
 	uint32_t seen; /* the event's value to sleep on */
-	int vain; /* whatever comes of it, spinning is no use */
+	int lingers; /* once woken, the kind arms when it is ready to try */
 	int armed;
 	int slept;
 	int sliced; /* the last sleep ended with nobody waking */
@@ -65,6 +65,8 @@ void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
 /* 0: look again. Else what the wait ends with: -EAGAIN, -ETIMEDOUT, -EINTR,
  * -EIDRM, -EUCLEAN, -EIO, -EDEADLK (with a note that asks for it). */
 int stoa_waiter_step(struct stoa_waiter *waiter);
+/* For those that linger, after each sleep: then look at the truth. */
+void stoa_waiter_arm(struct stoa_waiter *waiter);
 void stoa_waiter_fini(struct stoa_waiter *waiter);
 
 /* From now on the waiter sleeps on another event: one of the kind's own, that

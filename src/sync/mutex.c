@@ -5,9 +5,18 @@
 #include <base/bug.h>
 #include <base/deadline.h>
 #include <base/error.h>
+#include <base/system.h>
 #include <sync/mutex_internal.h>
 
-#define SPIN_FIRST 64u /* pauses before the first look; then twice as many */
+/* Of who waits awake: see STANDING BACK in mutex_layout.h. */
+#define PATIENCE_NS INT64_C(100000) /* it stands back */
+#define IMPATIENCE_NS INT64_C(5000) /* and then takes whatever moment comes */
+#define CALM_NS UINT64_C(800)       /* nobody has locked it for so long */
+#define IDLE_LOOKS 10               /* or so often in turn it was free */
+#define HELD_NS INT64_C(30000)      /* one lock lasts so long: rather sleep */
+#define LOOK_NS INT64_C(250)        /* to the next look; then twice as long */
+#define LOOK_MOST_NS INT64_C(4000)
+#define SPIN_NS INT64_C(50) /* of patience for each spin of the budget */
 
 /* ---- Locking ----------------------------------------------------------------- */
 
@@ -47,7 +56,6 @@ struct attempt {
 	struct stoa_mutex *mutex;
 	uint64_t agent;
 	uint64_t found; /* the owner at the last try */
-	uint64_t since; /* of that one */
 	stoa_peer blocker;
 	int ask; /* whether the owner lives, if it was there before */
 	int ask_anyway;
@@ -62,8 +70,6 @@ static int try_lock(struct attempt *attempt)
 	int again = word == attempt->found;
 
 	attempt->found = word;
-	attempt->since = atomic_load_explicit(&mutex->shared->since,
-	                                      memory_order_relaxed);
 	if (word == MUTEX_FREE) {
 		if (!mutex_exchange(mutex, word, attempt->agent))
 			return -EAGAIN;
@@ -104,32 +110,124 @@ static void pass_wake_on(struct stoa_mutex *mutex)
 		mutex_tell(mutex);
 }
 
-/*
- * The waiter's spins, but with fewer and fewer looks: each takes the cache
- * line from the owner. And only while it is one and the same lock that is
- * waited out: somebody who locks again and again does so faster if left alone,
- * and who sleeps gets its turn, too.
- */
-static int spin(struct attempt *attempt, struct stoa_waiter *waiter)
-{
-	uint32_t left = waiter->spins_left, pauses = SPIN_FIRST;
-	int result = try_lock(attempt);
-	uint64_t since = attempt->since;
+/* One who waits awake. */
+struct watch {
+	int64_t began_ns, now_ns; /* CLOCK_MONOTONIC */
+	uint64_t began_ticks;
+	int64_t patient_ns, end_ns; /* until then */
+	uint64_t since;   /* of the lock seen last */
+	int64_t since_ns; /* when it was first seen */
+	int64_t pause_ns; /* to the next look */
+	int idle;         /* looks in turn that found it free, locked between */
+};
 
-	waiter->spins_left = 0;
-	while (result == -EAGAIN && left >= pauses && !waiter->vain) {
-		for (uint32_t i = 0; i < pauses; i++)
-			stoa_cpu_pause();
-		left -= pauses;
-		waiter->spun += pauses;
-		pauses *= 2;
-		if (waiter->deadline.kind == STOA_DEADLINE_INSTANT &&
-		    stoa_deadline_left(waiter->deadline) == 0)
-			break;
-		result = try_lock(attempt);
-		waiter->vain = attempt->since != since;
+static struct watch begin_watch(int64_t patience_ns, int woken)
+{
+	int64_t now = stoa_sys_clock_ns(CLOCK_MONOTONIC);
+
+	/* Who has just come, and finds the lock that it met gone at its first
+	 * look, has seen nobody lock again and again. */
+	return (struct watch){
+		.began_ns = now,
+		.now_ns = now,
+		.began_ticks = stoa_cpu_ticks(),
+		.patient_ns = now + patience_ns,
+		.end_ns = now + (patience_ns ? patience_ns + IMPATIENCE_NS : 0),
+		.since_ns = now,
+		.pause_ns = woken ? 0 : LOOK_NS,
+		.idle = woken ? 0 : IDLE_LOOKS - 1
+	};
+}
+
+static void rest(struct watch *watch)
+{
+	int64_t until = watch->now_ns + watch->pause_ns;
+
+	do {
+		stoa_cpu_pause();
+		watch->now_ns = stoa_sys_clock_ns(CLOCK_MONOTONIC);
+	} while (watch->now_ns < until);
+}
+
+/* Nobody has locked it for CALM_NS. The rate of the counter is what it was
+ * since the watch began. */
+static int is_calm(const struct watch *watch)
+{
+	uint64_t now = stoa_cpu_ticks();
+	uint64_t age = now > watch->since ? now - watch->since : 0;
+	uint64_t passed_ns = (uint64_t)(watch->now_ns - watch->began_ns);
+
+	return age > UINT32_MAX || passed_ns > UINT32_MAX ||
+	       age * passed_ns >= CALM_NS * (now - watch->began_ticks);
+}
+
+/* -EAGAIN: look again. -EBUSY: it is of no use. Else as try_lock(). */
+static int look(struct watch *watch, struct attempt *attempt,
+                struct stoa_waiter *waiter)
+{
+	struct stoa_mutex *mutex = attempt->mutex;
+	uint64_t word = mutex_owner(mutex);
+	uint64_t since = atomic_load_explicit(&mutex->shared->since,
+	                                      memory_order_relaxed);
+	int taken = AGENT_PEER(word) != 0, result = -EAGAIN;
+
+	attempt->found = word;
+	if (since != watch->since) {
+		watch->since = since;
+		watch->since_ns = watch->now_ns;
+		watch->idle = taken ? 0 : watch->idle + 1;
 	}
-	return result;
+	if (taken && watch->now_ns - watch->since_ns > HELD_NS)
+		return -EBUSY;
+	if (!taken && (watch->now_ns >= watch->patient_ns ||
+	               watch->idle >= IDLE_LOOKS || is_calm(watch))) {
+		if (waiter->slept)
+			stoa_waiter_arm(waiter); /* W1 of MUTEX_WAKING */
+		result = try_lock(attempt);
+	}
+	if (watch->now_ns >= watch->patient_ns)
+		watch->pause_ns = 0;
+	else if (!taken || watch->pause_ns == 0)
+		watch->pause_ns = LOOK_NS;
+	else if (watch->pause_ns < LOOK_MOST_NS)
+		watch->pause_ns *= 2;
+	return result == -EAGAIN && watch->now_ns >= watch->end_ns ? -EBUSY :
+	                                                             result;
+}
+
+/* Instead of sleeping, or before it sleeps again. -EAGAIN: now sleep. */
+static int spin(struct attempt *attempt, struct stoa_waiter *waiter,
+                int64_t patience_ns)
+{
+	struct watch watch = begin_watch(patience_ns, waiter->slept);
+	int result;
+
+	do {
+		if (patience_ns > 0) {
+			rest(&watch);
+			waiter->spun++;
+		}
+		result = look(&watch, attempt, waiter);
+	} while (result == -EAGAIN &&
+	         (waiter->deadline.kind != STOA_DEADLINE_INSTANT ||
+	          stoa_deadline_left(waiter->deadline) > 0));
+	return result == -EBUSY ? -EAGAIN : result;
+}
+
+/* After a step: the event is armed, and the truth looked at. */
+static int try_again(struct attempt *attempt, struct stoa_waiter *waiter)
+{
+	struct stoa_object *object = &attempt->mutex->object;
+	int result = -EAGAIN;
+
+	if (waiter->slept && !waiter->sliced &&
+	    atomic_load_explicit(&object->processors, memory_order_relaxed) > 1)
+		result = spin(attempt, waiter, PATIENCE_NS);
+	if (result != -EAGAIN)
+		return result;
+	if (waiter->slept)
+		stoa_waiter_arm(waiter);
+	return try_lock(attempt);
 }
 
 static int wait_for_it(struct attempt *attempt, struct stoa_deadline deadline)
@@ -144,7 +242,9 @@ static int wait_for_it(struct attempt *attempt, struct stoa_deadline deadline)
 		note.flags = WAITS_DETECTS;
 	stoa_waiter_init(&waiter, &mutex->object, STOA_READ, deadline);
 	waiter.note = &note;
-	result = spin(attempt, &waiter);
+	waiter.lingers = 1;
+	result = spin(attempt, &waiter, waiter.spins_left * SPIN_NS);
+	waiter.spins_left = 0;
 	attempt->ask = 1;
 	while (result == -EAGAIN) {
 		int armed = waiter.armed;
@@ -160,7 +260,7 @@ static int wait_for_it(struct attempt *attempt, struct stoa_deadline deadline)
 		if (step == 0 && !armed)
 			listed = mutex_list_waiter(mutex, attempt->agent);
 		attempt->ask_anyway = waiter.sliced;
-		result = step == 0 ? try_lock(attempt) : step;
+		result = step == 0 ? try_again(attempt, &waiter) : step;
 	}
 	if (listed)
 		mutex_unlist_waiter(listed, attempt->agent);

@@ -75,9 +75,27 @@
  *   did so only then: circles through it are found when the others have looked
  *   once more, after a slice (CIRCLES in waits_layout.h).
  *   States a death may leave: SLEEPERS gone and nobody on the way (killed just
- *   woken, or between U3 and U4); SLEEPERS and nobody raising (killed between
- *   U1 and U3). Whoever sleeps goes through W1 and W2 at its slice of 50 ms at
- *   the latest.
+ *   woken, standing back, or between U3 and U4); SLEEPERS and nobody raising
+ *   (killed between U1 and U3). Whoever sleeps goes through W1 and W2 at its
+ *   slice of 50 ms at the latest.
+ *
+ * STANDING BACK. Each time the mutex goes from one processor to another, its
+ * line does, with what it protects, and somebody waits. So who locks it again
+ * and again is left alone for a while, and then it goes over: every 100 us,
+ * not every few locks. He who is woken (between W3 and W1) or has just come,
+ * and isn't going to sleep yet, looks at `owner` and `since` from time to
+ * time, and takes the mutex, by W1 and W2,
+ *   - at once, if it is free and nobody has locked it for 800 ns: whoever
+ *     had it has gone;
+ *   - if he has just come, and it is free at his first look: he met one lock;
+ *   - if it was free at ten looks in turn, though locked between them: it is
+ *     mostly free, and there is little to be disturbed;
+ *   - after 100 us, whenever it is free.
+ * He goes to sleep (W1) when one and the same lock lasts 30 us, or if he has no
+ * luck in the end. A look writes nothing. As wakes are at most one in flight,
+ * so are those woken who stand back: the others sleep on, and who unlocks makes
+ * no system call meanwhile. `since` is but a hint for this: a wrong one costs
+ * time.
  */
 #ifndef STOA_SYNC_MUTEX_LAYOUT_H
 #define STOA_SYNC_MUTEX_LAYOUT_H

@@ -5,7 +5,8 @@
  * Mirrors src/sync/mutex.c: stoa_mutex_lock(), try_lock(), wait_for_it()
  * without spinning, pass_wake_on(), unlock(), stoa_event_raise_one(), lose(),
  * stoa_mutex_consistent(). Not here: threads that end (ORPHANED), recursion,
- * observers, bells.
+ * observers, bells. With STANDS_BACK who was woken may try once more; its looks
+ * before that write nothing.
  *
  * Three processes lock and unlock ROUNDS times (of each); DEATHS of them are killed, at
  * any step. Who is told of a death mends what is locked, and says so, or with
@@ -118,6 +119,24 @@ inline try_lock()
 	found = w
 }
 
+/* Who was woken may try before it is on its way back to sleep: look(). */
+inline stand_back()
+{
+#ifdef STANDS_BACK
+	if
+	:: true ->
+#ifndef MUTANT_TAKEN_UNARMED
+		arm();
+#endif
+		EXCHANGE(owner, FREE, AGENT);
+		in = ok
+	:: true
+	fi
+#else
+	skip
+#endif
+}
+
 inline lock()
 {
 	EXCHANGE(owner, FREE, AGENT);
@@ -144,17 +163,18 @@ inline lock()
 		:: !late ->
 			if
 			:: armed -> seen = slices[me]; sleep();
-				anyway = (slices[me] != seen)
+				anyway = (slices[me] != seen);
+				stand_back()
 			:: else
 			fi;
-#ifdef MUTANT_ARMED_ONCE
 			if
-			:: !armed -> arm()
+#ifdef MUTANT_ARMED_ONCE
+			:: !in && !armed -> arm()
+#else
+			:: !in -> arm()
+#endif
 			:: else
 			fi;
-#else
-			arm();
-#endif
 			armed = 1;
 			ask = 1
 		:: else
