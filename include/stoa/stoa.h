@@ -12,6 +12,7 @@
 #include <stoa/semaphore_set.h>
 #include <stoa/range_lock.h>
 #include <stoa/rwlock.h>
+#include <stoa/segment.h>
 #include <stoa/space.h>
 #include <stoa/stream.h>
 #include <stoa/wait.h>
