@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* memory/segment_attach.c: who is attached to a segment. See ATTACHMENTS in
  * segment_layout.h. */
+#include <base/bug.h>
 #include <memory/segment_internal.h>
 
 #include <stdlib.h>
@@ -124,7 +125,7 @@ static void before_fork(struct stoa_fork *entry)
 	segment->child_fd = -1;
 	/* The program may have closed it, and opened something else. */
 	if (stoa_sys_fstat(segment->attach_fd, &stat) < 0 ||
-	    stat.st_ino != segment->object.inode)
+	    stat.st_ino != segment->object.inode || STOA_BUG(63))
 		return;
 	int fd = stoa_sys_reopen(segment->attach_fd, access);
 	if (fd < 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* memory/segment_resize.c: the size of a segment, and its seals. */
+#include <base/bug.h>
 #include <base/futex.h>
 #include <memory/segment_internal.h>
 
@@ -116,7 +117,10 @@ static int grow(struct stoa_segment *segment, uint64_t old, uint64_t bytes)
 	struct stoa_object *object = &segment->object;
 	int result;
 
-	give_back(segment, old);
+	if (STOA_BUG(60))
+		commit_size(segment, bytes);
+	if (!STOA_BUG(62))
+		give_back(segment, old);
 	result = stoa_sys_fallocate(object->fd,
 	                            (off_t)(segment->data_offset + old),
 	                            (off_t)(bytes - old));
@@ -149,6 +153,8 @@ static int resize(struct stoa_segment *segment, uint64_t bytes)
 		                 bytes > old ? "grow" : "shrink");
 	if (bytes > old)
 		return grow(segment, old, bytes);
+	if (STOA_BUG(61))
+		give_back(segment, bytes);
 	if (bytes < old)
 		commit_size(segment, bytes);
 	give_back(segment, bytes);
