@@ -163,6 +163,11 @@ STOA_API int stoa_segment_seal(struct stoa_segment *segment, unsigned seals);
 
 /* ---- Inspect ------------------------------------------------------------ */
 
+/* 0, or what is wrong with it: -EIO, a fault was met in its memory, which reads
+ * as zeros since (needs stoa_guard); -EUCLEAN. To be asked after touching memory
+ * that others may take away. Two loads. */
+STOA_API int stoa_segment_check(struct stoa_segment *segment);
+
 /* The number of attachments, this one included. Each that lasts as long as the
  * call is counted once; those that come or go meanwhile may be. 0.3 us for
  * each, and more if there are hundreds. */

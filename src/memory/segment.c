@@ -244,6 +244,11 @@ int segment_health(struct stoa_segment *segment)
 	return 0;
 }
 
+int stoa_segment_check(struct stoa_segment *segment)
+{
+	return segment_health(segment);
+}
+
 int segment_begin(struct stoa_segment *segment)
 {
 	int result = segment_get(segment->shares) ? segment_part(segment) : 0;

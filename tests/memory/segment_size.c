@@ -138,8 +138,10 @@ TEST(a_truncated_file_is_an_error_and_no_signal)
 		make_segment(space, "s", STOA_WRITE, PAGE, 3 * PAGE);
 
 	assert_ok(stoa_guard());
+	assert_ok(stoa_segment_check(one));
 	assert_system(truncate(case_path("s.segment"), 0));
 	strcpy(stoa_segment_data(one), "into the void");
+	assert_result(stoa_segment_check(one), -EIO);
 	assert_result(stoa_segment_attached(one), -EIO);
 	assert_result(stoa_segment_resize(one, 2 * PAGE), -EIO);
 	close_segment(space, one, "s");
