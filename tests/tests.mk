@@ -10,7 +10,7 @@ SUPPORT     := $(BUILD)/tests/libsupport.a
 SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 
 TEST_SRC  := $(sort $(wildcard $(addprefix tests/,$(addsuffix /*.c,\
-               base space sync data process))))
+               base space sync memory data process))))
 TEST_BIN  := $(TEST_SRC:%.c=$(BUILD)/%)
 FAULT_SRC := $(sort $(wildcard tests/fault/*.c))
 FAULT_BIN := $(filter-out %/inject,$(FAULT_SRC:%.c=$(BUILD)/%))

@@ -197,6 +197,7 @@ static const struct inside {
 	{ "condition", tool_condition_inside },
 	{ "semaphore", tool_sem_inside },
 	{ "semaphore_set", tool_semset_inside },
+	{ "segment", tool_segment_inside },
 	{ "stream", tool_stream_inside },
 };
 

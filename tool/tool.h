@@ -47,6 +47,8 @@ int tool_queue_bench(int argc, char **argv);
 int tool_barrier(int argc, char **argv);
 int tool_mutex(int argc, char **argv);
 int tool_sem(int argc, char **argv);
+int tool_segment(int argc, char **argv);
+int tool_mapping(int argc, char **argv);
 int tool_semset(int argc, char **argv);
 int tool_lock(int argc, char **argv);
 
@@ -255,6 +257,9 @@ int tool_sem_inside(struct stoa_space *space, const char *name,
 int tool_semset_inside(struct stoa_space *space, const char *name,
                        const struct tool_table_options *given,
                        struct tool_out *out);
+int tool_segment_inside(struct stoa_space *space, const char *name,
+                        const struct tool_table_options *given,
+                        struct tool_out *out);
 int tool_rwlock_inside(struct stoa_space *space, const char *name,
                        const struct tool_table_options *given,
                        struct tool_out *out);

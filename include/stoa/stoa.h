@@ -6,12 +6,14 @@
 #include <stoa/barrier.h>
 #include <stoa/base.h>
 #include <stoa/condition.h>
+#include <stoa/mapping.h>
 #include <stoa/mutex.h>
 #include <stoa/queue.h>
 #include <stoa/semaphore.h>
 #include <stoa/semaphore_set.h>
 #include <stoa/range_lock.h>
 #include <stoa/rwlock.h>
+#include <stoa/segment.h>
 #include <stoa/space.h>
 #include <stoa/stream.h>
 #include <stoa/wait.h>

@@ -35,6 +35,10 @@
  * 33  barrier: the dead who came are waited for
  * 34  stream: bytes are consumed before they are copied out
  * 35  stream: bytes are committed before they are copied in
+ * 60  segment: a grow takes effect before there is memory for it
+ * 61  segment: memory is given back before a shrink takes effect
+ * 62  segment: what the dead and strays have left is not given back
+ * 63  segment: a forked child has no lock of its own
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H

@@ -215,3 +215,22 @@ int stoa_sys_byte_locked(int fd, off_t offset)
 
 	return result < 0 ? (int)result : lock.l_type != F_UNLCK;
 }
+
+int stoa_sys_find_lock(int fd, off_t start, off_t end, off_t *ret_start,
+                       off_t *ret_end)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET,
+		              .l_start = start, .l_len = end - start };
+	long result = stoa_system_call(SYS_fcntl, fd, F_OFD_GETLK, (long)&lock,
+	                               0, 0, 0);
+
+	if (result < 0)
+		return (int)result;
+	if (lock.l_type == F_UNLCK)
+		return 0;
+	/* Length 0: to the end of all files. */
+	int open_ended = lock.l_len == 0 || lock.l_len > end - lock.l_start;
+	*ret_start = lock.l_start > start ? lock.l_start : start;
+	*ret_end = open_ended ? end : lock.l_start + lock.l_len;
+	return 1;
+}

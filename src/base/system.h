@@ -66,6 +66,10 @@ int stoa_sys_barrier(void);
 int stoa_sys_lock_byte(int fd, off_t offset, int type);
 /* 1: somebody else's description holds a lock on the byte; 0: nobody. */
 int stoa_sys_byte_locked(int fd, off_t offset);
+/* 1: a lock of somebody else's description on bytes of [start, end), cut to
+ * these, whichever the kernel finds first; 0: there is none. */
+int stoa_sys_find_lock(int fd, off_t start, off_t end, off_t *ret_start,
+                       off_t *ret_end);
 
 static inline int64_t stoa_sys_clock_ns(clockid_t clock)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* data/kinds.c: the kinds of object that this build knows. */
 #include <data/kinds.h>
+#include <memory/kinds.h>
 #include <sync/kinds.h>
 
 const struct stoa_object_kind *const stoa_object_kinds[] = {
@@ -13,5 +14,6 @@ const struct stoa_object_kind *const stoa_object_kinds[] = {
 	&stoa_stream_kind,
 	&stoa_rwlock_kind,
 	&stoa_barrier_kind,
+	&stoa_segment_kind,
 	NULL,
 };

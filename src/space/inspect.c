@@ -81,6 +81,18 @@ static int each_seat(struct stoa_space *space, int fd, uint64_t file_bytes,
 	return visited;
 }
 
+static int each_user(struct stoa_space *space, int fd,
+                     const struct stoa_object_header *header, user_visit visit,
+                     void *context)
+{
+	for (int i = 0; stoa_object_kinds[i]; i++)
+		if (stoa_object_kinds[i]->each_user &&
+		    strcmp(stoa_object_kinds[i]->name, header->kind) == 0)
+			return stoa_object_kinds[i]->each_user(space, fd, visit,
+			                                       context);
+	return each_seat(space, fd, header->file_bytes, visit, context);
+}
+
 static int count_user(const struct stoa_user *user, void *context)
 {
 	struct stoa_object_info *info = context;
@@ -154,7 +166,7 @@ static int describe(struct stoa_space *space, const char *file,
 		info->created_ns = header.created_ns;
 		info->creator_pid = header.creator_pid;
 		info->health = state_health(atomic_load(&header.events.state));
-		each_seat(space, fd, header.file_bytes, count_user, info);
+		each_user(space, fd, &header, count_user, info);
 	}
 	stoa_sys_close(fd);
 	return 0;
@@ -278,8 +290,7 @@ int stoa_space_each_user(struct stoa_space *space, const char *name,
 	if (result == 0)
 		result = read_header(fd, file, (uint64_t)stat.st_size, &header);
 	if (result == 0)
-		result = each_seat(space, fd, header.file_bytes, visit,
-		                   context);
+		result = each_user(space, fd, &header, visit, context);
 	stoa_sys_close(fd);
 	return result;
 }

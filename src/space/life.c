@@ -15,65 +15,18 @@
 #define SHARD_NAME_MAX 24
 #define SHARDS_KEPT 16 /* descriptors for asking, at most */
 
-/*
- * A forked child must let go of its parent's lock, or the parent would stay
- * alive in it. Only a handler that runs at fork can do that, and it can only
- * find the descriptors from here: the one list that the library keeps.
- */
-static pthread_mutex_t fork_mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-static struct stoa_life *fork_list;
-
-static void before_fork(void)
+/* A forked child lets go of its parent's lock, and is nobody yet. */
+static void after_fork_in_child(struct stoa_fork *entry)
 {
-	pthread_mutex_lock(&fork_mutex);
-}
+	struct stoa_life *life = (void *)((char *)entry -
+	                                  offsetof(struct stoa_life, fork));
 
-static void after_fork_in_parent(void)
-{
-	pthread_mutex_unlock(&fork_mutex);
-}
-
-static void after_fork_in_child(void)
-{
-	for (struct stoa_life *life = fork_list; life;
-	     life = life->next_to_fork) {
-		if (life->lock_fd >= 0)
-			stoa_sys_close_inode(life->lock_fd, life->lock_inode);
-		life->lock_fd = -1;
-		atomic_store_explicit(&life->self->peer, 0,
-		                      memory_order_relaxed);
-		atomic_store_explicit(&life->waits_taken, 0,
-		                      memory_order_relaxed);
-		pthread_mutex_init(&life->mutex, NULL);
-	}
-	pthread_mutex_unlock(&fork_mutex);
-}
-
-static void register_fork_handlers(void)
-{
-	pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-}
-
-static void enlist(struct stoa_life *life)
-{
-	pthread_once(&fork_once, register_fork_handlers);
-	pthread_mutex_lock(&fork_mutex);
-	life->next_to_fork = fork_list;
-	life->link_to_fork = &fork_list;
-	if (fork_list)
-		fork_list->link_to_fork = &life->next_to_fork;
-	fork_list = life;
-	pthread_mutex_unlock(&fork_mutex);
-}
-
-static void delist(struct stoa_life *life)
-{
-	pthread_mutex_lock(&fork_mutex);
-	*life->link_to_fork = life->next_to_fork;
-	if (life->next_to_fork)
-		life->next_to_fork->link_to_fork = life->link_to_fork;
-	pthread_mutex_unlock(&fork_mutex);
+	if (life->lock_fd >= 0)
+		stoa_sys_close_inode(life->lock_fd, life->lock_inode);
+	life->lock_fd = -1;
+	atomic_store_explicit(&life->self->peer, 0, memory_order_relaxed);
+	atomic_store_explicit(&life->waits_taken, 0, memory_order_relaxed);
+	pthread_mutex_init(&life->mutex, NULL);
 }
 
 int stoa_life_init(struct stoa_life *life, int directory, const char *path,
@@ -110,7 +63,8 @@ int stoa_life_init(struct stoa_life *life, int directory, const char *path,
 	life->self = page;
 	life->lock_fd = -1;
 	pthread_mutex_init(&life->mutex, NULL);
-	enlist(life);
+	life->fork.child = after_fork_in_child;
+	stoa_fork_enlist(&life->fork);
 	return 0;
 }
 
@@ -335,7 +289,7 @@ void stoa_life_fini(struct stoa_life *life)
 {
 	stoa_peer peer = life->self->peer;
 
-	delist(life);
+	stoa_fork_delist(&life->fork);
 	if (peer != 0 && life->lock_fd >= 0 && !holds_lock(life, peer))
 		forget_descriptors(life);
 	if (life->lock_fd >= 0)

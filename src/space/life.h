@@ -3,6 +3,7 @@
 #ifndef STOA_SPACE_LIFE_H
 #define STOA_SPACE_LIFE_H
 
+#include <space/fork.h>
 #include <space/life_layout.h>
 #include <stoa/space.h>
 
@@ -27,7 +28,7 @@ struct stoa_life {
 	                                      fd + 1 */
 	_Atomic uint64_t waits_taken;    /* records: see waits.c */
 	_Atomic uint64_t waits_sequence; /* of the last one written */
-	struct stoa_life *next_to_fork, **link_to_fork;
+	struct stoa_fork fork;
 };
 
 int stoa_life_init(struct stoa_life *life, int directory, const char *path,

@@ -94,8 +94,9 @@ static int make_file(struct stoa_space *space, const char *name,
 		return stoa_fail(fd, "can't make a file in the space %s: %s",
 		                 space->path, strerror(-fd));
 	uint64_t reserved = plan->reserved_bytes ?: plan->file_bytes;
-	int result = stoa_sys_fallocate(fd, 0, (off_t)reserved);
-	if (result == 0 && reserved < plan->file_bytes)
+	int result = stoa_sys_fallocate(fd, (off_t)plan->reserved_at,
+	                                (off_t)reserved);
+	if (result == 0 && plan->reserved_at + reserved < plan->file_bytes)
 		result = stoa_sys_ftruncate(fd, (off_t)plan->file_bytes);
 	if (result < 0) {
 		stoa_fail(result,
@@ -183,9 +184,11 @@ static int open_file(struct stoa_space *space, const char *name,
 		                 space->path);
 	if (fd == -EACCES)
 		return stoa_fail(fd,
-		                 "%s may not be read and written by this user; "
-		                 "its owner can change that with chmod",
-		                 name);
+		                 "%s may not be %s by this user; its owner can "
+		                 "change that with chmod",
+		                 name,
+		                 flags == O_RDONLY ? "read" :
+		                                     "read and written");
 	if (fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
 		return stoa_fail(-EPROTO,
 		                 "%s is not a stoa object; remove it or use "
@@ -245,7 +248,9 @@ static int map_file(struct stoa_object *object,
 		                 object->name);
 	if (plan->mapped_bytes)
 		object->bytes = plan->mapped_bytes;
-	result = stoa_sys_mmap(NULL, object->bytes, PROT_READ | PROT_WRITE,
+	result = stoa_sys_mmap(NULL, object->bytes,
+	                       object->read_only ? PROT_READ :
+	                                           PROT_READ | PROT_WRITE,
 	                       MAP_SHARED, object->fd, 0, &base);
 	if (result < 0)
 		return stoa_fail(result, "can't map %s (%zu bytes): %s",
@@ -272,14 +277,15 @@ static int find_or_make(struct stoa_object *object, const char *file,
 	struct stoa_space *space = object->space;
 	unsigned flags = object->flags;
 	int fd;
+	int access = plan->read_only ? O_RDONLY : O_RDWR;
 
 	if (plan->again)
-		return stoa_sys_reopen(plan->again->fd, O_RDWR);
+		return stoa_sys_reopen(plan->again->fd, access);
 	if (!file)
 		return make_file(space, object->name, plan, &object->copy);
 	for (int tries = 0; tries < OPEN_TRIES; tries++) {
 		if (!(flags & STOA_EXCLUSIVE) || !(flags & STOA_CREATE)) {
-			fd = open_file(space, object->name, file, O_RDWR);
+			fd = open_file(space, object->name, file, access);
 			if (fd != -ENOENT || !(flags & STOA_CREATE))
 				return fd;
 		}
@@ -347,6 +353,7 @@ int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
 	object->kind = kind;
 	object->space = space;
 	object->flags = flags;
+	object->read_only = plan->read_only;
 	atomic_store(&object->directions, flags & (STOA_READ | STOA_WRITE));
 	snprintf(object->name, sizeof object->name, "%s", checked);
 	if (name)
@@ -394,6 +401,8 @@ void stoa_object_close(struct stoa_object *object)
 
 void stoa_object_mark(struct stoa_object *object, uint32_t state_bit)
 {
+	if (object->read_only)
+		return;
 	atomic_fetch_or_explicit(&object->events->state, state_bit,
 	                         memory_order_seq_cst);
 	stoa_event_broadcast(object);

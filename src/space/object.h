@@ -38,6 +38,13 @@ struct stoa_object_kind {
 	void (*close)(struct stoa_object *object);
 	/* Wakes all who sleep on words of the kind's own. NULL: nobody does. */
 	void (*broadcast)(struct stoa_object *object);
+	/* Who has the object file `fd` open: of kinds without seats, whose
+	 * users are known otherwise. Visits as stoa_space_each_user does. NULL:
+	 * they are the seats. */
+	int (*each_user)(struct stoa_space *space, int fd,
+	                 int (*visit)(const struct stoa_user *user,
+	                              void *context),
+	                 void *context);
 };
 
 /* All kinds, ended by NULL; floor 4 fills the table (data/kinds.c). */
@@ -51,6 +58,7 @@ struct stoa_object {
 	int fd;
 	uint64_t inode; /* of fd; a program may close it under us */
 	int created;    /* by this open */
+	int read_only;  /* mapped so: nothing may be written */
 	char *base;
 	size_t bytes; /* mapped at base */
 	struct stoa_object_header *header; /* NULL: in the caller's memory */
@@ -87,9 +95,13 @@ struct stoa_object_plan {
 	size_t content_bytes;
 	/* A file with holes: so many bytes from its beginning get memory when
 	 * it is made; so many are mapped, by openers too, and the rest is the
-	 * kind's own affair. 0: all. */
+	 * kind's own affair. 0: all. With reserved_at the memory begins there,
+	 * and the header has some, too. */
 	uint64_t reserved_bytes;
+	uint64_t reserved_at;
 	uint64_t mapped_bytes;
+	/* Opened, and its header mapped, to be read only. */
+	int read_only;
 	/* Open this one's file once more, instead of any by name. */
 	const struct stoa_object *again;
 };
@@ -144,7 +156,8 @@ void stoa_object_close(struct stoa_object *object);
 int stoa_object_check(const char *name, const struct stoa_object_header *header,
                       uint64_t file_bytes);
 
-/* Marks the object removed and wakes everyone. */
+/* Marks the object removed or damaged and wakes everyone; not by who may only
+ * read it. */
 void stoa_object_mark(struct stoa_object *object, uint32_t state_bit);
 
 /* -EUCLEAN, with the object marked damaged. */

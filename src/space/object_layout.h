@@ -4,8 +4,10 @@
  *
  *   0      header: identity and geometry, constant once published
  *   256    events, state: the words that change
+ *   512    of kinds without seats: what belongs to the kind, and changes
  *   4096   seats, chunk 0 (64 of 256 bytes)
  *   20480  what belongs to the kind, up to header.file_bytes
+ *          (of kinds without seats, nothing stands from 4096 to here)
  *   ...    seats, chunk 1 (128), chunk 2 (256) ...: made when needed, at
  *          places that follow from file_bytes; their existence is the file's
  *          size, so that two growers do the same thing
@@ -60,6 +62,7 @@
 #define PLACE_MAGIC 0x616f7473u
 #define OBJECT_HEADER_BYTES 4096
 #define OBJECT_SEATS_OFFSET 4096
+#define OBJECT_WORDS_OFFSET 512
 #define OBJECT_GEOMETRY_WORDS 12
 
 #define SEAT_FIRST_CHUNK 64

@@ -101,12 +101,19 @@ static int chunk_seats(struct stoa_object *object, uint32_t chunk,
 	return 0;
 }
 
+static int has_seats(const struct stoa_object *object)
+{
+	return object->header && !object->kind->each_user;
+}
+
 /* 0, -ENOENT: no such seat, or why it can't be looked at. */
 static int find_seat(struct stoa_object *object, uint32_t index,
                      struct stoa_seat **ret_seat)
 {
 	uint32_t first = 0;
 
+	if (!has_seats(object))
+		return -ENOENT;
 	for (uint32_t chunk = 0; chunk < SEAT_CHUNKS; chunk++) {
 		uint32_t seats = stoa_seat_chunk_seats(chunk);
 		struct stoa_seat *base;
@@ -134,7 +141,7 @@ uint32_t stoa_object_seats(struct stoa_object *object)
 {
 	uint32_t seats = 0;
 
-	if (!object->header)
+	if (!has_seats(object))
 		return 0;
 	for (uint32_t chunk = 0; chunk < SEAT_CHUNKS; chunk++) {
 		struct stoa_seat *base;
@@ -255,7 +262,7 @@ int stoa_object_sit(struct stoa_object *object)
 
 	if (result < 0)
 		return result;
-	if (!object->header) { /* no seats: see struct stoa_place */
+	if (!has_seats(object)) { /* see struct stoa_place */
 		atomic_store_explicit(&object->pid, stoa_sys_getpid(),
 		                      memory_order_relaxed);
 		atomic_store_explicit(&object->peer, peer,

@@ -8,6 +8,7 @@ extern const struct subject mutex_subject;
 extern const struct subject queue_subject;
 extern const struct subject range_lock_subject;
 extern const struct subject rwlock_subject;
+extern const struct subject segment_subject;
 extern const struct subject semaphore_subject;
 extern const struct subject semaphore_set_subject;
 extern const struct subject stream_subject;
@@ -22,5 +23,6 @@ const struct subject *const subjects[] = {
 	&barrier_subject,
 	&range_lock_subject,
 	&stream_subject,
+	&segment_subject,
 	NULL
 };
