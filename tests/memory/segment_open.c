@@ -65,6 +65,26 @@ TEST(a_read_only_attachment_cannot_be_made_writable)
 	close_segment(space, one, "s");
 }
 
+static void look_as_nobody(void *context)
+{
+	struct stoa_space *shared;
+	struct stoa_segment *segment;
+
+	(void)context;
+	become_nobody();
+	assert_ok(stoa_space_open(case_path("all"), 0, &shared));
+	assert_result(stoa_segment_open(shared, "s", STOA_WRITE, 0,
+	                                NULL, &segment),
+	              -EACCES);
+	assert_sentence("chmod");
+	segment = join_segment(shared, "s", STOA_READ);
+	assert_string_equal(stoa_segment_data(segment), "text");
+	report(stoa_segment_attached(segment));
+	await_order();
+	stoa_segment_close(segment);
+	stoa_space_close(shared);
+}
+
 TEST(whoever_may_only_read_attaches_to_read)
 {
 	skip_unless_root();
@@ -72,25 +92,6 @@ TEST(whoever_may_only_read_attaches_to_read)
 	struct stoa_segment *one;
 	struct child child;
 
-	void look(void *context)
-	{
-		struct stoa_space *shared;
-		struct stoa_segment *segment;
-
-		(void)context;
-		become_nobody();
-		assert_ok(stoa_space_open(case_path("all"), 0, &shared));
-		assert_result(stoa_segment_open(shared, "s", STOA_WRITE, 0,
-		                                NULL, &segment),
-		              -EACCES);
-		assert_sentence("chmod");
-		segment = join_segment(shared, "s", STOA_READ);
-		assert_string_equal(stoa_segment_data(segment), "text");
-		report(stoa_segment_attached(segment));
-		await_order();
-		stoa_segment_close(segment);
-		stoa_space_close(shared);
-	}
 	stoa_space_close(space);
 	assert_system(chmod(case_directory(), 0755));
 	assert_ok(stoa_space_open(case_path("all"), STOA_CREATE | STOA_SHARED,
@@ -98,7 +99,7 @@ TEST(whoever_may_only_read_attaches_to_read)
 	assert_ok(stoa_segment_open(space, "s", STOA_CREATE | STOA_WRITE, 0644,
 	                            NULL, &one));
 	strcpy(stoa_segment_data(one), "text");
-	child = start_child(look, NULL);
+	child = start_child(look_as_nobody, NULL);
 	assert_int_equal(await_report(&child), 2 + 1); /* it was forked */
 	assert_result(stoa_segment_attached(one), 3);
 	assert_int_equal(segment_status(one).writers, 2);
