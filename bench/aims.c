@@ -46,6 +46,9 @@ static const struct {
 		"nothing done under the lock" },
 	[BENCH_BARRIER] = { "barrier: one round, two cores",
 		"nothing done between; who waits may sleep" },
+	[BENCH_SEGMENT] = { "a segment made, attached, detached and removed",
+		"one process; stoa's memory is always reserved" },
+	[BENCH_MAPPING] = { "bytes copied out of a mapping", "one process" },
 };
 
 const char *bench_group_title(enum bench_group group)
@@ -78,6 +81,7 @@ const char *bench_group_work(enum bench_group group)
 #define STREAM_RING_AIM 0.6
 #define STREAM_PIPE_BANDWIDTH_AIM 4.0
 #define MUTEX_AIM 1.1
+#define SEGMENT_AIM 1.2
 #define TAIL_AIM 1.0
 #define RANGE_AIM 10.0
 #define HEIR_NS_AIM 1e6
@@ -168,6 +172,11 @@ const struct bench_aim bench_aims[] = {
 	     BENCH_TAIL, TAIL_AIM, "x glibc"),
 	MOST("mutex, 8 processes: p99.9", "contend/stoa-8", "contend/glibc-8",
 	     BENCH_TAIL, TAIL_AIM, "x glibc"),
+	MOST("segment made to removed", "segment/stoa-4k", "segment/shm-4k",
+	     BENCH_TIMES, SEGMENT_AIM, "x shm_open"),
+	MOST("segment made to removed, written", "segment/stoa-4k-written",
+	     "segment/shm-4k-written", BENCH_TIMES, SEGMENT_AIM,
+	     "x shm_open"),
 	{ "range lock, beside 1 other", "range/stoa-1", { "range/fcntl-1" },
 	  BENCH_FASTER, true, RANGE_AIM, "x faster" },
 	{ "range lock, beside 1,000 others", "range/stoa-1000",

@@ -118,7 +118,12 @@ int stoa_sys_fchmod(int fd, mode_t mode)
 int stoa_sys_publish(int fd, int directory, const char *path)
 {
 	char from[sizeof "/proc/self/fd/" + 12];
+	/* Since Linux 6.10, of one's own files: no path to walk. */
+	long result = stoa_system_call(SYS_linkat, fd, (long)"", directory,
+	                               (long)path, AT_EMPTY_PATH, 0);
 
+	if (result != -ENOENT)
+		return (int)result;
 	snprintf(from, sizeof from, "/proc/self/fd/%d", fd);
 	return (int)stoa_system_call(SYS_linkat, AT_FDCWD, (long)from,
 	                             directory, (long)path, AT_SYMLINK_FOLLOW,

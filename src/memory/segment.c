@@ -219,7 +219,8 @@ int stoa_segment_remove(struct stoa_segment *segment)
 		return result;
 	stoa_object_mark(object, OBJECT_REMOVED);
 	stoa_name_join(object->name, object->kind->name, file);
-	return stoa_space_unlink(object->space, file, object->copy.generation);
+	return stoa_space_unlink(object->space, file, object->copy.generation,
+	                         object->inode);
 }
 
 void *stoa_segment_data(const struct stoa_segment *segment)

@@ -336,6 +336,24 @@ static int read_generation(struct stoa_space *space, const char *file,
 	return 0;
 }
 
+/* Whether the name leads to that object: its file's inode says so, as long as
+ * somebody holds that; else what is in it. 1, 0, -errno. */
+static int leads_to(struct stoa_space *space, const char *file,
+                    uint64_t generation, uint64_t inode)
+{
+	uint64_t found = 0;
+	struct stat stat;
+	int result;
+
+	if (inode) {
+		result = stoa_sys_fstatat(space->life.directory, file, &stat,
+		                          AT_SYMLINK_NOFOLLOW);
+		return result < 0 ? result : stat.st_ino == inode;
+	}
+	result = read_generation(space, file, &found);
+	return result < 0 ? result : found == generation;
+}
+
 /*
  * Two who remove, and one who makes in between: the second must not remove the
  * new one. Renaming takes whatever has the name now, atomically; only then is
@@ -343,14 +361,13 @@ static int read_generation(struct stoa_space *space, const char *file,
  * process hinders nobody.
  */
 static int unlink_generation(struct stoa_space *space, const char *file,
-                             uint64_t generation)
+                             uint64_t generation, uint64_t inode)
 {
 	char gone[GONE_NAME_MAX];
-	uint64_t found = 0;
 	int directory = space->life.directory;
-	int result = read_generation(space, file, &found);
+	int result = leads_to(space, file, generation, inode);
 
-	if (result < 0 || found != generation)
+	if (result <= 0)
 		return result;
 	snprintf(gone, sizeof gone, GONE_PREFIX "%016llx.%d",
 	         (unsigned long long)generation, stoa_sys_getpid());
@@ -359,8 +376,8 @@ static int unlink_generation(struct stoa_space *space, const char *file,
 	                               0);
 	if (result < 0)
 		return result;
-	result = read_generation(space, gone, &found);
-	if (result == 0 && found != generation)
+	result = leads_to(space, gone, generation, inode);
+	if (result == 0)
 		stoa_system_call(SYS_renameat2, directory, (long)gone,
 		                 directory, (long)file, RENAME_NOREPLACE, 0);
 	result = stoa_sys_unlinkat(directory, gone);
@@ -371,10 +388,11 @@ static int unlink_generation(struct stoa_space *space, const char *file,
 }
 
 int stoa_space_unlink(struct stoa_space *space, const char *file,
-                      uint64_t generation)
+                      uint64_t generation, uint64_t inode)
 {
 	int result = generation ?
-	                     unlink_generation(space, file, generation) :
+	                     unlink_generation(space, file, generation,
+	                                       inode) :
 	                     stoa_sys_unlinkat(space->life.directory, file);
 
 	if (result == -ENOENT)
@@ -402,7 +420,7 @@ int stoa_space_remove(struct stoa_space *space, const char *name, int wake)
 		result = wake_removed(space, info.name, info.kind);
 	if (result < 0)
 		return result;
-	result = stoa_space_unlink(space, file, info.generation);
+	result = stoa_space_unlink(space, file, info.generation, 0);
 	if (result < 0)
 		return result;
 	if (info.users == 0)

@@ -16,7 +16,6 @@
 #include <sys/random.h>
 
 #define OPEN_TRIES 100
-#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
 
 static uint64_t fresh_generation(void)
 {
@@ -27,20 +26,6 @@ static uint64_t fresh_generation(void)
 	    sizeof generation)
 		generation = (uint64_t)stoa_sys_clock_ns(CLOCK_REALTIME);
 	return generation | 1;
-}
-
-/* The boot id as 16 of its 36 characters' hex digits: enough to differ. */
-static void read_boot_id(uint8_t boot_id[16])
-{
-	char text[37] = { 0 };
-	int fd = stoa_sys_openat(AT_FDCWD, BOOT_ID_PATH, O_RDONLY, 0);
-
-	memset(boot_id, 0, 16);
-	if (fd < 0)
-		return;
-	if (stoa_sys_read(fd, text, 36) == 36)
-		memcpy(boot_id, text + 20, 16);
-	stoa_sys_close(fd);
 }
 
 static void fill_header(struct stoa_object_header *header,
@@ -54,7 +39,7 @@ static void fill_header(struct stoa_object_header *header,
 	header->layout_version = OBJECT_LAYOUT_VERSION;
 	header->byte_order = OBJECT_BYTE_ORDER;
 	snprintf(header->kind, sizeof header->kind, "%s", plan->kind->name);
-	read_boot_id(header->boot_id);
+	memcpy(header->boot_id, space->boot_id, sizeof header->boot_id);
 	header->generation = fresh_generation();
 	header->file_bytes = plan->file_bytes;
 	header->created_ns = stoa_sys_clock_ns(CLOCK_REALTIME);
@@ -206,6 +191,8 @@ static int check_file(struct stoa_object *object, const char *kind)
 	if (result < 0)
 		return result;
 	object->inode = stat.st_ino;
+	if (object->created)
+		return 0; /* copy is what was written */
 	if (!S_ISREG(stat.st_mode))
 		return stoa_fail(-EPROTO, "%s is not a stoa object; remove it "
 		                          "or use another name",
@@ -336,7 +323,7 @@ void stoa_object_abandon(struct stoa_object *object)
 	if (!object->created)
 		return;
 	stoa_name_join(object->name, object->kind->name, file);
-	stoa_space_unlink(object->space, file, object->copy.generation);
+	stoa_space_unlink(object->space, file, object->copy.generation, 0);
 }
 
 int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
@@ -365,14 +352,15 @@ int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
 		/* Marked removed, but a remover has not come to the name, or
 		 * died before it did. */
 		result = stoa_space_unlink(space, file,
-		                           object->copy.generation);
+		                           object->copy.generation, 0);
 		if (result < 0)
 			break;
 	}
 	if (result < 0)
 		return result;
 	pthread_mutex_init(&object->seat_mutex, NULL);
-	stoa_event_init(object);
+	if (!kind->each_user) /* else nobody waits */
+		stoa_event_init(object);
 	return 0;
 }
 
@@ -457,7 +445,8 @@ int stoa_object_remove(struct stoa_object *object)
 	if (!object->header)
 		return 0;
 	stoa_name_join(object->name, object->kind->name, file);
-	return stoa_space_unlink(object->space, file, object->copy.generation);
+	return stoa_space_unlink(object->space, file, object->copy.generation,
+	                         object->inode);
 }
 
 int stoa_object_damaged(struct stoa_object *object, const char *what)

@@ -15,6 +15,7 @@
 #include <sys/statfs.h>
 
 #define ENTRIES_BYTES 8192
+#define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
 
 static const char *default_path(char path[PATH_MAX], unsigned *flags)
 {
@@ -101,6 +102,20 @@ static int open_directory(const char *path)
 	return fd;
 }
 
+/* The boot id as 16 of its 36 characters' hex digits: enough to differ. */
+static void read_boot_id(uint8_t boot_id[16])
+{
+	char text[37] = { 0 };
+	int fd = stoa_sys_openat(AT_FDCWD, BOOT_ID_PATH, O_RDONLY, 0);
+
+	memset(boot_id, 0, 16);
+	if (fd < 0)
+		return;
+	if (stoa_sys_read(fd, text, 36) == 36)
+		memcpy(boot_id, text + 20, 16);
+	stoa_sys_close(fd);
+}
+
 int stoa_space_open(const char *path, unsigned flags,
                     struct stoa_space **ret_space)
 {
@@ -145,6 +160,7 @@ int stoa_space_open(const char *path, unsigned flags,
 	result = stoa_life_init(&space->life, fd, space->path, shared);
 	if (result < 0)
 		goto free;
+	read_boot_id(space->boot_id);
 	*ret_space = space;
 	return 0;
 

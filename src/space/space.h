@@ -11,6 +11,7 @@
 
 struct stoa_space {
 	char *path;
+	uint8_t boot_id[16];
 	struct stoa_life life;
 };
 
@@ -30,11 +31,11 @@ int stoa_name_split(const char *file, char name[STOA_NAME_MAX + 1],
                     char kind[STOA_KIND_MAX + 1]);
 
 /* Removes the name `file` if it leads to the object of this generation still
- * (0: to whatever). Removers take turns, so that none removes a newer object
+ * (0: to whatever); `inode` is its file's, if the caller holds that, or 0. Removers take turns, so that none removes a newer object
  * that got the name meanwhile. 0 also when there is nothing to remove.
  * -EACCES. */
 int stoa_space_unlink(struct stoa_space *space, const char *file,
-                      uint64_t generation);
+                      uint64_t generation, uint64_t inode);
 
 /* Calls `visit` for each file name in the directory, hidden ones too. */
 int stoa_directory_each(int directory,

@@ -102,7 +102,7 @@ exits 0 stoa segment create -s 8K s
 has "$(stoa stat s)" "NATTCH      0"
 stoa stat -J s >out
 json_check <out >/dev/null || fail "not JSON"
-has "$(cat out)" '"nattch": 0'
+has "$(cat out)" '"nattch":0'
 stoa segment stat -J >out
 json_check <out >/dev/null || fail "not JSON"
 CASE
