@@ -9,9 +9,9 @@
  *
  * A wait takes n permits at once or none. Permits go to whoever takes them
  * first, not by order of arrival; but one who waits for several and has been
- * passed over for a while closes a gate: until it has its permits, or for
- * 100 ms since it was last heard of, nobody else takes any. So those who take
- * one by one can't starve it. Nobody who asks for one ever closes the gate.
+ * passed over for a while closes a gate: until it has its permits, dies, or
+ * was not heard of for 100 ms, nobody else takes any. So those who take one by
+ * one can't starve it. Nobody who asks for one ever closes the gate.
  *
  * Death: a wait and a post take effect at one instant each, and a process
  * killed at any other leaves nothing. Permits that it had are gone with it,

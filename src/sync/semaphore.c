@@ -265,35 +265,36 @@ struct stoa_object *stoa_semaphore_object(struct stoa_semaphore *semaphore)
 
 /* ---- The gate ---------------------------------------------------------------- */
 
-static uint16_t lease_now(void)
+static uint32_t lease_now(void)
 {
-	return (uint16_t)(stoa_sys_clock_ns(CLOCK_MONOTONIC_COARSE) >>
+	return (uint32_t)(stoa_sys_clock_ns(CLOCK_MONOTONIC_COARSE) >>
 	                  SEMAPHORE_LEASE_SHIFT);
 }
 
-int semaphore_gate_closed(uint64_t word, uint16_t tag)
+int semaphore_gate_closed(uint64_t word, uint32_t tag)
 {
-	uint16_t gate = SEMAPHORE_GATE_TAG(word);
+	uint32_t gate = SEMAPHORE_GATE_TAG(word);
 
 	if (stoa_likely(gate == 0) || gate == tag)
 		return 0;
-	uint16_t left = SEMAPHORE_GATE_LEASE(word) - lease_now();
+	uint32_t left = (SEMAPHORE_GATE_LEASE(word) - lease_now()) &
+	                SEMAPHORE_LEASE_MASK;
 	return left != 0 && left <= SEMAPHORE_LEASE_UNITS;
 }
 
-static uint16_t tag_of(struct stoa_semaphore *semaphore)
+static uint32_t tag_of(struct stoa_semaphore *semaphore)
 {
 	uint64_t agent = stoa_object_agent(&semaphore->object);
 
-	return (uint16_t)(agent * UINT64_C(0x9e3779b97f4a7c15) >> 48) | 1;
+	return SEMAPHORE_TAG(LIFE_SLOT(agent), AGENT_THREAD(agent));
 }
 
 /* Closes it, or keeps it closed, for `tag`, unless another has it. */
-static void close_gate(struct stoa_semaphore *semaphore, uint16_t tag)
+static void close_gate(struct stoa_semaphore *semaphore, uint32_t tag)
 {
-	uint16_t lease = lease_now() + SEMAPHORE_LEASE_UNITS;
-	uint64_t gate = (uint64_t)tag << SEMAPHORE_GATE_SHIFT |
-	                (uint64_t)lease << 48;
+	uint32_t lease = (lease_now() + SEMAPHORE_LEASE_UNITS) &
+	                 SEMAPHORE_LEASE_MASK;
+	uint64_t gate = SEMAPHORE_GATE(tag, lease);
 	uint64_t word = atomic_load_explicit(semaphore->word,
 	                                     memory_order_relaxed);
 
@@ -313,7 +314,7 @@ static void wake_all(struct stoa_semaphore *semaphore)
 }
 
 /* By one who gives up. */
-static void open_gate(struct stoa_semaphore *semaphore, uint16_t tag)
+static void open_gate(struct stoa_semaphore *semaphore, uint32_t tag)
 {
 	uint64_t word = atomic_load_explicit(semaphore->word,
 	                                     memory_order_relaxed);
@@ -329,10 +330,49 @@ static void open_gate(struct stoa_semaphore *semaphore, uint16_t tag)
 		}
 }
 
+/* Whether whoever has the gate is dead. Of a life only the slot is known:
+ * another that has it by now is taken for the owner, for a lease. */
+static int gate_of_the_dead(struct stoa_semaphore *semaphore, uint64_t word)
+{
+	struct stoa_life *life = &semaphore->object.space->life;
+	uint32_t slot = SEMAPHORE_TAG_SLOT(SEMAPHORE_GATE_TAG(word));
+	struct life_record record;
+
+	if (!semaphore_gate_closed(word, 0))
+		return 0;
+	int result = stoa_life_record(life, slot, &record);
+	if (result < 0)
+		return result == -ENOENT; /* else it can't be asked for */
+	return !stoa_life_alive(life, LIFE_PEER(slot, record.generation));
+}
+
+/* By one whom it keeps out. 1: it is open now. */
+static int open_dead_gate(struct stoa_semaphore *semaphore)
+{
+	uint64_t word = atomic_load_explicit(semaphore->word,
+	                                     memory_order_relaxed);
+
+	if (stoa_likely(SEMAPHORE_GATE_TAG(word) == 0) ||
+	    !gate_of_the_dead(semaphore, word))
+		return 0;
+	uint64_t gate = word & SEMAPHORE_GATE_MASK;
+	do {
+		/* seq_cst: as in open_gate() */
+		if (atomic_compare_exchange_weak_explicit(
+		            semaphore->word, &word,
+		            word & ~SEMAPHORE_GATE_MASK, memory_order_seq_cst,
+		            memory_order_relaxed)) {
+			wake_all(semaphore);
+			return 1;
+		}
+	} while ((word & SEMAPHORE_GATE_MASK) == gate);
+	return 1;
+}
+
 /* ---- Waiting ----------------------------------------------------------------- */
 
 static int take(struct stoa_semaphore *semaphore, uint32_t permits,
-                uint16_t tag)
+                uint32_t tag)
 {
 	uint64_t word = atomic_load_explicit(semaphore->word,
 	                                     memory_order_relaxed);
@@ -355,18 +395,24 @@ static int take(struct stoa_semaphore *semaphore, uint32_t permits,
 }
 
 static int try_once(struct stoa_semaphore *semaphore, uint32_t permits,
-                    uint16_t tag, struct stoa_deadline deadline)
+                    uint32_t tag, struct stoa_deadline deadline)
 {
 	if (!semaphore->holders)
 		return take(semaphore, permits, tag);
 	return semaphore_undo_take(semaphore, permits, tag, deadline);
 }
 
-/* What the dead held may be what is missing. */
-static void bury(struct stoa_semaphore *semaphore)
+/* What the dead held may be what is missing, or what they kept. 0: nothing has
+ * changed. */
+static int bury(struct stoa_semaphore *semaphore)
 {
-	if (semaphore->holders && semaphore_undo_bury(semaphore) > 0)
+	int opened = open_dead_gate(semaphore);
+
+	if (!semaphore->holders)
+		return opened;
+	if (semaphore_undo_bury(semaphore) > 0)
 		wake_all(semaphore);
+	return 1;
 }
 
 /* seq_cst: EVENT_DEKKER, the permits are looked at next. A post then wakes
@@ -383,7 +429,7 @@ static void observe(struct stoa_semaphore *semaphore)
 
 /* Between a vain try and the next. */
 static int await_change(struct stoa_semaphore *semaphore, uint32_t permits,
-                        uint16_t tag, struct stoa_waiter *waiter)
+                        uint32_t tag, struct stoa_waiter *waiter)
 {
 	int slept = waiter->slept;
 
@@ -413,12 +459,10 @@ static int take_or_wait(struct stoa_semaphore *semaphore, uint32_t permits,
 		result = stoa_object_health(object);
 	if (result < 0)
 		return result;
-	uint16_t tag = tag_of(semaphore);
+	uint32_t tag = tag_of(semaphore);
 	result = try_once(semaphore, permits, tag, deadline);
-	if (result == -EAGAIN && semaphore->holders) {
-		bury(semaphore);
+	if (result == -EAGAIN && bury(semaphore))
 		result = try_once(semaphore, permits, tag, deadline);
-	}
 	if (result == -EAGAIN && deadline.kind == STOA_DEADLINE_NOW)
 		stoa_bell_rearm(object, STOA_READ);
 	if (result != -EAGAIN || deadline.kind == STOA_DEADLINE_NOW)
@@ -726,9 +770,8 @@ static int ready(struct stoa_object *object, unsigned direction,
 	uint64_t value = word & SEMAPHORE_VALUE_MASK;
 	if (direction == STOA_WRITE)
 		return value < semaphore->maximum;
-	if (value < amount && semaphore->holders) {
-		if (semaphore_undo_bury(semaphore) > 0)
-			wake_all(semaphore);
+	if ((value < amount || semaphore_gate_closed(word, 0)) &&
+	    bury(semaphore)) {
 		word = atomic_load_explicit(semaphore->word,
 		                            memory_order_seq_cst);
 		value = word & SEMAPHORE_VALUE_MASK;

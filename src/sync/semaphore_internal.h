@@ -25,10 +25,10 @@ struct stoa_semaphore {
 /* ---- The gate (semaphore.c) ----------------------------------------------- */
 
 /* Whether permits are kept for another than `tag` (0: nobody's). */
-int semaphore_gate_closed(uint64_t word, uint16_t tag);
+int semaphore_gate_closed(uint64_t word, uint32_t tag);
 
 /* The gate's bits of the word after one with this tag took permits. */
-static inline uint64_t semaphore_gate_after(uint64_t word, uint16_t tag)
+static inline uint64_t semaphore_gate_after(uint64_t word, uint32_t tag)
 {
 	(void)tag; /* open, the taker's, or lapsed: else it couldn't take */
 	return word & ~SEMAPHORE_GATE_MASK;
@@ -39,7 +39,7 @@ static inline uint64_t semaphore_gate_after(uint64_t word, uint16_t tag)
 /* As the public calls, once and without waiting for permits. The deadline is
  * for the turn. */
 int semaphore_undo_take(struct stoa_semaphore *semaphore, uint32_t permits,
-                        uint16_t tag, struct stoa_deadline deadline);
+                        uint32_t tag, struct stoa_deadline deadline);
 int semaphore_undo_post(struct stoa_semaphore *semaphore, uint32_t permits);
 
 /* Takes back what the dead held, and makes known what a dead one has posted.

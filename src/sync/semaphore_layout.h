@@ -32,18 +32,25 @@
  *   all: the permits may be enough for another than the one woken first. Else
  *   a post of n wakes n.
  *
- *   GATE. A waiter for several that has slept PATIENCE times closes the gate:
- *   16 bits of a hash of its agent (never 0; two with the same hash both have
- *   the gate, which is harmless), and until when the lease lasts, in units of
- *   2^24 ns of CLOCK_MONOTONIC modulo 2^16. While it is closed and the lease
- *   lasts nobody else takes permits, though there may be some. Its owner
- *   renews it at each wake, at least once a slice; takes it away with its
- *   permits, or when it gives up, and then wakes those who were kept out. If
- *   the owner dies or is stopped the lease runs out: whoever takes permits
- *   next opens the gate. Nobody's permits depend on the lease being right,
- *   only the order of service: it is no judgement of who lives, and a stopped
+ *   GATE. A waiter for several that has slept PATIENCE times closes the gate. It
+ *   says whose it is and until when:
+ *
+ *     63    53 52    48 47    32
+ *     | lease | thread | slot  |     0: open
+ *
+ *   by its process's slot in the life table; 5 bits of its thread, never 0 (two
+ *   threads with the same bits both have the gate, which is harmless); and the
+ *   end of its lease, in units of 2^24 ns of CLOCK_MONOTONIC modulo 2^11. While
+ *   it is closed and the lease lasts nobody else takes permits, though there
+ *   may be some. Its owner renews it at each wake, at least once a slice; takes
+ *   it away with its permits, or when it gives up, and then wakes those who
+ *   were kept out. Whoever is kept out asks, before it says so and after each
+ *   sleep, whether anybody lives in that slot; if not, it opens the gate. If the
+ *   owner is stopped, or another has its slot by now, the lease runs out:
+ *   whoever takes permits next opens the gate. Nobody's permits depend on the
+ *   lease being right, or on who lives, only the order of service; and a stopped
  *   process keeps nobody out for long. A lease further ahead than any can be is
- *   void (another time namespace, or 18 minutes' sleep).
+ *   void (another time namespace, or half a minute's sleep).
  *
  * WITH UNDO
  *
@@ -95,8 +102,19 @@
 #define SEMAPHORE_EXTENDED (UINT64_C(1) << 31)
 #define SEMAPHORE_GATE_SHIFT 32
 #define SEMAPHORE_GATE_MASK (~UINT64_C(0) << SEMAPHORE_GATE_SHIFT)
-#define SEMAPHORE_GATE_TAG(word) ((uint16_t)((word) >> 32))
-#define SEMAPHORE_GATE_LEASE(word) ((uint16_t)((word) >> 48))
+/* The tag says whose it is. */
+#define SEMAPHORE_TAG_BITS 21
+#define SEMAPHORE_TAG(slot, thread) \
+	((uint32_t)(slot) | ((uint32_t)(thread) % 31 + 1) << 16)
+#define SEMAPHORE_TAG_SLOT(tag) ((tag)&0xffffu)
+#define SEMAPHORE_GATE(tag, lease)                    \
+	((uint64_t)(tag) << SEMAPHORE_GATE_SHIFT |    \
+	 (uint64_t)(lease) << (SEMAPHORE_GATE_SHIFT + SEMAPHORE_TAG_BITS))
+#define SEMAPHORE_GATE_TAG(word) \
+	((uint32_t)((word) >> SEMAPHORE_GATE_SHIFT) & 0x1fffffu)
+#define SEMAPHORE_GATE_LEASE(word) \
+	((uint32_t)((word) >> (SEMAPHORE_GATE_SHIFT + SEMAPHORE_TAG_BITS)))
+#define SEMAPHORE_LEASE_MASK 0x7ffu
 #define SEMAPHORE_LEASE_SHIFT 24 /* unit: 2^24 ns */
 #define SEMAPHORE_LEASE_UNITS 7  /* 117 ms: two slices and a little */
 

@@ -272,7 +272,7 @@ static uint32_t free_holder(struct stoa_semaphore *semaphore,
 /* ---- What the calls do --------------------------------------------------------------- */
 
 static int take(struct stoa_semaphore *semaphore, uint32_t permits,
-                uint16_t tag)
+                uint32_t tag)
 {
 	uint64_t word = get(*semaphore->word);
 	uint32_t value = (uint32_t)(word & SEMAPHORE_VALUE_MASK);
@@ -294,7 +294,7 @@ static int take(struct stoa_semaphore *semaphore, uint32_t permits,
 }
 
 int semaphore_undo_take(struct stoa_semaphore *semaphore, uint32_t permits,
-                        uint16_t tag, struct stoa_deadline deadline)
+                        uint32_t tag, struct stoa_deadline deadline)
 {
 	uint64_t agent;
 	int result = take_turn(semaphore, deadline, &agent);

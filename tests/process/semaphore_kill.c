@@ -387,6 +387,31 @@ TEST(a_stopped_one_that_waits_for_many_keeps_nobody_out)
 	finish(space, memory);
 }
 
+TEST(a_dead_one_that_waited_for_many_keeps_nobody_out_at_all)
+{
+	struct stoa_space *space;
+	void *memory;
+
+	begin(&space, &memory);
+	EVERYWHERE(3, semaphore)
+	{
+		struct stoa_semaphore_status status = { .size = sizeof(status) };
+		struct child many = taker(semaphore, 4);
+
+		do
+			assert_ok(stoa_semaphore_stat(semaphore, &status));
+		while (!status.gate_closed);
+		assert_result(stoa_semaphore_wait(semaphore, 2, STOA_NOW),
+		              -EAGAIN);
+		kill_child(&many);
+		assert_ok(stoa_semaphore_wait(semaphore, 2, STOA_NOW));
+		assert_ok(stoa_semaphore_wait(semaphore, 1, STOA_NOW));
+		assert_ok(stoa_semaphore_stat(semaphore, &status));
+		assert_int_equal(status.gate_closed, 0);
+	}
+	finish(space, memory);
+}
+
 /* ---- Random kills --------------------------------------------------------- */
 
 enum { PERMITS = 5, WORKERS = 5, KILLS = 150 };
@@ -504,6 +529,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(who_waits_is_told_of_removal),
 	CASE(who_waits_for_many_does_not_starve),
 	CASE(a_stopped_one_that_waits_for_many_keeps_nobody_out),
+	CASE(a_dead_one_that_waited_for_many_keeps_nobody_out_at_all),
 	CASE(permits_are_conserved_whoever_is_killed_whenever),
 	CASE(without_undo_a_death_costs_at_most_what_was_in_hand),
 };
