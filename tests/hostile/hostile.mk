@@ -54,11 +54,11 @@ hostile-default:
 	  hostile-run
 
 hostile-mutants:
-	$(Q)$(HOSTILE_MAKE) hostile-mutants-run
+	$(Q)$(HOSTILE_MAKE) MUTANT="$(MUTANT)" hostile-mutants-run
 
 hostile-mutants-run: $(HOSTILE_BIN)
 	$(Q)CC="$(CC)" CFLAGS="$(ALL_CFLAGS)" WALLS="$(HOSTILE_WALLS)" \
-	  LIBS="$(TEST_LIBS)" $(HOSTILE_DIR)/mutants.sh $(BUILD) $(MUTANT)
+	  LIBS="$(TEST_LIBS)" $(HOSTILE_DIR)/mutants.sh $(BUILD) "$(MUTANT)"
 
 fuzz-run: $(FUZZ_BIN)
 	$(Q)$(HOSTILE_DIR)/fuzz.sh $(BUILD) $(FUZZ_SECONDS) \
