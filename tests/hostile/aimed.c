@@ -65,10 +65,10 @@ static void learn_bystander(struct attacker *attacker,
 }
 
 static void withstand(const struct noun *noun, unsigned shape,
-                      const struct attack *attack)
+                      const struct attack *attack, int64_t patience_ns)
 {
 	struct stoa_space *space = open_space();
-	struct victim victim = victim_of(space, noun, shape, SHORTLY);
+	struct victim victim = victim_of(space, noun, shape, patience_ns);
 	struct victim bystander = victim;
 	struct attacker attacker = { .store = attack->store };
 	struct image image;
@@ -101,7 +101,7 @@ static void withstand(const struct noun *noun, unsigned shape,
 static void withstand_all(const struct noun *noun, const struct attack *attack)
 {
 	for (unsigned shape = 0; shape < noun->shapes; shape++)
-		withstand(noun, shape, attack);
+		withstand(noun, shape, attack, SHORTLY);
 }
 
 /* ---- One word kept false ------------------------------------------------ */
@@ -158,7 +158,7 @@ static void each_word_may_flip_without_end(const struct noun *noun)
 			snprintf(name, sizeof(name), "%s %s", false_field->name,
 			         ways[j].name);
 			attack.name = name;
-			withstand(noun, shape, &attack);
+			withstand(noun, shape, &attack, BRIEFLY);
 		}
 	}
 }

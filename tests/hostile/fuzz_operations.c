@@ -93,7 +93,8 @@ static void store(const struct image *image, const uint8_t *step)
 	}
 }
 
-/* A word that could be true where it is. */
+/* A word that could be true where it is. Only the dead are named: what is said
+ * to be held by the living, calls without a deadline wait for. */
 static void store_field(const struct image *image, const uint8_t *step)
 {
 	struct scribbler scribbler;
@@ -105,7 +106,9 @@ static void store_field(const struct image *image, const uint8_t *step)
 	field = &fuzz.noun->fields[step[1] % count];
 	scribbler_init(&scribbler, image,
 	               (uint64_t)step[2] << 16 | (uint64_t)step[3] << 8 | 1);
+	scribbler.base = image->copy;
 	learn_tokens(&scribbler);
+	scribbler.base = image->base;
 	if (own_region(&scribbler, field->region)->bytes == 0)
 		return;
 	item = some_item(&scribbler, field->region);

@@ -16,9 +16,9 @@
  * and word to false values, files.c cuts and replaces files, mapped.c cuts and
  * punches them under a mapping, aimed.c keeps each word false in many ways
  * while all operations run, scribbler.c does all of that at random and at full
- * speed, fuzz_*.c are libFuzzer's targets (STOA_FUZZ_NOUN says which noun). And
- * give mutants.sh a check to take out of the noun's source, which these must
- * notice.
+ * speed, tool.c has the command look at it, fuzz_*.c are libFuzzer's targets
+ * (STOA_FUZZ_NOUN says which noun). And give mutants.sh a check to take out of
+ * the noun's source, which these must notice.
  */
 #ifndef HOSTILE_H
 #define HOSTILE_H

@@ -14,7 +14,7 @@ FUZZ_SECONDS ?= 10
 FUZZ_NOUNS ?= $(shell sed -n 's/.*\.kind = "\(.*\)".*/\1/p' $(HOSTILE_DIR)/*.c)
 
 # Programs, and what they share.
-HOSTILE_PROGRAMS := scribbler bytes aimed aimed_queue files mapped
+HOSTILE_PROGRAMS := scribbler bytes aimed aimed_queue files mapped tool
 FUZZERS      := fuzz_open fuzz_operations
 FUZZ_COMMON  := fuzz_common
 HOSTILE_SRC  := $(filter-out $(addprefix $(HOSTILE_DIR)/,$(addsuffix .c, \
@@ -42,7 +42,7 @@ $(FUZZ_BIN): %: %.o $(BUILD)/$(HOSTILE_DIR)/$(FUZZ_COMMON).o $(HOSTILE_OBJ) \
 
 hostile-programs: $(HOSTILE_BIN)
 
-hostile-run: $(HOSTILE_BIN)
+hostile-run: $(HOSTILE_BIN) $(BUILD)/stoa
 	$(Q)$(RUN) $(HOSTILE_BIN)
 
 hostile:
@@ -54,11 +54,11 @@ hostile-default:
 	  hostile-run
 
 hostile-mutants:
-	$(Q)$(HOSTILE_MAKE) hostile-mutants-run
+	$(Q)$(HOSTILE_MAKE) MUTANT="$(MUTANT)" hostile-mutants-run
 
 hostile-mutants-run: $(HOSTILE_BIN)
 	$(Q)CC="$(CC)" CFLAGS="$(ALL_CFLAGS)" WALLS="$(HOSTILE_WALLS)" \
-	  LIBS="$(TEST_LIBS)" $(HOSTILE_DIR)/mutants.sh $(BUILD) $(MUTANT)
+	  LIBS="$(TEST_LIBS)" $(HOSTILE_DIR)/mutants.sh $(BUILD) "$(MUTANT)"
 
 fuzz-run: $(FUZZ_BIN)
 	$(Q)$(HOSTILE_DIR)/fuzz.sh $(BUILD) $(FUZZ_SECONDS) \

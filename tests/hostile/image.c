@@ -80,8 +80,9 @@ static struct region *add_region(struct image *image, const char *name,
 		base = (const char *)victim->object->events -
 		       offsetof(struct stoa_place, events);
 	region->name = name;
-	region->offset = (size_t)((const char *)first - base);
 	region->bytes = bytes;
+	if (bytes > 0)
+		region->offset = (size_t)((const char *)first - base);
 	if (bytes > 0 && region->offset + bytes > image->bytes)
 		finding("%s isn't in the file", name);
 	return region;

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 # mutants.sh BUILD [NAME]: breaks a copy of the library in one known way at a
 # time; the hostile tests must notice each. Wants CC, CFLAGS, WALLS and LIBS.
+# One more: a line at the end, with the noun that it is in after the programs
+# that may notice it (aimed:stream).
 set -uo pipefail
 
 build=$1
@@ -13,11 +15,11 @@ export HOSTILE_COMPUTE_SECONDS=8 HOSTILE_SECONDS=${HOSTILE_SECONDS:-18}
 
 # As linked into every program.
 shared=()
-for object in "$build"/tests/hostile/*.o; do
-	case ${object##*/} in
-	fuzz* | scribbler.o | bytes.o | aimed.o | aimed_queue.o | files.o | \
-		mapped.o | tool.o) ;;
-	*) shared+=("$object") ;;
+for source in tests/hostile/*.c; do
+	case ${source##*/} in
+	fuzz* | scribbler.c | bytes.c | aimed.c | aimed_queue.c | files.c | \
+		mapped.c | tool.c) ;;
+	*) shared+=("$build/${source%.c}.o") ;;
 	esac
 done
 
@@ -43,15 +45,20 @@ compile() {
 
 # Runs the test programs on the broken library until one notices.
 notice() {
-	local program
+	local program noun
 	for program in "$@"; do
+		noun=
+		[[ $program != *:* ]] || noun=${program#*:}
+		program=${program%%:*}
 		# shellcheck disable=SC2086
 		$CC $CFLAGS $WALLS -o "$place/$program" \
 			"$build/tests/hostile/$program.o" "${shared[@]}" \
 			"$build/tests/libsupport.a" "${objects[@]}" $LIBS ||
 			return 1
+		[[ -z $noun || $program == scribbler ]] || noun=$noun:
 		caught_by=$program
-		"$place/$program" >"$place/$program.log" 2>&1 || return 0
+		HOSTILE_FULL=1 "$place/$program" "$noun" \
+			>"$place/$program.log" 2>&1 || return 0
 	done
 	return 1
 }
@@ -79,7 +86,7 @@ mutant() {
 # What fails by itself notices nothing.
 sound() {
 	local program
-	for program in bytes files mapped aimed scribbler; do
+	for program in bytes files mapped aimed aimed_queue scribbler; do
 		"$build/tests/hostile/$program" >"$build/$program.log" 2>&1 ||
 			{
 				tail -n 40 "$build/$program.log"
@@ -92,56 +99,107 @@ sound() {
 [ -n "$only" ] || sound
 
 mutant "an arena place is not checked for length" src/data/queue_arena.c \
-	's/ || bytes > arena - offset//' bytes scribbler
+	's/ || bytes > arena - offset//' bytes:queue scribbler:queue
 mutant "an arena place is not checked for its start" src/data/queue_arena.c \
 	's/offset > arena || bytes > arena - offset/bytes > arena/' \
-	bytes scribbler
+	bytes:queue scribbler:queue
 mutant "the size of a small message is loaded twice" \
 	src/data/queue_receive.c \
 	's/get_inline(queue_inline(queue, found.cell), buffer, bytes);/get_inline(queue_inline(queue, found.cell), buffer, cell_get(found.cell, bytes));/' \
-	aimed scribbler
+	aimed:queue scribbler:queue
 mutant "the place of a large message is loaded twice" \
 	src/data/queue_receive.c \
 	's/^\tif (stoa_unlikely(!request->message.data))/\tif (payload \&\& request->message.data)\n\t\trequest->message.data = queue->arena + QUEUE_PIECE_BYTES * ((uint64_t)cell_get(found->cell, payload) - 1);\n&/' \
-	aimed scribbler
+	aimed:queue scribbler:queue
 mutant "the size of a large message is loaded twice" \
 	src/data/queue_receive.c \
 	's/memcpy(request->buffer, request->message.data, request->message.bytes);/memcpy(request->buffer, request->message.data, cell_get(cell, bytes));/' \
-	aimed scribbler
+	aimed:queue scribbler:queue
 mutant "a small message may have any size" src/data/queue.c \
-	's/return bytes <= STOA_QUEUE_INLINE ?/return bytes ?/' aimed scribbler
+	's/return bytes <= STOA_QUEUE_INLINE ?/return bytes ?/' aimed:queue scribbler:queue
 mutant "numbers of nodes are not clamped" src/data/queue_index.c \
 	's/if (number == 0 || number >= 2 \* (uint64_t)queue->capacity)/if (number == 0)/' \
-	bytes scribbler
+	bytes:queue scribbler:queue
 mutant "numbers of cells in the index are not clamped" \
 	src/data/queue_index.c \
 	's/return cell < queue->capacity ? &queue->entries\[cell\] : NULL/return \&queue->entries[cell]/' \
-	bytes scribbler
+	bytes:queue scribbler:queue
 mutant "numbers of pending cells are not clamped" src/data/queue_select.c \
 	's/if (cell >= queue->capacity || i > queue->capacity)/if (i > queue->capacity)/' \
-	bytes scribbler
+	bytes:queue scribbler:queue
 mutant "a walk down the index has no end" src/data/queue_index.c \
-	's/while (way->depth < DEPTH_MAX)/while (1)/' bytes aimed
+	's/while (way->depth < DEPTH_MAX)/while (1)/' bytes:queue aimed:queue
 mutant "a walk over the cells has no end" src/data/queue_ring.c \
-	's/; i < limit; i++)/;; i++)/' bytes aimed
+	's/; i < limit; i++)/;; i++)/' bytes:queue aimed:queue
 mutant "the geometry may not fit the file" src/data/queue.c \
 	's/places_of(geometry).end != queue->object.copy.file_bytes/0/' \
-	bytes files
+	bytes:queue files:queue
 mutant "the file may be shorter than its header says" src/space/object.c \
-	's/header->file_bytes > file_bytes ||/0 ||/' files
+	's/header->file_bytes > file_bytes ||/0 ||/' files:queue
 mutant "numbers of seats are not clamped" src/space/seat.c \
 	's/if (index >= first + seats)/if (chunk > 9)/' \
 	bytes scribbler
 mutant "symbolic links are followed" src/space/object.c \
-	's/O_NOFOLLOW | //' files
+	's/O_NOFOLLOW | //' files:queue
 mutant "a life file that is a FIFO is waited for" src/space/life.c \
-	's/ | O_NONBLOCK//' files aimed
+	's/ | O_NONBLOCK//' files:queue aimed_queue
 mutant "a fault leaves the handle in use" src/space/guard.c \
 	's/atomic_store(poisoned, 1)/(void)poisoned/' mapped
 mutant "every fault counts as the library's" src/space/guard.c \
 	's/|| fault < start || fault >= end//' mapped
 mutant "a peek fills more than the buffer" src/data/queue_inspect.c \
 	's/message->bytes < buffer_bytes ? message->bytes :/1 ? message->bytes :/' \
-	bytes
+	bytes:queue
+mutant "a capacity may be more than the file has" src/data/stream_map.c \
+	's/return capacity <= stream->max_capacity ? capacity : 0;/return capacity;/' \
+	bytes:stream aimed:stream scribbler:stream
+mutant "positions may be any distance apart" src/data/stream.c \
+	's/if (stoa_unlikely(used > end->map.capacity)) {/if (0) {/' \
+	bytes:stream aimed:stream
+mutant "a position is loaded twice" src/data/stream_internal.h \
+	's/return (int64_t)usable;/return (int64_t)(side == SIDE_WRITE ? end->map.capacity - (atomic_load_explicit(stream_position(stream, side), memory_order_relaxed) - end->other) : usable);/' \
+	aimed:stream scribbler:stream
+mutant "what the kernel says of a hole is passed on" src/data/stream_move.c \
+	's/if (moved == -EFAULT)/if (0)/' mapped:stream
+mutant "holders in use are not clamped" src/sync/semaphore_undo.c \
+	's/return count < semaphore->holder_count ? count :/return 1 ? count :/' \
+	bytes:semaphore aimed:semaphore
+mutant "more holders may be said than there is room for" src/sync/semaphore.c \
+	's/holders > SEMAPHORE_FILE_HOLDERS || bytes < bytes_of(word, holders)/0/' \
+	bytes:semaphore
+mutant "numbers of semaphores in an intent are not checked" \
+	src/sync/semaphore_set_intent.c \
+	's/if (stoa_unlikely(semaphore >= set->count))/if (0)/' \
+	bytes:semaphore_set aimed:semaphore_set
+mutant "rows in use are not clamped" src/sync/semaphore_set_intent.c \
+	's/return used < set->rows ? used : set->rows;/return used;/' \
+	bytes:semaphore_set aimed:semaphore_set
+mutant "a mutex may have been made before all time" src/sync/mutex_inspect.c \
+	's/mutex->made_ns < 0 ||/0 ||/' bytes:mutex
+mutant "an owner is asked for after the health" src/sync/mutex.c \
+	's/^\tuint64_t owner = mutex_owner(mutex);$/\tif (stoa_object_healthy(\&mutex->object) \&\& mutex_owner(mutex) == 0)\n\t\treturn 0;\n&/' \
+	mapped:mutex
+mutant "records in use are not clamped" src/sync/condition_internal.h \
+	's/return used < condition->capacity ? used : condition->capacity;/return used;/' \
+	bytes:condition aimed:condition
+mutant "entries in use are not clamped" src/sync/rwlock_internal.h \
+	's/return used < rwlock->readers ? used : rwlock->readers;/return used;/' \
+	bytes:rwlock aimed:rwlock
+mutant "an rwlock may have been made before all time" \
+	src/sync/rwlock_inspect.c 's/rwlock->made_ns < 0 ||//' bytes:rwlock
+mutant "a barrier may be larger than its memory" src/sync/barrier_open.c \
+	's/STOA_BARRIER_BYTES_FOR(geometry\[BARRIER_GEOMETRY_COUNT\]) > bytes) {/0) {/' \
+	bytes:barrier
+mutant "numbers of ranges are not clamped" src/sync/range_lock_internal.h \
+	's/return stoa_likely(number - 1 < lock->capacity) ?/return stoa_likely(1) ?/' \
+	bytes:range_lock aimed:range_lock
+mutant "ranges in use are not clamped" src/sync/range_lock_internal.h \
+	's/return fresh < lock->capacity ? fresh : lock->capacity;/return fresh;/' \
+	bytes:range_lock aimed:range_lock
+mutant "a path through a tree has no end" src/sync/range_lock_index.c \
+	's/if (stoa_unlikely(!node || path->depth == RANGE_DEPTH_MAX))/if (!node)/' \
+	aimed:range_lock scribbler:range_lock
+mutant "a replaced life file costs two descriptors" src/space/life.c \
+	's/if (fd && ours)/if (0)/' files:mutex
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
