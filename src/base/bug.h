@@ -35,6 +35,11 @@
  * 33  barrier: the dead who came are waited for
  * 34  stream: bytes are consumed before they are copied out
  * 35  stream: bytes are committed before they are copied in
+ * 60  stream: bytes from a descriptor are committed before they are there
+ * 61  stream: bytes are consumed before a descriptor has them
+ * 62  stream: the kernel's word of who has an end is believed for a second
+ * 63  stream: one of a pair is closed without its other half
+ * 64  object: a forked child goes on as its parent
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H
