@@ -35,6 +35,11 @@
  * 33  barrier: the dead who came are waited for
  * 34  stream: bytes are consumed before they are copied out
  * 35  stream: bytes are committed before they are copied in
+ * 36  stream: bytes from a descriptor are committed before they are there
+ * 37  stream: bytes are consumed before a descriptor has them
+ * 38  stream: the kernel's word of who has an end is believed for a second
+ * 39  stream: one of a pair is closed without its other half
+ * 40  object: a forked child goes on as its parent
  * 60  segment: a grow takes effect before there is memory for it
  * 61  segment: memory is given back before a shrink takes effect
  * 62  segment: what the dead and strays have left is not given back

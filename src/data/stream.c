@@ -2,6 +2,7 @@
 /* data/stream.c: making and opening streams, and what their calls have in
  * common: turns, waiting, telling. Who has which end is in stream_ends.c, the
  * memory in stream_map.c; why it all holds is in stream_layout.h. */
+#include <base/bug.h>
 #include <base/error.h>
 #include <data/kinds.h>
 #include <data/stream_internal.h>
@@ -296,7 +297,8 @@ void stoa_stream_close(struct stoa_stream *stream)
 {
 	if (!stream)
 		return;
-	stoa_stream_close(stream->twin);
+	if (!STOA_BUG(39))
+		stoa_stream_close(stream->twin);
 	give_up_turns(stream);
 	drop_everything(stream);
 	free(stream);
@@ -760,7 +762,7 @@ static int wait_step(struct stoa_waiter *waiter, const struct stream_need *need)
 		stream_want_room(stream, need->wanted);
 	stream_fence(stream, need->side);
 	waiter->blocker = stream_sole_other(stream, need->side);
-	return waiter->slept != slept ?
+	return waiter->slept != slept && !STOA_BUG(38) ?
 	               stream_ask_gone(stream, need->side) :
 	               stream_gone(stream, need->side, stream_clock());
 }

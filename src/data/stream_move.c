@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* data/stream_move.c: between a stream and a descriptor, without a buffer in
  * between. */
+#include <base/bug.h>
 #include <base/error.h>
 #include <data/stream_internal.h>
 
@@ -134,6 +135,8 @@ static int64_t move_some(struct mover *mover, uint64_t most, int *ret_busy)
 		return usable;
 	usable = portion(mover, usable, most, position);
 	ssize_t moved = usable;
+	if (STOA_BUG(side == SIDE_WRITE ? 60 : 61) && usable > 0)
+		stream_advance(stream, side, position + (uint64_t)usable);
 	if (usable > 0)
 		moved = move_once(mover,
 		                  stream_at(&stream->end[side].map, position),

@@ -6,6 +6,7 @@
 #ifndef STOA_SPACE_OBJECT_H
 #define STOA_SPACE_OBJECT_H
 
+#include <base/bug.h>
 #include <base/cpu.h>
 #include <base/thread.h>
 #include <space/object_layout.h>
@@ -194,7 +195,8 @@ static inline int stoa_object_enter(struct stoa_object *object)
 	                        atomic_load_explicit(
 	                                &object->space->life.self->peer,
 	                                memory_order_relaxed) &&
-	                peer != 0))
+	                peer != 0) ||
+	    (STOA_BUG(40) && peer != 0))
 		return 0;
 	return stoa_object_sit(object);
 }

@@ -3,7 +3,8 @@
 # mutants.sh: is the harness awake? Builds the library with all seeded bugs of
 # src/base/bug.h in it, switches each on in turn, and requires the harness to
 # notice it where mutants.list says, or else anywhere; and to notice nothing
-# there when none is switched on.
+# there when none is switched on. $JOBS at once, by default one on each
+# processor.
 #
 # usage: mutants.sh BUILD [NUMBER...]
 
@@ -13,8 +14,6 @@ list=src/base/bug.h
 hints=tests/crash/mutants.list
 dir=$build/mutants
 hang_limit=300 # seconds for one bug: far more than any needs
-caught=0
-missed=0
 
 # "NUMBER DESCRIPTION", continued lines joined
 bugs() {
@@ -58,8 +57,31 @@ noticed() {
 say_caught() {
 	echo "caught bug $1: $2"
 	grep -A 1 '^FAIL' "$log" | sed -n '1,2s/^ *\(FAIL \)\{0,1\}/    /p'
-	caught=$((caught + 1))
 }
+
+try_one() {
+	n=$1
+	name=$(bugs | awk -v n="$n" '$1 == n { sub(/^[0-9]+ +/, ""); print }')
+	place=$(hint "$n")
+	# shellcheck disable=SC2086 # the place is several arguments
+	if [ -n "$place" ] && ! run "$dir/control-$n.log" -b 0 $place; then
+		echo "FAIL without bug $n, at $place"
+		cat "$log"
+	elif [ -n "$place" ] && noticed "$dir/bug-$n.log" -b "$n" $place; then
+		say_caught "$n" "$name"
+	elif noticed "$dir/bug-$n.log" -b "$n"; then
+		say_caught "$n" "$name"
+		[ -z "$place" ] || echo "    (elsewhere than $hints says)"
+	else
+		echo "MISSED bug $n: $name"
+	fi
+}
+
+if [ "${1:-}" = --one ]; then
+	try_one "$2" >"$dir/said-$2"
+	cat "$dir/said-$2"
+	exit 0
+fi
 
 if ! build_mutants >"$build/mutants.log" 2>&1; then
 	tail -n 20 "$build/mutants.log"
@@ -68,24 +90,11 @@ if ! build_mutants >"$build/mutants.log" 2>&1; then
 	exit 1
 fi
 
-for n in ${*:-$(bugs | awk '{ print $1 }')}; do
-	name=$(bugs | awk -v n="$n" '$1 == n { sub(/^[0-9]+ +/, ""); print }')
-	place=$(hint "$n")
-	# shellcheck disable=SC2086 # the place is several arguments
-	if [ -n "$place" ] && ! run "$dir/control-$n.log" -b 0 $place; then
-		echo "FAIL without bug $n, at $place"
-		cat "$log"
-		missed=$((missed + 1))
-	elif [ -n "$place" ] && noticed "$dir/bug-$n.log" -b "$n" $place; then
-		say_caught "$n" "$name"
-	elif noticed "$dir/bug-$n.log" -b "$n"; then
-		say_caught "$n" "$name"
-		[ -z "$place" ] || echo "    (elsewhere than $hints says)"
-	else
-		echo "MISSED bug $n: $name"
-		missed=$((missed + 1))
-	fi
-done
-
+rm -f "$dir"/said-*
+numbers=${*:-$(bugs | awk '{ print $1 }')}
+echo "$numbers" | tr ' ' '\n' |
+	xargs -n 1 -P "${JOBS:-$(nproc)}" sh "$0" "$build" --one
+caught=$(cat "$dir"/said-* | grep -c '^caught bug')
+missed=$(($(echo "$numbers" | wc -w) - caught))
 echo "$caught passed, $missed failed"
 [ "$missed" -eq 0 ]

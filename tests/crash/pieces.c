@@ -85,7 +85,7 @@ void pieces_account_read(const struct scene *s, uint32_t player,
 
 int pieces_settle(const struct tally *tally)
 {
-	for (uint32_t id = 1; id < IDS; id++)
+	for (uint32_t id = 0; id < IDS; id++)
 		if (tally->seen[id] < tally->least[id] ||
 		    tally->seen[id] > tally->most[id])
 			return trouble("piece %u came %u times, not %u to %u",

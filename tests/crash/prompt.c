@@ -85,6 +85,8 @@ int judged(int result, uint32_t *tries)
 		return 1;
 	}
 	board->counts.late++;
+	if (settings.verbose)
+		printf("late %s: %s\n", board->where, board->trouble);
 	experiment_again();
 	return 0;
 }

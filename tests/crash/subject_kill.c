@@ -162,6 +162,8 @@ static void do_calmly(const struct sweep *sweep)
 
 	if (sweep->deed == NULL) {
 		scene_make(sweep->state);
+		if (sweep->subject->arrived != NULL)
+			sweep->subject->arrived(&scene);
 		return;
 	}
 	pid = spawn(sweep);

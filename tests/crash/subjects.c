@@ -5,6 +5,8 @@
 extern const struct subject barrier_subject;
 extern const struct subject condition_subject;
 extern const struct subject mutex_subject;
+extern const struct subject pair_subject;
+extern const struct subject pipe_subject;
 extern const struct subject queue_subject;
 extern const struct subject range_lock_subject;
 extern const struct subject rwlock_subject;
@@ -24,5 +26,7 @@ const struct subject *const subjects[] = {
 	&range_lock_subject,
 	&stream_subject,
 	&segment_subject,
+	&pipe_subject,
+	&pair_subject,
 	NULL
 };
