@@ -204,7 +204,7 @@ static int measure(const struct bench_row *row, struct bench_result *result)
 	ROW("stoa-" #others, "stoa, beside " #others,                   \
 	    "range/fcntl-" #others, BENCH_STOA, others)
 
-static const struct bench_row range_rows[] = { ROWS(1), ROWS(30), ROWS(1000),
-	                                       ROWS(10000) };
+static const struct bench_row range_rows[] = { ROWS(1), ROWS(30), ROWS(200),
+	                                       ROWS(1000), ROWS(10000) };
 
 BENCH_ADD(range_rows)

@@ -56,6 +56,8 @@ static inline int has_exclusive(const struct range_record *node)
 void range_index_clear(struct stoa_range_lock *lock)
 {
 	set(lock->control->place_root, 0);
+	for (uint32_t i = 0; i < RANGE_YOUNG; i++)
+		set(lock->control->young[i], 0);
 	for (uint32_t i = 0; i < RANGE_OWN_TREES; i++)
 		set(lock->control->own_root[i], 0);
 }
@@ -327,40 +329,89 @@ ALWAYS int remove_from(struct stoa_range_lock *lock, int tree,
 	return result < 0 ? result : mend_upwards(lock, tree, &path, all);
 }
 
+/* ---- The young ------------------------------------------------------------- */
+
+/* Where `number` stands among them, or NULL. Of 0: where there is room. */
+static inline _Atomic uint32_t *young_place(struct stoa_range_lock *lock,
+                                            uint32_t number)
+{
+	_Atomic uint32_t *young = lock->control->young;
+
+	for (int i = 0; i < RANGE_YOUNG; i++)
+		if (get(young[i]) == number)
+			return &young[i];
+	return NULL;
+}
+
+static inline int is_young(struct stoa_range_lock *lock,
+                           const struct range_record *record)
+{
+	return !!young_place(lock, range_number(lock, record));
+}
+
+/* One of them goes into the trees. 0 and its place, -EUCLEAN. */
+static int make_room(struct stoa_range_lock *lock,
+                     _Atomic uint32_t **ret_place)
+{
+	uint32_t next = get(lock->control->young_next) % RANGE_YOUNG;
+	_Atomic uint32_t *place = &lock->control->young[next];
+	struct range_record *record = range_at(lock, get(*place));
+	int result = -EUCLEAN;
+
+	if (record)
+		result = insert(lock, RANGE_PLACE, record) ?:
+		         insert(lock, RANGE_OWN, record);
+	set(lock->control->young_next, (next + 1) % RANGE_YOUNG);
+	*ret_place = place;
+	return result;
+}
+
+/* ---- All ------------------------------------------------------------------- */
+
 int range_index_insert_place(struct stoa_range_lock *lock,
                              struct range_record *record)
 {
-	return insert(lock, RANGE_PLACE, record);
+	return is_young(lock, record) ? 0 : insert(lock, RANGE_PLACE, record);
 }
 
 int range_index_remove_place(struct stoa_range_lock *lock,
                              struct range_record *record)
 {
-	return remove_from(lock, RANGE_PLACE, record);
+	return is_young(lock, record) ?
+	               0 :
+	               remove_from(lock, RANGE_PLACE, record);
 }
 
 int range_index_insert(struct stoa_range_lock *lock,
                        struct range_record *record)
 {
-	int result = insert(lock, RANGE_PLACE, record) ?:
-	             insert(lock, RANGE_OWN, record);
+	_Atomic uint32_t *place = young_place(lock, 0);
+	int result = stoa_likely(place) ? 0 : make_room(lock, &place);
 
+	if (stoa_unlikely(result < 0))
+		return result;
+	set(*place, range_number(lock, record));
 	set_flag(record, RANGE_OWN, 1);
-	return result;
+	return 0;
 }
 
 int range_index_remove(struct stoa_range_lock *lock,
                        struct range_record *record)
 {
-	int result = remove_from(lock, RANGE_PLACE, record) ?:
-	             remove_from(lock, RANGE_OWN, record);
+	_Atomic uint32_t *place = young_place(lock, range_number(lock, record));
+	int result = 0;
 
+	if (place)
+		set(*place, 0);
+	else
+		result = remove_from(lock, RANGE_PLACE, record) ?:
+		         remove_from(lock, RANGE_OWN, record);
 	set_flag(record, RANGE_OWN, 0);
 	return result;
 }
 
-struct range_record *range_index_own(struct stoa_range_lock *lock,
-                                     uint64_t owner, uint64_t from)
+static struct range_record *own_in_tree(struct stoa_range_lock *lock,
+                                        uint64_t owner, uint64_t from)
 {
 	uint32_t number = get(*root_of(lock, RANGE_OWN, owner));
 	struct range_record *found = NULL;
@@ -380,6 +431,25 @@ struct range_record *range_index_own(struct stoa_range_lock *lock,
 	return found;
 }
 
+struct range_record *range_index_own(struct stoa_range_lock *lock,
+                                     uint64_t owner, uint64_t from)
+{
+	struct range_record *found = own_in_tree(lock, owner, from);
+
+	for (int i = 0; i < RANGE_YOUNG; i++) {
+		struct range_record *young =
+		        range_at(lock, get(lock->control->young[i]));
+
+		if (young && get(young->owner) == owner &&
+		    get(young->last) >= from &&
+		    (!found || get(young->start) < get(found->start)))
+			found = young;
+	}
+	return found;
+}
+
+/* ---- Conflicts --------------------------------------------------------------- */
+
 static inline int may_conflict(const struct range_record *node,
                                const struct range_request *request)
 {
@@ -389,24 +459,41 @@ static inline int may_conflict(const struct range_record *node,
 	       get(node->most_exclusive) >= request->start;
 }
 
-static inline void check_conflict(const struct range_record *node,
-                                  struct range_request *request)
+/* Whether the request can't be granted while the node is there. */
+static inline int is_in_the_way(const struct range_record *node,
+                                const struct range_request *request)
 {
 	uint64_t word = get(node->word);
 
 	if (word == 0 || get(node->owner) == request->owner ||
-	    get(node->last) < request->start)
-		return;
-	if (request->mode != STOA_RANGE_EXCLUSIVE &&
-	    RANGE_WORD_MODE(word) != STOA_RANGE_EXCLUSIVE)
-		return;
-	request->blocker[request->blockers++] =
-	        (struct range_blocker){ word, get(node->start),
-		                        get(node->last), 0 };
+	    get(node->last) < request->start ||
+	    get(node->start) > request->last)
+		return 0;
+	return request->mode == STOA_RANGE_EXCLUSIVE ||
+	       RANGE_WORD_MODE(word) == STOA_RANGE_EXCLUSIVE;
 }
 
-int range_index_conflicts(struct stoa_range_lock *lock,
-                          struct range_request *request)
+/* In their order by start; the last is left out if there are too many. */
+static void note_blocker(const struct range_record *node,
+                         struct range_request *request)
+{
+	struct range_blocker blocker = { get(node->word), get(node->start),
+		                         get(node->last), 0 };
+	uint32_t at = request->blockers;
+
+	if (at == RANGE_BLOCKERS) {
+		if (request->blocker[--at].start <= blocker.start)
+			return;
+	} else {
+		request->blockers++;
+	}
+	for (; at > 0 && request->blocker[at - 1].start > blocker.start; at--)
+		request->blocker[at] = request->blocker[at - 1];
+	request->blocker[at] = blocker;
+}
+
+static int conflicts_in_tree(struct stoa_range_lock *lock,
+                             struct range_request *request)
 {
 	uint32_t number = get(lock->control->place_root);
 	struct path path;
@@ -429,10 +516,26 @@ int range_index_conflicts(struct stoa_range_lock *lock,
 		struct range_record *node = path.node[--path.depth];
 		if (get(node->start) > request->last)
 			return 0;
-		check_conflict(node, request);
+		if (is_in_the_way(node, request))
+			note_blocker(node, request);
 		if (request->blockers == RANGE_BLOCKERS)
 			return 0;
 		number = link_of(node, RANGE_PLACE, 1);
 	}
 	return -EUCLEAN;
+}
+
+int range_index_conflicts(struct stoa_range_lock *lock,
+                          struct range_request *request)
+{
+	int result = conflicts_in_tree(lock, request);
+
+	for (int i = 0; i < RANGE_YOUNG; i++) {
+		struct range_record *young =
+		        range_at(lock, get(lock->control->young[i]));
+
+		if (young && is_in_the_way(young, request))
+			note_blocker(young, request);
+	}
+	return result;
 }

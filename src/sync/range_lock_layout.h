@@ -64,6 +64,10 @@
  *           beside others who have many.
  *   An exclusive range overlaps nobody's but its owner's, so a shared request
  *   looks at exclusive ranges only, and never walks over the many that share.
+ *   The ranges locked last are in no tree yet, but in `young`, unsorted: most
+ *   are unlocked before they must go, and cost the trees one walk, which
+ *   changes nothing. Who finds no room there puts one of them into the trees,
+ *   each in turn (`young_next`), so ranges that stay get there.
  *   Links are record numbers + 1 (0: none) in 26 bits; above them the height
  *   (link[PLACE][0], link[OWN][0]), whether the subtree has an exclusive
  *   range (link[PLACE][1]), and whether the record is listed (link[OWN][1]).
@@ -110,6 +114,7 @@ enum { RANGE_GEOMETRY_CAPACITY };
 
 enum { RANGE_PLACE, RANGE_OWN }; /* the trees */
 #define RANGE_OWN_TREES 512 /* of the owner's hash */
+#define RANGE_YOUNG 4
 #define RANGE_LINK_MASK 0x3ffffffu
 #define RANGE_LINK_BITS 26
 
@@ -125,9 +130,11 @@ struct range_control {
 	_Atomic uint32_t spare;   /* list of free records; record + 1 */
 	_Atomic uint32_t fresh;   /* records from here on were never used */
 	_Atomic uint32_t waiters_used;
-	uint32_t reserved[2];
+	_Atomic uint32_t young_next;
+	uint32_t reserved;
 	_Atomic uint64_t next_ticket;
-	uint64_t unused[122];
+	_Atomic uint32_t young[RANGE_YOUNG]; /* record + 1; 0: none */
+	uint64_t unused[120];
 	_Atomic uint32_t own_root[RANGE_OWN_TREES]; /* record + 1 */
 };
 
@@ -157,7 +164,9 @@ AT(range_control, place_root, 16);
 AT(range_control, spare, 20);
 AT(range_control, fresh, 24);
 AT(range_control, waiters_used, 28);
+AT(range_control, young_next, 32);
 AT(range_control, next_ticket, 40);
+AT(range_control, young, 48);
 AT(range_control, own_root, 1024);
 AT(range_record, word, 0);
 AT(range_record, owner, 8);

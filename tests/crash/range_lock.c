@@ -11,7 +11,7 @@
 #include "subject.h"
 
 #define OPEN_FLAGS 0
-#define CAPACITY_OF_RANGES 8u
+#define CAPACITY_OF_RANGES 12u
 #define TIMED_NS INT64_C(2000000)
 #define SHARED STOA_RANGE_SHARED
 #define EXCLUSIVE STOA_RANGE_EXCLUSIVE
@@ -48,9 +48,10 @@ static int make(struct scene *s, void **ret_object)
 
 /* ---- Ranges ------------------------------------------------------------------- */
 
-/* The helper's. */
+/* The helper's: more than are young at a time, so that the trees have some. */
 static const struct stoa_range helpers[] = {
-	{ 40, 10, EXCLUSIVE, 0 }, { 60, 10, SHARED, 0 }
+	{ 40, 10, EXCLUSIVE, 0 }, { 60, 10, SHARED, 0 }, { 56, 1, SHARED, 0 },
+	{ 86, 1, SHARED, 0 },     { 88, 1, SHARED, 0 }
 };
 /* A dead one's, before the victim came. */
 static const struct stoa_range deads[] = {
@@ -374,8 +375,9 @@ static int lock_the_rest(struct scene *s)
 {
 	const struct stoa_range rest[] = {
 		{ 0, 40, EXCLUSIVE, 0 },
-		{ 50, 10, EXCLUSIVE, 0 },
-		{ 70, 0, EXCLUSIVE, 0 }
+		{ 50, 6, EXCLUSIVE, 0 },
+		{ 70, 16, EXCLUSIVE, 0 },
+		{ 89, 0, EXCLUSIVE, 0 }
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rest); i++) {

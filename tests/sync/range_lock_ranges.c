@@ -358,6 +358,44 @@ TEST(ten_thousand_ranges_are_held_at_once)
 	stoa_space_close(space);
 }
 
+/* The ranges locked last are kept apart from the others. */
+TEST(the_first_range_in_the_way_is_named_whatever_was_locked_last)
+{
+	enum { MANY = 12 };
+	struct stoa_space *space = open_space();
+	struct stoa_range_lock *lock = make_range_lock(space, "l", MANY + 1);
+	struct stoa_range_lock *other = make_range_lock(space, "l", MANY + 1);
+	struct stoa_range all = range_of(0, 0, STOA_RANGE_EXCLUSIVE), range;
+	struct stoa_range_holder holder;
+
+	for (uint64_t order = 0; order < MANY; order++) {
+		uint64_t lowest = MANY;
+
+		for (uint64_t i = 0; i < MANY; i++) {
+			uint64_t at = (i * 5 + order * 7) % MANY;
+
+			range = range_of(at * 10, 5, STOA_RANGE_EXCLUSIVE);
+			assert_ok(stoa_range_lock_lock(lock, &range, STOA_NOW));
+			lowest = at < lowest ? at : lowest;
+			assert_result(stoa_range_lock_test(other, &all,
+			                                   &holder), 1);
+			assert_int_equal(holder.range.start, lowest * 10);
+		}
+		for (uint64_t at = 0; at < MANY; at++) {
+			assert_result(stoa_range_lock_test(other, &all,
+			                                   &holder), 1);
+			assert_int_equal(holder.range.start, at * 10);
+			range = range_of(at * 10, 5, 0);
+			assert_ok(stoa_range_lock_unlock(lock, &range));
+		}
+		assert_result(stoa_range_lock_test(other, &all, NULL), 0);
+	}
+	stoa_range_lock_close(lock);
+	stoa_range_lock_close(other);
+	assert_ok(stoa_range_lock_unlink(space, "l"));
+	stoa_space_close(space);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(any_sequence_of_calls_leaves_what_the_model_has),
 	CASE(the_last_numbers_of_all_are_as_good_as_any),
@@ -367,6 +405,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(the_process_owns_what_any_of_its_handles_locks_for_it),
 	CASE(bad_ranges_are_refused_with_a_sentence),
 	CASE(ten_thousand_ranges_are_held_at_once),
+	CASE(the_first_range_in_the_way_is_named_whatever_was_locked_last),
 };
 
 MAIN(cases)
