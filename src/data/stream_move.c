@@ -135,7 +135,7 @@ static int64_t move_some(struct mover *mover, uint64_t most, int *ret_busy)
 		return usable;
 	usable = portion(mover, usable, most, position);
 	ssize_t moved = usable;
-	if (STOA_BUG(side == SIDE_WRITE ? 60 : 61) && usable > 0)
+	if (STOA_BUG(side == SIDE_WRITE ? 36 : 37) && usable > 0)
 		stream_advance(stream, side, position + (uint64_t)usable);
 	if (usable > 0)
 		moved = move_once(mover,
