@@ -270,10 +270,10 @@ int stoa_bell_open(struct stoa_object *object, unsigned direction)
 	int result = 0;
 
 	if (bell >= 0) {
-		pthread_mutex_lock(&object->seat_mutex);
+		stoa_private_lock(&object->seat_lock);
 		if (!object->poll_fd[slot])
 			result = make_poll(object, direction, bell);
-		pthread_mutex_unlock(&object->seat_mutex);
+		stoa_private_unlock(&object->seat_lock);
 	}
 	if (bell < 0 || result < 0)
 		return stoa_fail(bell < 0 ? bell : result,

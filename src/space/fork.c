@@ -7,6 +7,7 @@
  * Only handlers that run at fork can see to that, and they can only find what
  * there is from here: the one list that the library keeps.
  */
+#include <base/private_lock.h>
 #include <space/fork.h>
 
 #include <pthread.h>
@@ -33,6 +34,7 @@ static void in_parent(void)
 
 static void in_child(void)
 {
+	stoa_private_forked();
 	for (struct stoa_fork *entry = list; entry; entry = entry->next)
 		entry->child(entry);
 	pthread_mutex_unlock(&mutex);

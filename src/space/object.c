@@ -358,7 +358,6 @@ int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
 	}
 	if (result < 0)
 		return result;
-	pthread_mutex_init(&object->seat_mutex, NULL);
 	if (!kind->each_user) /* else nobody waits */
 		stoa_event_init(object);
 	return 0;
@@ -366,10 +365,8 @@ int stoa_object_open(struct stoa_object *object, struct stoa_space *space,
 
 void stoa_object_close(struct stoa_object *object)
 {
-	if (!object->header) {
-		pthread_mutex_destroy(&object->seat_mutex);
+	if (!object->header)
 		return;
-	}
 	stoa_object_stand(object);
 	for (uint32_t i = 1; i < SEAT_CHUNKS; i++) {
 		struct stoa_seat *chunk = atomic_load_explicit(
@@ -384,7 +381,6 @@ void stoa_object_close(struct stoa_object *object)
 	stoa_sys_munmap(object->base, object->bytes);
 	stoa_event_fini(object);
 	stoa_sys_close_inode(object->fd, object->inode);
-	pthread_mutex_destroy(&object->seat_mutex);
 }
 
 void stoa_object_mark(struct stoa_object *object, uint32_t state_bit)

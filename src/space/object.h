@@ -8,6 +8,7 @@
 
 #include <base/bug.h>
 #include <base/cpu.h>
+#include <base/private_lock.h>
 #include <base/thread.h>
 #include <space/object_layout.h>
 #include <space/space.h>
@@ -73,7 +74,7 @@ struct stoa_object {
 	_Atomic uint32_t token;
 	struct stoa_seat *_Atomic seat;
 	_Atomic int32_t pid;
-	pthread_mutex_t seat_mutex;
+	struct stoa_lock seat_lock; /* stoa_private_lock */
 
 	_Atomic uint32_t patrol_cursor;
 	_Atomic int64_t patrol_ns; /* CLOCK_MONOTONIC, of the last */
@@ -81,7 +82,7 @@ struct stoa_object {
 	_Atomic uint32_t waits; /* without a budget to spin */
 	_Atomic uint32_t processors;
 	_Atomic int bell_fd[2];      /* reading, writing: 0 none, else fd + 1 */
-	int poll_fd[2], timer_fd[2]; /* the same; under seat_mutex */
+	int poll_fd[2], timer_fd[2]; /* the same; under seat_lock */
 	_Atomic uint32_t polled;     /* directions with a poll descriptor */
 	char name[STOA_NAME_MAX + 1];
 };

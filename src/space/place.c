@@ -84,10 +84,6 @@ int stoa_object_place(struct stoa_object *object, struct stoa_space *space,
 	object->fd = -1;
 	object->events = &place->events;
 	snprintf(object->name, sizeof object->name, "at %p", memory);
-	pthread_mutex_init(&object->seat_mutex, NULL);
 	stoa_event_init(object);
-	result = stoa_object_health(object);
-	if (result < 0)
-		pthread_mutex_destroy(&object->seat_mutex);
-	return result;
+	return stoa_object_health(object);
 }

@@ -269,7 +269,7 @@ int stoa_object_sit(struct stoa_object *object)
 		                      memory_order_release);
 		return 0;
 	}
-	pthread_mutex_lock(&object->seat_mutex);
+	stoa_private_lock(&object->seat_lock);
 	if (atomic_load_explicit(&object->peer, memory_order_relaxed) == peer)
 		goto unlock;
 	/* Bounded: a peer could fill seats with the dead faster than they are
@@ -284,7 +284,7 @@ int stoa_object_sit(struct stoa_object *object)
 			break;
 	}
 unlock:
-	pthread_mutex_unlock(&object->seat_mutex);
+	stoa_private_unlock(&object->seat_lock);
 	return result < 0 ? result : 0;
 }
 
