@@ -109,6 +109,7 @@ struct bench_spec {
 	uint32_t room;      /* beyond these, a queue's capacity */
 	uint32_t hold_us;   /* wait before an answer, for the other to sleep */
 	uint32_t back_off;  /* pauses of a consumer that finds nothing */
+	uint32_t held;      /* pauses while something is locked */
 	bool sleeping;      /* who waits may sleep */
 	bool one_core;      /* all processes on the first core */
 	bool alone;         /* one process, no second core */

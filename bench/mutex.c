@@ -176,6 +176,7 @@ play_contended(struct stage *stage, struct bench_part *part, int index,
                bool glibc)
 {
 	uint32_t room = sample_room(stage), pauses = stage->row->spec.back_off;
+	uint32_t held = stage->row->spec.held;
 	uint32_t *sample = bench_shared->sample + (uint32_t)index * room;
 	uint64_t begin, now, first, locks = 0;
 	uint32_t samples = 0, timed = 0;
@@ -192,6 +193,8 @@ play_contended(struct stage *stage, struct bench_part *part, int index,
 			if (i == timed)
 				now = bench_tick();
 			stage->shared->counter++;
+			for (uint32_t j = 0; j < held; j++)
+				bench_pause();
 			result |= unlock(stage, glibc);
 			for (uint32_t j = 0; j < pauses; j++)
 				bench_pause();
@@ -400,18 +403,19 @@ static int measure_heir(const struct bench_row *row,
 		BENCH_UNIT_NS, measure_alone,                        \
 		{ .order = which, .alone = true }                    \
 	}
-#define CONTENDED(name, what, base, kind, which, count, between)        \
+#define CONTENDED(name, what, base, kind, which, count, between, within) \
 	{                                                                \
 		"contend/" name, what, base, BENCH_CONTEND, kind,        \
 		BENCH_UNIT_RATE, measure_contended,                      \
 		{ .order = which, .depth = count, .back_off = between,   \
-		  .sleeping = true, .crowded = (count) > 2 }             \
+		  .held = within, .sleeping = true,                      \
+		  .crowded = (count) > 2 }                               \
 	}
-#define CONTENDED_BOTH(name, what, count, between)                      \
+#define CONTENDED_BOTH(name, what, count, between, within)              \
 	CONTENDED("glibc-" name, "glibc, robust, " what, NULL, BENCH_PEER, \
-	          GLIBC, count, between),                                \
+	          GLIBC, count, between, within),                        \
 	CONTENDED("stoa-" name, "stoa, " what, "contend/glibc-" name,   \
-	          BENCH_STOA, STOA, count, between)
+	          BENCH_STOA, STOA, count, between, within)
 #define HEIR_ROW(name, what, base, kind, mebibytes, beyond)             \
 	{                                                                \
 		"heir/" name, what, base, BENCH_HEIR, kind,              \
@@ -434,10 +438,12 @@ static const struct bench_row mutex_rows[] = {
 	ALONE("stoa-mutex", "stoa, in memory", "lock/glibc", BENCH_STOA, STOA),
 	ALONE("stoa-mutex-named", "stoa, named", "lock/glibc", BENCH_STOA,
 	      STOA_NAMED),
-	CONTENDED_BOTH("2", "2 processes", 2, 0),
-	CONTENDED_BOTH("8", "8 processes", 8, 0),
-	CONTENDED_BOTH("2-spaced", "2 processes, with pauses", 2, 20),
-	CONTENDED_BOTH("8-spaced", "8 processes, with pauses", 8, 20),
+	CONTENDED_BOTH("2", "2 processes", 2, 0, 0),
+	CONTENDED_BOTH("8", "8 processes", 8, 0, 0),
+	CONTENDED_BOTH("2-spaced", "2 processes, with pauses", 2, 20, 0),
+	CONTENDED_BOTH("8-spaced", "8 processes, with pauses", 8, 20, 0),
+	CONTENDED_BOTH("2-held", "2 processes, pauses in it too", 2, 20, 20),
+	CONTENDED_BOTH("8-held", "8 processes, pauses in it too", 8, 20, 20),
 	HEIR("1M", 1),
 	HEIR("10M", 10),
 	HEIR("100M", 100),

@@ -18,6 +18,7 @@ struct request {
 	struct stoa_semaphore_change blocked; /* the one that can't be made;
 	                                         a checked copy */
 	uint32_t undoes;
+	uint32_t row; /* with this handle's undo, if it undoes */
 	uint32_t asked; /* bits of the events of what was judged */
 };
 
@@ -113,61 +114,84 @@ static int judge_undo(struct stoa_semaphore_set *set,
 	return 0;
 }
 
-/*
- * Under the lock: records what the operation would do; changes nothing else.
- * What is read back from the records is foreign again, and used as what it
- * may be. 0, IS_BLOCKED, IS_STRANGE, or -ERANGE, -EUCLEAN.
- */
+/* request->blocked, whatever it is; its record is `at`, or to be the next, if
+ * that is `count`. What is read back from the records is foreign again, and
+ * used as what it may be. 0, IS_BLOCKED, -ERANGE, -EUCLEAN. */
+static SLOW int judge_slowly(struct stoa_semaphore_set *set,
+                             struct request *request, uint32_t at,
+                             uint32_t count)
+{
+	const struct stoa_semaphore_change *change = &request->blocked;
+	uint64_t word = set_get(set->semaphores[change->semaphore].word);
+	uint64_t record = at < count ? set_get(set->record[at]) : 0;
+	int value = at < count ? (int)SET_RECORD_VALUE(record) :
+	                         set_value(set, word);
+
+	if (value >= 0)
+		value = judge_value(set, change, value);
+	if (value < 0)
+		return value;
+	record = SET_RECORD(change->semaphore, value,
+	                    SET_RECORD_ADJUSTMENT(record),
+	                    SET_RECORD_ADJUSTS(record));
+	if ((change->flags & STOA_SEMAPHORE_UNDO) && change->amount != 0) {
+		if (!request->undoes)
+			request->row = set_own_row(set);
+		request->undoes = 1;
+		int result = judge_undo(set, change, request->row, &record);
+		if (result < 0)
+			return result;
+	}
+	set_put(set->record[at], record);
+	return 0;
+}
+
+/* Under the lock: records what the operation would do; changes nothing else.
+ * 0, IS_BLOCKED, IS_STRANGE, or -ERANGE, -EUCLEAN. */
 static int judge(struct stoa_semaphore_set *set, struct request *request,
                  uint32_t *ret_count)
 {
 	struct set_semaphore *semaphores = set->semaphores;
 	_Atomic uint64_t *records = set->record;
-	uint32_t count = 0, asked = 0, unknown = 0, row = SET_NO_ROW;
-	uint64_t seen = 0; /* what can't have a record needs no search */
-	uint32_t most = set->count;
+	const struct stoa_semaphore_change *change = request->changes;
+	const struct stoa_semaphore_change *end = change + request->count;
+	uint32_t asked = 0, unknown = 0, most = set->count, count = 0;
+	uint64_t seen = 0; /* what isn't can't have a record */
 
 	request->undoes = 0;
+	request->row = SET_NO_ROW;
+	for (; change < end; change++) {
+		uint32_t semaphore = change->semaphore;
+		uint64_t bit = UINT64_C(1) << semaphore % 64;
 
-	for (uint32_t i = 0, end = (uint32_t)request->count; i < end; i++) {
-		struct stoa_semaphore_change change = request->changes[i];
-		uint64_t bit = UINT64_C(1) << change.semaphore % 64;
-		uint64_t record = 0;
-		uint32_t at = count;
-
-		if (stoa_unlikely(change.semaphore >= most))
+		if (stoa_unlikely(semaphore >= most))
 			return IS_STRANGE;
-		unknown |= strange(&change);
-		if (stoa_unlikely(seen & bit))
-			at = find_record(records, count, change.semaphore);
-		if (stoa_unlikely(at < count))
-			record = set_get(records[at]);
-		int value = at < count ? (int)SET_RECORD_VALUE(record) :
-		                         set_value(set, set_get(semaphores
-		                                                        [change.semaphore]
-		                                                                .word));
-		if (value >= 0)
-			value = judge_value(set, &change, value);
-		if (stoa_unlikely(value < 0)) {
-			request->blocked = change;
-			return value;
-		}
-		record = SET_RECORD(change.semaphore, value,
-		                    SET_RECORD_ADJUSTMENT(record),
-		                    SET_RECORD_ADJUSTS(record));
-		if (stoa_unlikely(change.flags & STOA_SEMAPHORE_UNDO) &&
-		    change.amount != 0) {
-			if (!request->undoes)
-				row = set_own_row(set);
-			request->undoes = 1;
-			int result = judge_undo(set, &change, row, &record);
+		uint32_t before = SET_WORD_VALUE(
+		        set_get(semaphores[semaphore].word));
+		uint32_t amount = (uint32_t)change->amount;
+		uint32_t after = before + amount; /* below 0: large */
+
+		unknown |= strange(change);
+		asked |= set_asked(&semaphores[semaphore]);
+		if (stoa_likely((before | after) <=
+		                        STOA_SEMAPHORE_SET_VALUE_MAX &&
+		                amount != 0 && !(seen & bit) &&
+		                !(change->flags & STOA_SEMAPHORE_UNDO))) {
+			set_put(records[count++],
+			        SET_RECORD(semaphore, after, 0, 0));
+		} else {
+			uint32_t at = seen & bit ? find_record(records, count,
+			                                       semaphore) :
+			                           count;
+			/* As it is now; but what was checked is kept. */
+			request->blocked = *change;
+			request->blocked.semaphore = semaphore;
+			int result = judge_slowly(set, request, at, count);
 			if (result < 0)
 				return result;
+			count += at == count;
 		}
-		set_put(records[at], record);
-		count += at == count;
 		seen |= bit;
-		asked |= set_asked(&semaphores[change.semaphore]);
 	}
 	request->asked = asked;
 	*ret_count = count;
