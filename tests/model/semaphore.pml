@@ -4,8 +4,8 @@
  *
  * Mirrors the operations WITH UNDO of src/sync/semaphore_undo.c: take(),
  * post(), claim(), free_holder(), work_out(), take_turn(). The turn is one step
- * each, and taken over from the dead, as in lock.pml. Not here: the gate, the
- * maximum, sleeping.
+ * each, and taken over from the dead, as in lock.pml. Not here: the gate
+ * (semaphore_gate.pml), the maximum, sleeping.
  *
  * Each of three processes waits for WAITS permits (one by one), and posts POSTS
  * at once; DEATHS of them are killed, at any step; the others bury them. In the

@@ -7,8 +7,9 @@
  * get_pieces(), stream_remap() at the beginning of a turn, switch_area(),
  * try_switch() and resize() of src/data/stream_map.c, check_readers(),
  * stream_ask_gone(). Each side's lock is one step, and taken over from the dead
- * (lock.pml). Not here: favour, and who is woken (stream.pml): whoever waits
- * looks again when anything has changed or anybody died.
+ * (lock.pml). Not here: favour (stream_favour.pml), and who is woken
+ * (stream.pml): whoever waits looks again when anything has changed or anybody
+ * died.
  *
  * Process 0 writes WRITES bytes and leaves. Process 1 reads until the end of
  * file. Process 2 has an end of readers, too: it makes the capacity of FROM

@@ -6,7 +6,7 @@
  * changed since a process saw it.
  *
  * A slice ends only if nothing else can happen, and SLICES times for each
- * sleeper and death. Who sleeps at the end is an invalid end state, unless the
+ * sleeper and death, or stop. Who sleeps at the end is an invalid end state, unless the
  * model is JUDGED otherwise.
  */
 #ifndef SLICES
@@ -39,7 +39,8 @@ end_asleep:
 #endif
 	if
 	:: !(asleep & ME)
-	:: timeout && (asleep & ME) && slices[me] < SLICES * (DEATHS - deaths) ->
+	:: timeout && (asleep & ME) &&
+	   slices[me] < SLICES * (DEATHS - deaths + STOPS - stops) ->
 		slices[me]++;
 		asleep = asleep & ~ME
 #if TIMEOUTS > 0
