@@ -40,6 +40,7 @@
  * 62  stream: the kernel's word of who has an end is believed for a second
  * 63  stream: one of a pair is closed without its other half
  * 64  object: a forked child goes on as its parent
+ * 65  waits: the dead count in a circle
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H
