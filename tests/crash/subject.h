@@ -133,6 +133,8 @@ struct subject {
 	int64_t prompt_ns;
 	/* The victim is there, at its beginning; or NULL. */
 	void (*arrived)(struct scene *scene);
+	/* The waiter sleeps, and will be stopped; or NULL. */
+	void (*asleep)(struct scene *scene);
 
 	/* The oracle: -1 and trouble(), or 0. */
 	int (*check)(struct scene *scene, uint32_t variant);

@@ -20,6 +20,8 @@
 #define ROUNDS_FULL 100u
 #define PATIENCE_MS 200 /* then the victim sleeps again: a place missed */
 #define WOKEN_MAX 2000u
+/* All system calls come by one instruction. */
+#define ARRIVALS_MAX 64u
 
 #define JOB_NUMBER(waking, form) ((waking) << 2 | (unsigned)(form))
 #define WAKING_OF(number) ((number) >> 2)
@@ -122,6 +124,8 @@ static void kill_asleep(const struct vigil *vigil, uint32_t round)
 static void start_stopped_waiter(const struct vigil *vigil)
 {
 	scene_start_waiter(vigil->waking->wait);
+	if (vigil->subject->asleep != NULL)
+		vigil->subject->asleep(&scene);
 	trace_stop(scene.pids[WAITER]);
 }
 
@@ -176,9 +180,17 @@ static void kill_woken(const struct vigil *vigil, const struct trace *trace,
 	} while (!judge(vigil, (uint32_t)n, &tries));
 }
 
+/* Far behind the beginning is mostly spinning, and what one can see of it. */
 static int wanted(const struct trace *trace, size_t n)
 {
-	return portion_wants(&trace->points[n], n) ||
+	const struct trace_point *point = &trace->points[n];
+
+	if (point->kind != TRACE_PLAIN)
+		return point->arrival <= ARRIVALS_MAX ||
+		       portion_wants(point, n);
+	if (n >= WOKEN_MAX)
+		return 0;
+	return portion_wants(point, n) ||
 	       (settings.portion != PORTION_MUTANT &&
 		portion_turn(n, PLAIN_STRIDE));
 }
@@ -187,12 +199,11 @@ static void sweep_places(const struct vigil *vigil, const struct trace *trace,
 			 void (*kill_there)(const struct vigil *,
 					    const struct trace *, size_t))
 {
-	size_t places = trace->count < WOKEN_MAX ? trace->count : WOKEN_MAX;
 	size_t count = 0, turn = 0;
 
-	for (size_t n = 0; n < places; n++)
+	for (size_t n = 0; n < trace->count; n++)
 		count += wanted(trace, n) != 0;
-	for (size_t n = 0; n < places; n++)
+	for (size_t n = 0; n < trace->count; n++)
 		if (wanted(trace, n) &&
 		    portion_turn(turn++, count / PLACES_MAX + 1))
 			kill_there(vigil, trace, n);

@@ -3,6 +3,7 @@
 #include "subject.h"
 
 extern const struct subject barrier_subject;
+extern const struct subject circle_subject;
 extern const struct subject condition_subject;
 extern const struct subject mutex_subject;
 extern const struct subject pair_subject;
@@ -28,5 +29,6 @@ const struct subject *const subjects[] = {
 	&segment_subject,
 	&pipe_subject,
 	&pair_subject,
+	&circle_subject,
 	NULL
 };

@@ -224,6 +224,8 @@ static void find_anchor(const struct trace *trace, struct trace_point *point)
 	}
 }
 
+static size_t steps_wanted;
+
 static void free_all(struct trace *trace)
 {
 	free(trace->points);
@@ -244,7 +246,8 @@ static int record(pid_t pid, trace_observer *observe, void *context,
 	unsigned carried = TRACE_CHANGED;
 	int was_own = 1;
 
-	for (; trace->steps < STEPS_MAX; trace->steps++) {
+	for (; trace->steps < (steps_wanted ? steps_wanted : STEPS_MAX);
+	     trace->steps++) {
 		struct trace_point point = { 0 };
 		int is_own;
 
@@ -276,7 +279,12 @@ static int record(pid_t pid, trace_observer *observe, void *context,
 		if (point.pc == end)
 			return 0;
 	}
-	return -1;
+	return steps_wanted ? 0 : -1;
+}
+
+void trace_set_steps(size_t steps)
+{
+	steps_wanted = steps;
 }
 
 int trace_record(pid_t pid, trace_observer *observe, void *context,

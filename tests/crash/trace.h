@@ -64,6 +64,9 @@ pid_t trace_fork(trace_body *body, void *context);
  * victim is then still at trace_end(). -1: it died, or ran too long. */
 int trace_record(pid_t pid, trace_observer *observe, void *context,
 		 struct trace *ret_trace);
+/* Of an operation that does not end by itself so many steps are recorded; 0, as
+ * at first: it ends. */
+void trace_set_steps(size_t steps);
 void trace_free(struct trace *trace);
 
 /* Runs the victim to that place. -1: it ended without getting there; it is
