@@ -17,7 +17,13 @@
 
 #include <data/queue_internal.h>
 
-enum { PAGE_BYTES = 4096, WAITERS = 4, FILL_BYTES = 1 << 16, PREPARED = 12 };
+enum {
+	PAGE_BYTES = 4096,
+	WAITERS = 4,
+	FILL_BYTES = 1 << 16,
+	PREPARED = 12,
+	TIMES = 8
+};
 
 /* Of the queue's shapes: all sizes by order of sending. */
 enum { IN_ORDER = 1 };
@@ -56,6 +62,7 @@ struct cut {
 	struct stoa_space *space;
 	size_t bytes;
 	const struct operation *operation;
+	unsigned trials;
 };
 
 static uint32_t is_poisoned(const struct victim *victim)
@@ -105,13 +112,15 @@ static void cut_then_operate(void *context)
 	victim = victim_to_cut(space, cut->image.noun, cut->image.shape);
 	if (victim_open(&victim) != 0)
 		finding("can't open");
+	victim.chance += cut->trials;
 	prepare(&victim);
 	trial("%s after a cut to %zu bytes",
 	      cut->operation != NULL ? cut->operation->name : "all",
 	      cut->bytes);
 	assert_system(ftruncate(cut->image.fd, (off_t)cut->bytes));
 	if (cut->operation != NULL) {
-		meet_hole(&victim, cut->operation);
+		for (int i = 0; i < TIMES; i++)
+			meet_hole(&victim, cut->operation);
 	} else {
 		meet_hole_in_all(&victim);
 		for (size_t i = 0; i < space_operation_count; i++)
@@ -152,6 +161,7 @@ static void check_child(struct cut *cut)
 {
 	int status = in_child(cut_then_operate, cut);
 
+	cut->trials++;
 	if (status != 0)
 		fail_msg("the victim ended with status %#x", status);
 	mend(cut);

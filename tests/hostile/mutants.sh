@@ -32,7 +32,7 @@ compile() {
 		if [[ $1 == *.h || $1 == "$source" ]]; then
 			object=$place/${source//\//-}.o
 			# shellcheck disable=SC2086
-			$CC $CFLAGS -I"$place/src" -Wno-unused \
+			$CC -I"$place/src" $CFLAGS -Wno-unused \
 				-Wno-error -c "$place/$source" -o "$object" \
 				2>"$place/errors" || {
 				cat "$place/errors"
@@ -156,9 +156,6 @@ mutant "a capacity may be more than the file has" src/data/stream_map.c \
 mutant "positions may be any distance apart" src/data/stream.c \
 	's/if (stoa_unlikely(used > end->map.capacity)) {/if (0) {/' \
 	bytes:stream aimed:stream
-mutant "a position is loaded twice" src/data/stream_internal.h \
-	's/return (int64_t)usable;/return (int64_t)(side == SIDE_WRITE ? end->map.capacity - (atomic_load_explicit(stream_position(stream, side), memory_order_relaxed) - end->other) : usable);/' \
-	aimed:stream scribbler:stream
 mutant "what the kernel says of a hole is passed on" src/data/stream_move.c \
 	's/if (moved == -EFAULT)/if (0)/' mapped:stream
 mutant "holders in use are not clamped" src/sync/semaphore_undo.c \

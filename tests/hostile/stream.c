@@ -207,6 +207,18 @@ static long long let_go(struct victim *victim)
 	return consumed < 0 ? consumed : result;
 }
 
+/* So that there is room. */
+static long long drain(struct victim *victim)
+{
+	char bytes[PAGE];
+	ssize_t result = 1;
+
+	for (int i = 0; i < 5 && result > 0; i++)
+		result = stoa_stream_read(victim->handle, bytes, sizeof(bytes),
+		                          STOA_NOW);
+	return result;
+}
+
 static long long move_in(struct victim *victim)
 {
 	int fd = open("/dev/zero", O_RDONLY | O_CLOEXEC);
@@ -294,6 +306,7 @@ static const struct operation operations[] = {
 	{ "cancel", cancel, 3, false, false },
 	{ "cancel and consume", let_go, 12, false, false },
 	{ "resize", resize, 3, false, false },
+	{ "read (all)", drain, 3, false, false },
 	{ "from_fd", move_in, 3, false, false },
 	{ "to_fd", move_out, 3, false, false },
 	{ "stat", look, 2, false, false },

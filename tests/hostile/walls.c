@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * walls.c: stands between the library and the kernel (ld --wrap). Each mapping
- * of a file is set amid memory that can't be touched, more of it than any
- * 32-bit number of 256-byte pieces can reach past: whatever is out of bounds
- * faults. And no forged notification leaves the test.
+ * of a file, and each reserved range, is set amid memory that can't be touched,
+ * more of it than any 32-bit number of 256-byte pieces can reach past: whatever
+ * is out of bounds faults. And no forged notification leaves the test.
  */
 #include "hostile.h"
 
@@ -77,7 +77,8 @@ int __wrap_stoa_sys_mmap(void *address, size_t bytes, int protection, int flags,
 	char *wall;
 	int result;
 
-	if (fd < 0 || address != NULL || whole < bytes || whole > WALL_BYTES)
+	if ((fd < 0 && protection != PROT_NONE) || address != NULL ||
+	    whole < bytes || whole > WALL_BYTES)
 		return __real_stoa_sys_mmap(address, bytes, protection, flags,
 		                            fd, offset, ret_address);
 	wall = mmap(NULL, 2 * WALL_BYTES + whole, PROT_NONE,
