@@ -8,6 +8,7 @@ extern const struct noun mutex_noun;
 extern const struct noun queue_noun;
 extern const struct noun range_lock_noun;
 extern const struct noun rwlock_noun;
+extern const struct noun segment_noun;
 extern const struct noun semaphore_noun;
 extern const struct noun semaphore_set_noun;
 extern const struct noun stream_noun;
@@ -25,6 +26,7 @@ const struct noun *const nouns[] = {
 	&queue_noun,
 	&range_lock_noun,
 	&rwlock_noun,
+	&segment_noun,
 	&semaphore_noun,
 	&semaphore_set_noun,
 	&stream_noun,
