@@ -156,7 +156,7 @@ static int read_attributes(const char *name,
 	if (largest <= cell_bytes - 16)
 		slots = 0;
 	else if (attributes.total_bytes)
-		slots = attributes.total_bytes / slot_bytes;
+		slots = attributes.total_bytes / largest;
 	else
 		slots = default_slots(capacity, slot_bytes);
 	if (largest > cell_bytes - 16 && (slots < 2 || slots > TOPIC_SLOTS_MAX))
@@ -190,7 +190,7 @@ static void set_geometry(struct stoa_topic *topic)
 	topic->slots = (uint32_t)geometry[TOPIC_GEOMETRY_SLOTS];
 	topic->slot_bytes = slot_bytes_for(topic->max_message);
 	topic->slot_stride = slot_stride_for(topic->max_message);
-	topic->total_bytes = topic->slots * topic->slot_bytes;
+	topic->total_bytes = topic->slots * topic->max_message;
 	topic->inline_bytes = geometry[TOPIC_GEOMETRY_CELL_BYTES] - 16;
 	topic->cell_shift = (uint32_t)__builtin_ctzll(
 	        geometry[TOPIC_GEOMETRY_CELL_BYTES]);
