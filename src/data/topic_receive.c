@@ -175,8 +175,6 @@ stoa_always_inline int begin_receive(struct stoa_topic *topic)
 /* What was read at `position` was the message, all of it. */
 stoa_always_inline int still_there(struct stoa_topic *topic, uint64_t position)
 {
-	if (STOA_BUG(64))
-		return 1;
 	/* Pairs with the publisher's release fence: TOPIC_OLDEST */
 	atomic_thread_fence(memory_order_acquire);
 	if (stoa_likely(atomic_load_explicit(&topic->seen->oldest,

@@ -14,6 +14,7 @@ extern const struct subject segment_subject;
 extern const struct subject semaphore_subject;
 extern const struct subject semaphore_set_subject;
 extern const struct subject stream_subject;
+extern const struct subject topic_subject;
 
 const struct subject *const subjects[] = {
 	&queue_subject,
@@ -28,5 +29,6 @@ const struct subject *const subjects[] = {
 	&segment_subject,
 	&pipe_subject,
 	&pair_subject,
+	&topic_subject,
 	NULL
 };
