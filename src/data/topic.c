@@ -18,6 +18,7 @@
 #define SLOTS_DEFAULT_MIN 4
 #define OPEN_BURIES 64 /* of the dead at most, by who opens */
 #define IDLE_PATROL_NS INT64_C(1000000)
+#define WALK_TRIES 8
 
 /* ---- Geometry --------------------------------------------------------------- */
 
@@ -545,7 +546,7 @@ int topic_find_tail(struct stoa_topic *topic, uint64_t *ret_position,
 	int result = walk(topic, hint > own ? hint : own, ret_position,
 	                  ret_word);
 
-	for (int tries = 0; result < 0 && tries < 100; tries++)
+	for (int tries = 0; result < 0 && tries < WALK_TRIES; tries++)
 		result = walk(topic, topic_oldest(topic), ret_position,
 		              ret_word);
 	if (stoa_unlikely(result < 0))

@@ -538,14 +538,25 @@ static int check_room(struct scene *s, struct tally *tally)
 				 (unsigned long long)tally->next);
 }
 
+/* After a clean: others may have all that is free, and nothing else, before
+ * what was committed is read. */
+static void crowd(struct scene *s)
+{
+	for (uint32_t i = 0; i < SLOTS; i++)
+		if (publish(s->eye, OF_GIFT, LARGE, STOA_NOW) == 0)
+			atomic_fetch_add(&s->words[GIVEN], 1);
+}
+
 static int check(struct scene *s, uint32_t variant)
 {
 	struct tally tally = { 0 };
 
-	(void)variant;
-	account(s, &tally);
 	if (check_results(s) != 0 || check_refusals(s) != 0)
 		return -1;
+	if (variant & 2 && !s->newcomer && !overwrites(s) &&
+	    s->state_number != HELD)
+		crowd(s);
+	account(s, &tally);
 	if (s->newcomer && stoa_topic_seek(s->eye, STOA_TOPIC_OLDEST) != 0)
 		return trouble("seek: %s", stoa_last_error());
 	if (s->newcomer && overwrites(s)) {
