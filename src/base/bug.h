@@ -46,7 +46,7 @@
  * 63  segment: a forked child has no lock of its own
  * 60  topic: a message is committed before its bytes are there
  * 61  topic: what a dead publisher had reserved is never given back
- * 62  topic: a dead publisher's commit is forgotten with its reservation
+ * 62  topic: the slot of a message stays its publisher's after the commit
  * 63  topic: a dead subscriber is waited for
  */
 #ifndef STOA_BASE_BUG_H

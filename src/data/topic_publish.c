@@ -258,8 +258,10 @@ static int commit_slot(struct stoa_topic *topic, uint32_t slot, size_t bytes)
 		return result;
 	}
 	/* The slot first: see STATES A DEATH MAY LEAVE. */
-	topic_claim_exchange(&topic->written.slot_pool.claims[slot],
-	                     topic_mine(topic), TOPIC_TAKEN(position));
+	if (!STOA_BUG(62))
+		topic_claim_exchange(&topic->written.slot_pool.claims[slot],
+		                     topic_mine(topic),
+		                     TOPIC_TAKEN(position));
 	settle(topic, cell, position);
 	return 0;
 }

@@ -296,8 +296,7 @@ static void bury_claims(const struct grave *grave)
 	if (STOA_BUG(61) || (!has_claims(&written->cell_pool, grave->reserved) &&
 	                     !has_claims(&written->slot_pool, grave->reserved)))
 		return;
-	if (!STOA_BUG(62))
-		finish_commits(grave);
+	finish_commits(grave);
 	give_back(&written->slot_pool, grave->reserved);
 	give_back(&written->cell_pool, grave->reserved);
 }
