@@ -258,7 +258,7 @@ static int commit_slot(struct stoa_topic *topic, uint32_t slot, size_t bytes)
 		return result;
 	}
 	/* The slot first: see STATES A DEATH MAY LEAVE. */
-	if (!STOA_BUG(62))
+	if (!STOA_BUG(92))
 		topic_claim_exchange(&topic->written.slot_pool.claims[slot],
 		                     topic_mine(topic),
 		                     TOPIC_TAKEN(position));
@@ -286,7 +286,7 @@ static int publish_in_slot(struct stoa_topic *topic, const char *data,
 		result = claim_slot(topic, &slot);
 	if (result < 0)
 		return result;
-	if (STOA_BUG(60)) {
+	if (STOA_BUG(90)) {
 		result = commit_slot(topic, slot, bytes);
 		topic_copy_in(slot_at(topic, slot), data, bytes);
 		return result;
@@ -340,10 +340,10 @@ stoa_always_inline int try_publish(struct stoa_topic *topic, const char *data,
 	int result = claim_cell(topic, &cell);
 	if (stoa_unlikely(result < 0))
 		return result;
-	if (!STOA_BUG(60))
+	if (!STOA_BUG(90))
 		fill_cell(topic, cell, data, bytes);
 	result = commit_word(topic, cell, &position);
-	if (STOA_BUG(60))
+	if (STOA_BUG(90))
 		fill_cell(topic, cell, data, bytes);
 	if (stoa_unlikely(result < 0)) {
 		drop_claim(&topic->written.cell_pool, topic, cell);

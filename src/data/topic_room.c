@@ -60,7 +60,7 @@ static uint64_t least_cursor(struct stoa_topic *topic, uint64_t needed,
 	/* Bounded: the dead could be made faster than they are buried. */
 	for (int tries = 0; tries < SEAT_MAX && slowest.cursor < needed;
 	     tries++) {
-		if (STOA_BUG(63) ||
+		if (STOA_BUG(93) ||
 		    stoa_object_alive_or_bury(&topic->object, slowest.token))
 			break;
 		slowest = find_slowest(topic, most);
@@ -293,7 +293,7 @@ static void bury_claims(const struct grave *grave)
 {
 	struct topic_written *written = grave->written;
 
-	if (STOA_BUG(61) || (!has_claims(&written->cell_pool, grave->reserved) &&
+	if (STOA_BUG(91) || (!has_claims(&written->cell_pool, grave->reserved) &&
 	                     !has_claims(&written->slot_pool, grave->reserved)))
 		return;
 	finish_commits(grave);
