@@ -47,7 +47,7 @@
  * 90  topic: a message is committed before its bytes are there
  * 91  topic: what a dead publisher had reserved is never given back
  * 92  topic: the slot of a message stays its publisher's after the commit
- * 93  topic: a dead subscriber is waited for
+ * 93  topic: burial leaves a dead subscriber's cursor
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H

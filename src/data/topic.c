@@ -18,7 +18,8 @@
 #define SLOTS_DEFAULT_MIN 4
 #define OPEN_BURIES 64 /* of the dead at most, by who opens */
 #define IDLE_PATROL_NS INT64_C(1000000)
-#define WALK_TRIES 8
+#define WALK_STEPS 4096
+#define WALK_LOOK 4
 
 /* ---- Geometry --------------------------------------------------------------- */
 
@@ -511,48 +512,58 @@ void topic_patrol_seldom(struct stoa_topic *topic)
 		stoa_object_patrol(&topic->object);
 }
 
+static uint64_t hinted_tail(struct stoa_topic *topic)
+{
+	uint64_t own = atomic_load_explicit(&topic->tail, memory_order_relaxed);
+	uint64_t hint = atomic_load_explicit(&topic->seen->tail,
+	                                     memory_order_relaxed);
+
+	return hint > own ? hint : own;
+}
+
 /* A hint that is too high can't be; one that lags by laps is led on by the word
- * at its place. */
+ * at its place. Who publishes without end may be faster than this one walks:
+ * then 1, and a position that was passed. */
 static int walk(struct stoa_topic *topic, uint64_t from, uint64_t *ret_position,
                 uint64_t *ret_word)
 {
 	uint64_t position = from;
 
-	for (uint64_t i = 0; i < 2 * topic->places + 2; i++) {
+	for (uint32_t i = 1; i <= WALK_STEPS; i++) {
 		/* seq_cst: EVENT_DEKKER, for who waits for a message */
 		uint64_t word = atomic_load_explicit(
 		        &topic_cell(topic, topic_home(topic, position))->word,
 		        memory_order_seq_cst);
 		int64_t ahead = topic_ahead(topic, word, position);
 
-		if (ahead == -1) {
-			*ret_position = position;
-			*ret_word = word;
+		*ret_position = position;
+		*ret_word = word;
+		if (ahead == -1)
 			return 0;
-		}
 		if (ahead < 0)
 			return -EUCLEAN;
 		position += ((uint64_t)ahead << topic->place_bits) + 1;
+		if (i % WALK_LOOK == 0 && hinted_tail(topic) > position)
+			position = hinted_tail(topic);
 	}
-	return -EAGAIN; /* others commit faster than this one walks */
+	*ret_position = position;
+	return 1;
 }
 
 int topic_find_tail(struct stoa_topic *topic, uint64_t *ret_position,
                     uint64_t *ret_word)
 {
-	uint64_t own = atomic_load_explicit(&topic->tail, memory_order_relaxed);
-	uint64_t hint = atomic_load_explicit(&topic->seen->tail,
-	                                     memory_order_relaxed);
-	int result = walk(topic, hint > own ? hint : own, ret_position,
-	                  ret_word);
+	uint64_t hint = hinted_tail(topic);
+	int result = walk(topic, hint, ret_position, ret_word);
 
-	for (int tries = 0; result < 0 && tries < WALK_TRIES; tries++)
+	/* Overwritten by somebody, or lagging by more than all words tell. */
+	if (stoa_unlikely(result < 0))
 		result = walk(topic, topic_oldest(topic), ret_position,
 		              ret_word);
 	if (stoa_unlikely(result < 0))
 		return topic_damaged(topic);
-	if (*ret_position > own)
+	if (*ret_position > hint)
 		atomic_store_explicit(&topic->tail, *ret_position,
 		                      memory_order_relaxed);
-	return 0;
+	return result;
 }

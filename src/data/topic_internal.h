@@ -66,6 +66,8 @@ struct stoa_topic {
 	_Atomic uint32_t joined; /* the token by which it subscribes; 0: none */
 	_Atomic uint32_t loans;
 	_Atomic uint32_t idle_calls;
+	_Atomic uint32_t run;   /* received in a row, nothing missing */
+	_Atomic uint64_t known; /* published by then, when it was last asked */
 	_Atomic uint64_t lost;     /* since it was opened */
 	_Atomic uint64_t lost_now; /* not told with a message yet */
 	pthread_mutex_t mutex; /* cursor and loans, among threads */
@@ -112,6 +114,11 @@ static inline int64_t topic_ahead(const struct stoa_topic *topic, uint64_t word,
 	return (int64_t)(difference << TOPIC_CELL_BITS) >> TOPIC_CELL_BITS;
 }
 
+static inline _Atomic uint32_t *topic_crowd(const struct stoa_topic *topic)
+{
+	return (void *)(topic->object.base + TOPIC_CROWD_OFFSET);
+}
+
 static inline uint64_t topic_oldest(const struct stoa_topic *topic)
 {
 	/* seq_cst: TOPIC_CURSOR. As acquire it pairs with the raise: who sees
@@ -123,8 +130,8 @@ static inline uint64_t topic_oldest(const struct stoa_topic *topic)
 #define topic_get(from) __atomic_load_n(from, __ATOMIC_RELAXED)
 #define topic_put(to, value) __atomic_store_n(to, value, __ATOMIC_RELAXED)
 
-/* The first position that isn't committed, and its place's word. 0 or
- * -EUCLEAN. */
+/* The first position that isn't committed, and its place's word. 0; 1: publishers
+ * are too fast, and it's beyond what was committed when this began; -EUCLEAN. */
 int topic_find_tail(struct stoa_topic *topic, uint64_t *ret_position,
                     uint64_t *ret_word);
 

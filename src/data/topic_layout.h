@@ -91,6 +91,8 @@
  *   (somebody who took it for dead would have taken that away).
  *   A cursor lags behind what was received, by `slack` messages at most, or
  *   until there is nothing more to receive; the ring is larger by as many.
+ *   So that not all seats there may be are looked at, a subscriber first raises
+ *   `crowd`, in the header's page, above its seat's index.
  *   Who moves the least cursor wakes publishers: a publisher that will sleep has
  *   raised `oldest` as far as it could, armed the event, and looked again; a
  *   subscriber stores its cursor (seq_cst), then looks at the event, and at
@@ -135,6 +137,10 @@ enum {
 	TOPIC_GEOMETRY_SLOTS
 };
 
+/* In the header's page, which everybody may write: no seat from this index on
+ * has a subscriber. Only rises. */
+#define TOPIC_CROWD_OFFSET 2048
+
 /* Words of a subscriber's seat. */
 enum { TOPIC_SEAT_CURSOR, TOPIC_SEAT_TOKEN, TOPIC_SEAT_LOST };
 
@@ -155,7 +161,8 @@ enum { TOPIC_SEAT_CURSOR, TOPIC_SEAT_TOKEN, TOPIC_SEAT_LOST };
 #define TOPIC_HEADER_PID(header) ((int32_t)((header) >> 32))
 
 struct topic_control {
-	_Alignas(128) _Atomic uint64_t tail;   /* hint, publishers' */
+	_Alignas(128) _Atomic uint64_t tail; /* hint, publishers' */
+	_Atomic uint32_t hurry; /* a publisher can't catch up: let it pass */
 	_Alignas(128) _Atomic uint64_t oldest; /* mostly read */
 };
 
@@ -166,6 +173,7 @@ struct topic_cell {
 };
 
 AT(topic_control, tail, 0);
+AT(topic_control, hurry, 8);
 AT(topic_control, oldest, 128);
 AT(topic_cell, word, 0);
 AT(topic_cell, header, 8);
@@ -176,6 +184,9 @@ _Static_assert(sizeof(struct topic_cell) -
                        STOA_TOPIC_INLINE,
                "inline");
 _Static_assert(sizeof(struct topic_control) <= TOPIC_CONTROL_BYTES, "control");
+_Static_assert(TOPIC_CROWD_OFFSET > sizeof(struct stoa_object_header) &&
+                       TOPIC_CROWD_OFFSET < OBJECT_HEADER_BYTES,
+               "crowd");
 _Static_assert(TOPIC_DATA_OFFSET % 4096 == 0, "data is mapped apart");
 
 #endif

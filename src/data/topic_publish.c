@@ -8,6 +8,8 @@
 #include <limits.h>
 
 #define COMMIT_TRIES 1000 /* lost to others so often: see the deadline */
+#define PATIENCE 4        /* from here on others are asked to let it pass */
+#define COURTESY_SPINS 50
 #define NEAR_HOMES 4      /* of later positions, before any other cell */
 #define FIRST_LINE 6      /* words of payload beside word and header */
 #define STREAM_CALLS 16
@@ -107,6 +109,24 @@ static int taken_for_dead(struct stoa_topic *topic)
 	                 topic->object.name);
 }
 
+/*
+ * Who is far from one who publishes without end would never come in time. relaxed:
+ * a courtesy, and in the line that publishers write anyway.
+ */
+static void ask_for_a_turn(struct stoa_topic *topic)
+{
+	atomic_store_explicit(&topic->written.control->hurry, 1,
+	                      memory_order_relaxed);
+}
+
+static void give_a_turn(struct stoa_topic *topic)
+{
+	atomic_store_explicit(&topic->written.control->hurry, 0,
+	                      memory_order_relaxed);
+	for (int i = 0; i < COURTESY_SPINS; i++)
+		stoa_cpu_pause();
+}
+
 /* The first position that isn't committed; at first sight, mostly. */
 stoa_always_inline int next_position(struct stoa_topic *topic,
                                      uint64_t *ret_position, uint64_t *ret_word)
@@ -119,7 +139,7 @@ stoa_always_inline int next_position(struct stoa_topic *topic,
 	if (stoa_unlikely(topic_ahead(topic, word, position) != -1)) {
 		int result = topic_find_tail(topic, &position, &word);
 
-		if (result < 0)
+		if (result != 0)
 			return result;
 	}
 	*ret_position = position;
@@ -128,7 +148,7 @@ stoa_always_inline int next_position(struct stoa_topic *topic,
 }
 
 /* The bytes are in the cell, or where it says. 0: committed at *ret_position;
- * -EAGAIN: no room now; the claims stand. */
+ * -EAGAIN: no room now; -EBUSY: lost to others all the time; the claims stand. */
 stoa_always_inline int commit_word(struct stoa_topic *topic, uint32_t cell,
                                    uint64_t *ret_position)
 {
@@ -142,10 +162,14 @@ stoa_always_inline int commit_word(struct stoa_topic *topic, uint32_t cell,
 		uint64_t position = 0, word = 0;
 		int result = next_position(topic, &position, &word);
 
+		if (stoa_unlikely(tries >= PATIENCE))
+			ask_for_a_turn(topic);
 		if (stoa_likely(result == 0))
 			result = make_room(topic, position);
 		if (stoa_unlikely(result < 0))
 			return result;
+		if (stoa_unlikely(result > 0))
+			continue;
 		if (stoa_unlikely(atomic_load_explicit(&claims[cell],
 		                                       memory_order_relaxed) !=
 		                  topic_mine(topic)))
@@ -162,7 +186,7 @@ stoa_always_inline int commit_word(struct stoa_topic *topic, uint32_t cell,
 			return 0;
 		}
 	}
-	return -EAGAIN;
+	return -EBUSY;
 }
 
 /* Now that it is committed: who wants the cell next looks at the position. A
@@ -192,6 +216,9 @@ stoa_always_inline void tell(struct stoa_topic *topic, size_t bytes)
 
 	topic_count(&seat->messages_in, 1);
 	topic_count(&seat->bytes_in, bytes);
+	if (stoa_unlikely(atomic_load_explicit(&topic->written.control->hurry,
+	                                       memory_order_relaxed)))
+		give_a_turn(topic);
 	if (stoa_unlikely(stoa_event_asked(&topic->object, STOA_READ) != 0))
 		wake_subscribers(topic);
 }
@@ -366,25 +393,44 @@ static int check_size(struct stoa_topic *topic, size_t bytes)
 	                 (unsigned long long)topic->max_message);
 }
 
-/* Tries `once` until there is room. */
-static int publish_slowly(struct stoa_topic *topic,
-                          int (*once)(struct stoa_topic *topic, void *context),
+typedef int try_once(struct stoa_topic *topic, void *context);
+
+/* Others go first as long as they can; nobody would wake this one. */
+static int try_hard(struct stoa_topic *topic, try_once *once, void *context,
+                    struct stoa_deadline deadline)
+{
+	int result;
+
+	while ((result = once(topic, context)) == -EBUSY) {
+		result = stoa_object_health(&topic->object);
+		if (result < 0)
+			return result;
+		if (stoa_deadline_left(deadline) == 0)
+			return stoa_deadline_result(deadline);
+	}
+	return result;
+}
+
+/* Tries `once` until there is room. `result` is of the first try. */
+static int publish_slowly(struct stoa_topic *topic, int result, try_once *once,
                           void *context, struct stoa_deadline deadline)
 {
 	struct stoa_waiter waiter;
-	int result = -EAGAIN, step = 0;
+	int step = 0;
 
-	if (deadline.kind == STOA_DEADLINE_NOW) {
+	if (result == -EBUSY)
+		result = try_hard(topic, once, context, deadline);
+	if (result == -EAGAIN && deadline.kind == STOA_DEADLINE_NOW)
 		topic_idle(topic, STOA_WRITE);
-		return -EAGAIN;
-	}
+	if (result != -EAGAIN || deadline.kind == STOA_DEADLINE_NOW)
+		return result;
 	stoa_waiter_init(&waiter, &topic->object, STOA_WRITE, deadline);
 	while (step == 0 && result == -EAGAIN) {
 		waiter.blocker = atomic_load_explicit(&topic->slowest,
 		                                      memory_order_relaxed);
 		step = stoa_waiter_step(&waiter);
 		if (step == 0)
-			result = once(topic, context);
+			result = try_hard(topic, once, context, deadline);
 	}
 	stoa_waiter_fini(&waiter);
 	return step < 0 ? step : result;
@@ -411,10 +457,10 @@ int stoa_topic_publish(struct stoa_topic *topic, const void *data, size_t bytes,
 		result = check_size(topic, bytes);
 	if (stoa_likely(result == 0))
 		result = try_publish(topic, data, bytes);
-	if (stoa_unlikely(result == -EAGAIN)) {
+	if (stoa_unlikely(result == -EAGAIN || result == -EBUSY)) {
 		struct outgoing message = { data, bytes };
 
-		result = publish_slowly(topic, publish_once, &message,
+		result = publish_slowly(topic, result, publish_once, &message,
 		                        deadline);
 	}
 	if (stoa_likely(result == 0))
@@ -458,7 +504,7 @@ int stoa_topic_reserve(struct stoa_topic *topic, size_t bytes,
 	if (result == 0)
 		result = reserve_once(topic, &message);
 	if (result == -EAGAIN)
-		result = publish_slowly(topic, reserve_once, &message,
+		result = publish_slowly(topic, result, reserve_once, &message,
 		                        deadline);
 	if (result == 0)
 		atomic_fetch_add_explicit(&topic->held, 1,
@@ -519,8 +565,9 @@ int stoa_topic_commit(struct stoa_topic *topic,
 		                 "%zu bytes to commit, but %zu were reserved",
 		                 copy.bytes, copy.buffer_bytes);
 	result = commit_once(topic, &copy);
-	if (result == -EAGAIN)
-		result = publish_slowly(topic, commit_once, &copy, deadline);
+	if (result == -EAGAIN || result == -EBUSY)
+		result = publish_slowly(topic, result, commit_once, &copy,
+		                        deadline);
 	if (result == 0) {
 		atomic_fetch_sub_explicit(&topic->held, 1,
 		                          memory_order_relaxed);

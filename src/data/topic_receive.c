@@ -10,6 +10,8 @@
 
 #define FIND_TRIES 1000 /* overwritten so often: see the deadline */
 #define FIRST_LINE 6
+#define RUN_LOOK 32   /* received in a row: how far are the publishers? */
+#define RUN_AHEAD 12  /* cells fetched ahead, if they are beyond that */
 
 /* A message as it was found; by value, so that it stays in registers. */
 struct found {
@@ -90,8 +92,17 @@ static inline int cursor_lags(struct stoa_topic *topic, uint64_t position)
 static uint64_t settle_cursor(struct stoa_topic *topic, uint64_t position)
 {
 	struct stoa_seat *seat = topic_seat(topic);
+	uint32_t crowd = atomic_load_explicit(topic_crowd(topic),
+	                                      memory_order_relaxed);
+	uint32_t index = SEAT_INDEX(stoa_object_token(&topic->object));
 	uint64_t oldest = 0;
 
+	/* seq_cst: TOPIC_CURSOR, before the token */
+	while (crowd <= index &&
+	       !atomic_compare_exchange_weak_explicit(
+	               topic_crowd(topic), &crowd, index + 1,
+	               memory_order_seq_cst, memory_order_relaxed))
+		;
 	for (;;) {
 		atomic_store_explicit(&seat->own[TOPIC_SEAT_CURSOR], position,
 		                      memory_order_seq_cst);
@@ -195,14 +206,12 @@ stoa_always_inline int still_there(struct stoa_topic *topic, uint64_t position)
  * kept, and knows how many it has lost. 0: look again. */
 static int overtaken(struct stoa_topic *topic, uint64_t position)
 {
-	uint64_t oldest = topic_oldest(topic), tail = 0, word = 0;
-	int result = topic_find_tail(topic, &tail, &word);
+	uint64_t oldest = topic_oldest(topic);
+	int result;
 
-	if (result < 0)
-		return result;
 	if (position_of(topic) != position)
 		return 0; /* another thread has moved it */
-	if (oldest <= position || oldest > tail)
+	if (oldest <= position)
 		return topic_damaged(topic);
 	/* Whoever took this one for dead has taken its cursor's meaning. */
 	if (topic->overrun == STOA_TOPIC_WAIT) {
@@ -362,6 +371,33 @@ static inline void account(struct stoa_topic *topic, const struct found *found)
 		publish_cursor(topic);
 }
 
+/*
+ * Of a backlog the next cells are fetched before their turn, but none that is
+ * not published yet: that would take it from under the publisher's hands.
+ * relaxed: hints.
+ */
+stoa_always_inline void fetch_ahead(struct stoa_topic *topic, uint64_t position)
+{
+	uint32_t run = atomic_load_explicit(&topic->run, memory_order_relaxed) +
+	               1;
+
+	atomic_store_explicit(&topic->run, run, memory_order_relaxed);
+	if (stoa_unlikely(run % RUN_LOOK == 0))
+		atomic_store_explicit(
+		        &topic->known,
+		        atomic_load_explicit(&topic->seen->tail,
+		                             memory_order_relaxed),
+		        memory_order_relaxed);
+	if (position + RUN_AHEAD < atomic_load_explicit(&topic->known,
+	                                                memory_order_relaxed)) {
+		const struct topic_cell *cell = topic_cell(
+		        topic, topic_home(topic, position + RUN_AHEAD));
+
+		stoa_cpu_prefetch(cell);
+		stoa_cpu_prefetch(&cell->payload[FIRST_LINE]);
+	}
+}
+
 ssize_t stoa_topic_receive(struct stoa_topic *topic, void *buffer,
                            size_t buffer_bytes, struct stoa_deadline deadline,
                            struct stoa_topic_message *ret_message)
@@ -375,6 +411,7 @@ ssize_t stoa_topic_receive(struct stoa_topic *topic, void *buffer,
 	if (result == -EAGAIN && deadline.kind == STOA_DEADLINE_NOW) {
 		catch_up(topic);
 		topic_idle(topic, STOA_READ);
+		atomic_store_explicit(&topic->run, 0, memory_order_relaxed);
 	} else if (stoa_unlikely(result == -EAGAIN || result == -EOVERFLOW))
 		result = copy_slowly(topic, buffer, buffer_bytes, deadline,
 		                     &found);
@@ -385,6 +422,7 @@ ssize_t stoa_topic_receive(struct stoa_topic *topic, void *buffer,
 		return result;
 	}
 	account(topic, &found);
+	fetch_ahead(topic, found.position);
 	result = (int)topic_end(topic, 0);
 	if (stoa_unlikely(result < 0))
 		return result;
@@ -592,8 +630,8 @@ static int seek(struct stoa_topic *topic, enum stoa_topic_place place)
 
 	if (result < 0)
 		return result;
-	if (oldest > tail)
-		return topic_damaged(topic);
+	if (tail < oldest)
+		tail = oldest;
 	uint64_t position = place == STOA_TOPIC_OLDEST ? oldest :
 	                    place == STOA_TOPIC_LAST && tail > oldest ?
 	                                                 tail - 1 :

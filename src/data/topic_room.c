@@ -8,6 +8,7 @@
 
 #define LOOK_FIRST 8  /* claims, before all are looked at */
 #define TRIES 4
+#define BURIES_MAX 1024 /* of subscribers in the way, by one call */
 
 /* ---- Cursors ------------------------------------------------------------------- */
 
@@ -28,15 +29,18 @@ struct slowest {
 
 static struct slowest find_slowest(struct stoa_topic *topic, uint64_t most)
 {
-	struct stoa_object *object = &topic->object;
-	uint32_t seats = stoa_object_seats(object);
+	/* seq_cst: TOPIC_CURSOR */
+	uint32_t crowd = atomic_load_explicit(topic_crowd(topic),
+	                                      memory_order_seq_cst);
 	struct slowest slowest = { .cursor = most };
 
-	for (uint32_t i = 0; i < seats; i++) {
-		struct stoa_seat *seat = stoa_object_seat(object, i);
-		uint32_t token = 0;
-		uint64_t cursor = seat ? cursor_of(seat, &token) : 0;
+	for (uint32_t i = 0; i < crowd; i++) {
+		struct stoa_seat *seat = stoa_object_seat(&topic->object, i);
+		uint32_t token;
 
+		if (!seat)
+			break; /* overwritten: there are no more seats */
+		uint64_t cursor = cursor_of(seat, &token);
 		if (token == 0 || cursor >= slowest.cursor)
 			continue;
 		slowest.cursor = cursor;
@@ -58,10 +62,9 @@ static uint64_t least_cursor(struct stoa_topic *topic, uint64_t needed,
 	struct slowest slowest = find_slowest(topic, most);
 
 	/* Bounded: the dead could be made faster than they are buried. */
-	for (int tries = 0; tries < SEAT_MAX && slowest.cursor < needed;
+	for (int tries = 0; tries < BURIES_MAX && slowest.cursor < needed;
 	     tries++) {
-		if (STOA_BUG(93) ||
-		    stoa_object_alive_or_bury(&topic->object, slowest.token))
+		if (stoa_object_alive_or_bury(&topic->object, slowest.token))
 			break;
 		slowest = find_slowest(topic, most);
 	}
@@ -122,8 +125,9 @@ int topic_reclaim(struct stoa_topic *topic, uint64_t needed, uint64_t more)
 	result = topic_find_tail(topic, &tail, &word);
 	if (result < 0)
 		return result;
-	if (needed > tail)
-		return -EAGAIN; /* not even committed */
+	/* Whatever is needed was committed. */
+	if (tail < needed)
+		tail = needed;
 	if (wanted > tail)
 		wanted = tail;
 	if (topic->overrun == STOA_TOPIC_WAIT)
@@ -334,7 +338,7 @@ int topic_bury(struct stoa_object *object, uint32_t token)
 	              STOA_WRITE))
 		result = bury_publisher(topic, token);
 	/* acq_rel: the seat's next owner sets its cursor after. */
-	if (seat)
+	if (seat && !STOA_BUG(93))
 		atomic_compare_exchange_strong_explicit(
 		        &seat->own[TOPIC_SEAT_TOKEN], &subscribed, 0,
 		        memory_order_acq_rel, memory_order_relaxed);
