@@ -310,6 +310,50 @@ TEST(a_stopped_publisher_holds_up_nobody)
 	stoa_space_close(space);
 }
 
+static void publish_without_end(void *context)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_topic *topic = join_topic(space, "t", STOA_WRITE);
+
+	(void)context;
+	report(0);
+	for (uint64_t number = 0;; number++)
+		publish_number(topic, number, STOA_FOREVER);
+}
+
+/* Whoever comes, looks or publishes beside it is slower, and no worse off. */
+TEST(a_publisher_without_end_leaves_room_for_others)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_topic *keep = make_topic(space, "t", STOA_TOPIC_OVERWRITE,
+	                                     CAPACITY);
+	struct child child[2];
+
+	for (int i = 0; i < 2; i++) {
+		child[i] = start_child(publish_without_end, NULL);
+		await_report(&child[i]);
+	}
+	for (int round = 0; round < 300; round++) {
+		struct stoa_topic *in = join_topic(space, "t", STOA_READ);
+		struct stoa_topic_message message;
+		uint64_t number;
+
+		publish_number(keep, 7, STOA_FOREVER);
+		hear_number(in, STOA_FOREVER, &message);
+		assert_result(stoa_topic_latest(in, &number, sizeof(number),
+		                                &message),
+		              sizeof(number));
+		assert_true(topic_stat(in).published > 0);
+		assert_ok(stoa_topic_seek(in, STOA_TOPIC_OLDEST));
+		hear_number(in, STOA_FOREVER, &message);
+		stoa_topic_close(in);
+	}
+	for (int i = 0; i < 2; i++)
+		kill_child(&child[i]);
+	stoa_topic_close(keep);
+	stoa_space_close(space);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(killed_publishers_leave_only_what_they_committed),
 	CASE(the_same_where_the_oldest_is_overwritten),
@@ -317,6 +361,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_publisher_asleep_meets_the_death_of_the_slowest),
 	CASE(a_stopped_subscriber_is_waited_for_or_overrun),
 	CASE(a_stopped_publisher_holds_up_nobody),
+	CASE(a_publisher_without_end_leaves_room_for_others),
 };
 
 MAIN(cases)
