@@ -49,6 +49,8 @@ static const struct {
 	[BENCH_SEGMENT] = { "a segment made, attached, detached and removed",
 		"one process; stoa's memory is always reserved" },
 	[BENCH_MAPPING] = { "bytes copied out of a mapping", "one process" },
+	[BENCH_TOPIC] = { "topic: 64 B published, two cores",
+		"subscribers spin on the other core; too slow ones lose" },
 };
 
 const char *bench_group_title(enum bench_group group)
@@ -80,6 +82,9 @@ const char *bench_group_work(enum bench_group group)
 #define STREAM_PIPE_AIM 8.0
 #define STREAM_RING_AIM 0.6
 #define STREAM_PIPE_BANDWIDTH_AIM 4.0
+#define TOPIC_RATE_AIM 50.0
+#define TOPIC_LOAN_AIM 2.0
+#define TOPIC_FAN_AIM 1.25
 #define MUTEX_AIM 1.1
 #define SEGMENT_AIM 1.2
 #define TAIL_AIM 1.0
@@ -156,6 +161,14 @@ const struct bench_aim bench_aims[] = {
 	      BENCH_TIMES, STREAM_PIPE_AIM, "x pipe"),
 	LEAST("stream, 64 B", "rate64/stoa-stream", "rate64/ring", BENCH_TIMES,
 	      STREAM_RING_AIM, "x ring"),
+	MOST("topic, 64 B one way", "latency/stoa-topic", NULL,
+	     BENCH_TIMES_LINE, LATENCY_AIM, "x line"),
+	LEAST("topic, 64 B, 1 to 1", "rate64/stoa-topic", NULL, BENCH_ABSOLUTE,
+	      TOPIC_RATE_AIM, "M/s"),
+	MOST("topic, 1 MiB loaned", "latency/stoa-topic-loan-1m",
+	     "latency/stoa-topic", BENCH_TIMES, TOPIC_LOAN_AIM, "x 64 B"),
+	MOST("topic, publish to 8", "topic/publish-8", "topic/publish-1",
+	     BENCH_TIMES, TOPIC_FAN_AIM, "x to 1"),
 	LEAST("stream, 64 KiB", "rate64k/stoa-stream", "rate64k/pipe",
 	      BENCH_TIMES, STREAM_PIPE_BANDWIDTH_AIM, "x pipe"),
 	LEAST("stream, 64 KiB", "rate64k/stoa-stream", "rate64k/ring",

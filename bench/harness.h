@@ -16,7 +16,7 @@
 #include <string.h>
 
 #define BENCH_LINE_BYTES 128    /* two lines: neighbours are prefetched */
-#define BENCH_PROCESSES 8       /* at most, in one run */
+#define BENCH_PROCESSES 9       /* at most, in one run */
 #define BENCH_SAMPLES (1u << 18)
 #define BENCH_RUNS 5            /* rounds; figures are their medians */
 #define BENCH_NOTE_BYTES 160
@@ -77,6 +77,7 @@ enum bench_group {
 	BENCH_BARRIER,
 	BENCH_SEGMENT,
 	BENCH_MAPPING,
+	BENCH_TOPIC,
 	BENCH_GROUPS
 };
 

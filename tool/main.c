@@ -27,6 +27,8 @@ static const struct tool_verb verbs[] = {
 	{ "mapping", tool_mapping, "resident, advise, cat" },
 	{ "stream", tool_stream,
 	  "create, write, read, copy, stat, resize, rm" },
+	{ "topic", tool_topic,
+	  "create, pub, sub, echo, hz, latest, record, replay, stat, rm" },
 	{ "bench", tool_queue_bench, "measure stoa on this machine" },
 	{ "demo", stoa_tool_demo, "one real job by several processes" },
 	{ NULL, NULL, NULL }

@@ -199,6 +199,7 @@ static const struct inside {
 	{ "semaphore_set", tool_semset_inside },
 	{ "segment", tool_segment_inside },
 	{ "stream", tool_stream_inside },
+	{ "topic", tool_topic_inside },
 };
 
 static const struct inside *inside_of(const struct stoa_object_info *info)

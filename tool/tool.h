@@ -36,6 +36,7 @@ int tool_rm(int argc, char **argv);
 int tool_clean(int argc, char **argv);
 int tool_queue(int argc, char **argv);
 int tool_stream(int argc, char **argv);
+int tool_topic(int argc, char **argv);
 int tool_queue_create(int argc, char **argv);
 int tool_queue_send(int argc, char **argv);
 int tool_queue_recv(int argc, char **argv);
@@ -319,6 +320,11 @@ void tool_numbers_fill(struct tool_table *table,
 int tool_stream_inside(struct stoa_space *space, const char *name,
                        const struct tool_table_options *options,
                        struct tool_out *out);
+
+/* Prints the numbers of a topic. 0 or an exit code. */
+int tool_topic_inside(struct stoa_space *space, const char *name,
+                      const struct tool_table_options *options,
+                      struct tool_out *out);
 
 /* Its name without ".queue", in `buffer` of STOA_NAME_MAX + 1; NULL: no. */
 const char *tool_queue_name(const char *name, char *buffer);

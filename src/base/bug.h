@@ -45,6 +45,10 @@
  * 61  segment: memory is given back before a shrink takes effect
  * 62  segment: what the dead and strays have left is not given back
  * 63  segment: a forked child has no lock of its own
+ * 90  topic: a message is committed before its bytes are there
+ * 91  topic: what a dead publisher had reserved is never given back
+ * 92  topic: the slot of a message stays its publisher's after the commit
+ * 93  topic: burial leaves a dead subscriber's cursor
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H

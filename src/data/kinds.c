@@ -12,6 +12,7 @@ const struct stoa_object_kind *const stoa_object_kinds[] = {
 	&stoa_semaphore_set_kind,
 	&stoa_range_lock_kind,
 	&stoa_stream_kind,
+	&stoa_topic_kind,
 	&stoa_rwlock_kind,
 	&stoa_barrier_kind,
 	&stoa_segment_kind,

@@ -7,5 +7,6 @@
 
 extern const struct stoa_object_kind stoa_queue_kind;
 extern const struct stoa_object_kind stoa_stream_kind;
+extern const struct stoa_object_kind stoa_topic_kind;
 
 #endif

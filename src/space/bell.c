@@ -19,6 +19,11 @@
  * The ringer takes BELL from the very word that it loaded before it rang; a
  * ring that was drained was therefore of a word from before the count.
  *
+ * Where every handle must see each change for itself (kind->each_bell: one
+ * subscriber's draining would take another's ring away), nobody drains: each
+ * poller is told of a ring by its edge, which its own epoll descriptor keeps
+ * until the vain call takes it from there. Only who finds the FIFO full drains.
+ *
  * The changer rings before it commits, too, so that one killed between commit
  * and ring leaves a byte and nobody sleeps in epoll on a full queue.
  */
@@ -164,19 +169,6 @@ int stoa_bell_inherit(struct stoa_object *object,
 	return 0;
 }
 
-int stoa_bell_ring(struct stoa_object *object, unsigned direction)
-{
-	int fd = bell_fd(object, direction, 0);
-	ssize_t result;
-
-	if (fd == -ENOENT)
-		return 0; /* whoever had it is gone */
-	if (fd < 0)
-		return fd;
-	result = stoa_sys_write(fd, "", 1);
-	return result == -EAGAIN ? 0 : (int)result; /* full is loud enough */
-}
-
 static void drain(int fd)
 {
 	char bytes[512];
@@ -187,9 +179,40 @@ static void drain(int fd)
 			return;
 }
 
+int stoa_bell_ring(struct stoa_object *object, unsigned direction)
+{
+	int fd = bell_fd(object, direction, 0);
+	ssize_t result;
+
+	if (fd == -ENOENT)
+		return 0; /* whoever had it is gone */
+	if (fd < 0)
+		return fd;
+	result = stoa_sys_write(fd, "", 1);
+	if (result == -EAGAIN && object->kind->each_bell) {
+		drain(fd);
+		result = stoa_sys_write(fd, "", 1);
+	}
+	return result == -EAGAIN ? 0 : (int)result; /* full is loud enough */
+}
+
 static int slot_of(unsigned direction)
 {
 	return direction == STOA_READ ? 0 : 1;
+}
+
+/* Takes out what was rung. Where each is told for itself, nobody else's bytes
+ * are touched: the epoll descriptor is what falls back. */
+static void hear(struct stoa_object *object, unsigned direction, int bell)
+{
+	struct epoll_event events[2];
+
+	if (object->kind->each_bell)
+		stoa_system_call(SYS_epoll_pwait,
+		                 object->poll_fd[slot_of(direction)] - 1,
+		                 (long)events, 2, 0, 0, 0);
+	else
+		drain(bell);
 }
 
 static void set_timer(struct stoa_object *object, unsigned direction)
@@ -213,8 +236,8 @@ void stoa_bell_rearm(struct stoa_object *object, unsigned direction)
 	fd = bell_fd(object, direction, 0);
 	if (fd < 0)
 		return;
-	drain(fd);
 	set_timer(object, direction);
+	hear(object, direction, fd);
 	event = atomic_load_explicit(word, memory_order_relaxed);
 	/* seq_cst: EVENT_DEKKER */
 	while (!atomic_compare_exchange_weak_explicit(
@@ -225,9 +248,9 @@ void stoa_bell_rearm(struct stoa_object *object, unsigned direction)
 		stoa_bell_ring(object, direction);
 }
 
-static int watch_fd(int epoll, int fd)
+static int watch_fd(int epoll, int fd, uint32_t how)
 {
-	struct epoll_event event = { .events = EPOLLIN };
+	struct epoll_event event = { .events = EPOLLIN | how };
 
 	return (int)stoa_system_call(SYS_epoll_ctl, epoll, EPOLL_CTL_ADD, fd,
 	                             (long)&event, 0, 0);
@@ -247,9 +270,10 @@ static int make_poll(struct stoa_object *object, unsigned direction, int bell)
 	                                 0, 0, 0);
 	int result = poll;
 	if (result >= 0)
-		result = watch_fd(poll, bell);
+		result = watch_fd(poll, bell,
+		                  object->kind->each_bell ? EPOLLET : 0);
 	if (result >= 0)
-		result = watch_fd(poll, timer);
+		result = watch_fd(poll, timer, 0);
 	if (result < 0) {
 		if (poll >= 0)
 			stoa_sys_close(poll);

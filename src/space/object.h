@@ -38,6 +38,9 @@ struct stoa_object_kind {
 	int (*open)(struct stoa_space *space, const char *name, unsigned flags,
 	            struct stoa_object **ret_object);
 	void (*close)(struct stoa_object *object);
+	/* Each handle that polls must be told of what others have found, too:
+	 * see bell.c. */
+	int each_bell;
 	/* Wakes all who sleep on words of the kind's own. NULL: nobody does. */
 	void (*broadcast)(struct stoa_object *object);
 	/* Who has the object file `fd` open: of kinds without seats, whose

@@ -152,7 +152,8 @@ struct stoa_seat {
 	_Atomic int32_t last_in_pid; /* may be an earlier owner's */
 	_Atomic int32_t last_out_pid;
 	_Atomic uint32_t inside[2]; /* the kind's own: see stream_layout.h */
-	uint64_t unused_hot[8];
+	_Atomic uint64_t own[3]; /* the kind's own: see topic_layout.h */
+	uint64_t unused_hot[5];
 };
 
 #define AT(type, field, offset) \
@@ -190,6 +191,7 @@ AT(stoa_seat, first_messages_in, 48);
 AT(stoa_seat, messages_in, 128);
 AT(stoa_seat, messages_out, 152);
 AT(stoa_seat, last_in_pid, 176);
+AT(stoa_seat, own, 192);
 _Static_assert(sizeof(struct stoa_seat) == 256, "seat size");
 _Static_assert(sizeof(struct stoa_place) == 24, "place size");
 

@@ -15,6 +15,7 @@ extern const struct subject segment_subject;
 extern const struct subject semaphore_subject;
 extern const struct subject semaphore_set_subject;
 extern const struct subject stream_subject;
+extern const struct subject topic_subject;
 
 const struct subject *const subjects[] = {
 	&queue_subject,
@@ -30,5 +31,6 @@ const struct subject *const subjects[] = {
 	&pipe_subject,
 	&pair_subject,
 	&circle_subject,
+	&topic_subject,
 	NULL
 };

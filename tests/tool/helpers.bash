@@ -71,6 +71,12 @@ await()
 	until [[ $(number "$1" "$2") == "$3" ]]; do :; done
 }
 
+# subscribed TOPIC NUMBER: until so many subscribe
+subscribed()
+{
+	until [[ $(stoa topic stat -rno SUBS "$1") == "$2" ]]; do :; done
+}
+
 # Bytes of every value, NULs and newlines among them: bytes COUNT
 bytes()
 {

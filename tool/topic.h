@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* topic.h: what the verbs of topics share. */
+#ifndef STOA_TOOL_TOPIC_H
+#define STOA_TOOL_TOPIC_H
+
+#include "noun.h"
+
+#define TOPIC_KIND "topic"
+
+int tool_topic_create(int argc, char **argv);
+int tool_topic_pub(int argc, char **argv);
+int tool_topic_sub(int argc, char **argv);
+int tool_topic_echo(int argc, char **argv);
+int tool_topic_hz(int argc, char **argv);
+int tool_topic_latest(int argc, char **argv);
+int tool_topic_record(int argc, char **argv);
+int tool_topic_replay(int argc, char **argv);
+int tool_topic_stat(int argc, char **argv);
+int tool_topic_rm(int argc, char **argv);
+
+/* Opens a topic whose name may carry ".topic". 0 or -errno. */
+int tool_topic_open(struct stoa_space *space, const char *name, unsigned flags,
+                    struct stoa_topic **ret_topic);
+
+/* Subscriptions to what a pattern, or a name, means. */
+struct tool_topics {
+	struct stoa_space *space;
+	struct stoa_topic_set *set;
+	struct stoa_topic *one; /* a plain name: from where it was asked for */
+	const char *name;
+	char *buffer;
+	size_t room;
+};
+
+/* `place`: enum stoa_topic_place. 0 or an exit code. */
+int tool_topics_open(struct tool_topics *topics,
+                     const struct tool_common *common, const char *pattern,
+                     int place);
+/* The next message, whatever its size, and its topic's name. 0 or -errno. */
+int tool_topics_next(struct tool_topics *topics, struct stoa_deadline deadline,
+                     struct stoa_topic_message *message, const char **ret_name);
+void tool_topics_close(struct tool_topics *topics);
+
+/* What ended a verb that goes on until it's stopped, as an exit code; `done`
+ * messages came. Dies of the signal, if it was one. */
+int tool_topics_leave(struct tool_topics *topics,
+                      const struct tool_common *common, int result,
+                      uint64_t done);
+
+#endif
