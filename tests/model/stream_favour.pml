@@ -12,8 +12,8 @@
  * at the end of any turn by the lock.
  *
  * Two writers take TURNS turns each, and leave once the reader has seen all that
- * was written; it sleeps whenever it has. DEATHS of the three are killed, at any step; a
- * slice ends only if nothing else can happen, and once for each death.
+ * was written; it sleeps whenever it has. DEATHS of the three are killed, at any
+ * step; a slice ends only if nothing else can happen, and once for each death.
  *
  * Asserted: one at a time has a turn, and finds the tail that the one before
  * left; everybody comes to an end, so the reader misses no write.
