@@ -75,7 +75,7 @@ struct stoa_port_attributes {
 	uint32_t calls;       /* that may be under way at once, default 32;
 	                         twice as many, if no idle clients keep a place */
 	uint32_t reserved_word;
-	uint64_t copy_bytes;  /* payloads up to that are copied; default 4096:
+	uint64_t copy_bytes;  /* payloads up to that are copied; default 16 KiB:
 	                         see stoa-port(1), tune. Costs 4 times that in
 	                         the file for each of `calls` */
 	uint64_t grant_bytes; /* payloads up to that are mapped whole; default

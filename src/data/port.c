@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define CALLS_DEFAULT 32
-#define COPY_DEFAULT 4096
+#define COPY_DEFAULT 16384 /* as stoa port tune has it */
 #define GRANT_DEFAULT (UINT64_C(64) << 20)
 #define OPEN_BURIES 64 /* of the dead at most, by who opens */
 #define IDLE_PATROL_NS INT64_C(1000000)
