@@ -66,6 +66,8 @@ int port_make_companion(struct stoa_port *port, uint32_t number, uint64_t bytes,
 	result = stoa_sys_mmap(base, bytes, PROT_READ | PROT_WRITE,
 	                       MAP_SHARED | (base ? MAP_FIXED : 0), fd, 0,
 	                       &base);
+	if (result == -EAGAIN) /* which would mean: no room for a call */
+		result = -ENOMEM;
 	if (result < 0)
 		goto close;
 	port_companion_name(port->object.copy.generation,
@@ -321,10 +323,11 @@ static int map_view(struct stoa_port *port, struct port_view *view,
 	port_companion_name(port->object.copy.generation, owner, number, name);
 	int fd = stoa_sys_openat(port->object.space->life.directory, name,
 	                         O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	/* No file, or none that may be read, is its owner's fault. */
+	if (fd == -EACCES || fd == -ELOOP || fd == -ENXIO || fd == -EISDIR)
+		return -ENOENT;
 	if (fd < 0)
-		return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ?
-		               fd :
-		               -ENOENT;
+		return fd;
 	int result = stoa_sys_fstat(fd, &stat);
 	if (result == 0 && (!S_ISREG(stat.st_mode) || stat.st_size <= 0))
 		result = -ENOENT;
@@ -332,6 +335,8 @@ static int map_view(struct stoa_port *port, struct port_view *view,
 		result = stoa_sys_mmap(NULL, (size_t)stat.st_size, PROT_READ,
 		                       MAP_SHARED, fd, 0, &base);
 	stoa_sys_close(fd);
+	if (result == -EAGAIN) /* which would mean: no request */
+		result = -ENOMEM;
 	if (result < 0)
 		return result;
 	atomic_store_explicit(&view->poisoned, 0, memory_order_relaxed);
