@@ -150,7 +150,8 @@ static int claim(struct stoa_port *port, struct stoa_port_request *request)
 
 static int take_once(struct stoa_port *port, struct stoa_port_request *request)
 {
-	for (;;) {
+	/* Bounded: somebody may write requests without grants for ever. */
+	for (int tries = 0; tries < TAKE_TRIES; tries++) {
 		int result = claim(port, request);
 
 		if (result == 0)
@@ -171,6 +172,7 @@ static int take_once(struct stoa_port *port, struct stoa_port_request *request)
 			result = given;
 		return result;
 	}
+	return -EAGAIN;
 }
 
 static int wait_for_request(struct stoa_port *port,
