@@ -24,7 +24,8 @@ static void raise_used(struct stoa_port *port, uint32_t used)
 static struct port_cell *take_kept(struct stoa_port *port, uint32_t *ret_index,
                                    uint64_t *ret_word)
 {
-	uint32_t kept = atomic_load_explicit(&port->kept, memory_order_relaxed);
+	/* seq_cst: EVENT_DEKKER */
+	uint32_t kept = atomic_load_explicit(&port->kept, memory_order_seq_cst);
 
 	if (kept == 0 || !atomic_compare_exchange_strong_explicit(
 	                         &port->kept, &kept, 0, memory_order_acquire,
@@ -75,6 +76,15 @@ int port_has_room(struct stoa_port *port)
 	return 0;
 }
 
+/* What this handle kept, or any. */
+static int try_place(struct stoa_port *port, uint32_t *ret_index,
+                     uint64_t *ret_word)
+{
+	if (stoa_likely(take_kept(port, ret_index, ret_word) != NULL))
+		return 0;
+	return claim_any(port, ret_index, ret_word);
+}
+
 static int wait_for_room(struct stoa_port *port, struct stoa_deadline deadline,
                          uint32_t *ret_index, uint64_t *ret_word)
 {
@@ -83,7 +93,7 @@ static int wait_for_room(struct stoa_port *port, struct stoa_deadline deadline,
 
 	port_patrol_seldom(port);
 	stoa_waiter_init(&waiter, &port->object, STOA_WRITE, deadline);
-	while ((result = claim_any(port, ret_index, ret_word)) == -EAGAIN &&
+	while ((result = try_place(port, ret_index, ret_word)) == -EAGAIN &&
 	       (step = stoa_waiter_step(&waiter)) == 0)
 		;
 	stoa_waiter_fini(&waiter);
@@ -104,9 +114,7 @@ static int get_place(struct stoa_port *port, struct stoa_deadline deadline,
 		result = port_passport(port);
 	if (stoa_unlikely(result < 0))
 		return result;
-	if (stoa_likely(take_kept(port, ret_index, ret_word) != NULL))
-		return 0;
-	result = claim_any(port, ret_index, ret_word);
+	result = try_place(port, ret_index, ret_word);
 	if (stoa_unlikely(result == -EAGAIN))
 		return wait_for_room(port, deadline, ret_index, ret_word);
 	return result;
@@ -119,12 +127,11 @@ static void collect(struct stoa_port *port, uint32_t index, uint64_t word)
 
 	if (index < port->calls &&
 	    cell_get(&port->cells[index], reply_grant) == 0 &&
-	    /* release: pairs with take_kept() in another thread */
+	    /* release: pairs with take_kept(); seq_cst: EVENT_DEKKER */
 	    atomic_compare_exchange_strong_explicit(
-	            &port->kept, &none, index + 1, memory_order_release,
+	            &port->kept, &none, index + 1, memory_order_seq_cst,
 	            memory_order_relaxed)) {
-		if (stoa_unlikely(stoa_event_asked(&port->object, STOA_WRITE)))
-			port_tell_freed(port);
+		port_tell_freed(port); /* another thread of this handle */
 		return;
 	}
 	port_free_cell(port, index, word);

@@ -22,7 +22,7 @@ static int lock_passport(int fd)
 	                             0);
 }
 
-static void enlist(struct stoa_port *port, uint64_t inode)
+static void enlist(struct stoa_port *port, const struct stat *stat)
 {
 	pthread_mutex_lock(&list_mutex);
 	struct stoa_port *one = list;
@@ -32,7 +32,8 @@ static void enlist(struct stoa_port *port, uint64_t inode)
 		port->next_passport = list;
 		list = port;
 	}
-	port->passport_inode = inode;
+	port->passport_inode = stat->st_ino;
+	port->passport_device = stat->st_dev;
 	port->passport_pid = stoa_sys_getpid();
 	pthread_mutex_unlock(&list_mutex);
 }
@@ -68,7 +69,7 @@ static int adopt(struct stoa_port *port, int fd, char *base, size_t bytes,
 	port->passport_fd = fd;
 	port->passport_bytes = bytes;
 	atomic_store_explicit(&port->passport, passport, memory_order_relaxed);
-	enlist(port, stat.st_ino);
+	enlist(port, &stat);
 	/* release: pairs with the acquire in port_passport() */
 	atomic_store_explicit(&port->passport_token,
 	                      stoa_object_token(&port->object),
@@ -183,6 +184,7 @@ static int ask_oneself(const struct stat *stat, uint32_t cell, uint32_t serial,
 	for (struct stoa_port *one = list; one && !found;
 	     one = one->next_passport) {
 		if (one->passport_inode != stat->st_ino ||
+		    one->passport_device != stat->st_dev ||
 		    one->passport_pid != pid)
 			continue;
 		struct port_passport *passport = atomic_load_explicit(

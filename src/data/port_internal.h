@@ -63,7 +63,7 @@ struct stoa_port {
 	pthread_mutex_t mutex; /* private memory: what follows */
 	struct stoa_port *next_passport; /* see ask_oneself() */
 	int passport_fd, passport_pid;
-	uint64_t passport_inode;
+	uint64_t passport_inode, passport_device;
 	size_t passport_bytes;
 	uint32_t next_grant;
 	uint64_t clock;

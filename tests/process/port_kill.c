@@ -275,9 +275,21 @@ static void call_for_ever(void *context UNUSED)
 	}
 }
 
-static void serve_for_ever(void *context)
+/* Its clients die, too. */
+static void serve_for_ever(void *context UNUSED)
 {
-	serve_echo(context);
+	struct stoa_space *space = open_space();
+	struct stoa_port *port = join_port(space, STOA_READ);
+	struct stoa_port_request request;
+
+	report(0);
+	for (;;) {
+		assert_ok(stoa_port_take(port, NULL, 0, STOA_FOREVER,
+		                         &request));
+		int result = stoa_port_reply(port, &request, 0, request.data,
+		                             request.bytes, STOA_FOREVER);
+		assert_true(result == 0 || result == -ECANCELED);
+	}
 }
 
 TEST(whoever_is_killed_wherever_the_port_stays_whole)
