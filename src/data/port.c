@@ -320,20 +320,15 @@ stoa_peer port_bearer(struct stoa_port *port, uint32_t token)
 int port_free_cell(struct stoa_port *port, uint32_t index, uint64_t word)
 {
 	struct port_cell *cell = &port->cells[index];
-	uint32_t owner = cell_get(cell, reply_owner);
-	uint32_t grant = cell_get(cell, reply_grant);
-	char name[64];
+	struct port_companion grant = port_reply_grant(cell);
 
 	if (!port_exchange(cell, word, port_freed(word)))
 		return 0;
 	/* seq_cst: ORPHANS */
-	if (PORT_WORD_PHASE(word) == PORT_REPLIED && grant != 0 &&
+	if (PORT_WORD_PHASE(word) == PORT_REPLIED && grant.number != 0 &&
 	    atomic_load_explicit(&cell->orphan, memory_order_seq_cst) ==
-	            PORT_WORD_SERIAL(word) + 1) {
-		port_companion_name(port->object.copy.generation, owner, grant,
-		                    name);
-		stoa_sys_unlinkat(port->object.space->life.directory, name);
-	}
+	            PORT_WORD_SERIAL(word) + 1)
+		port_unlink_companion(port, &grant);
 	port_tell_freed(port);
 	return 1;
 }

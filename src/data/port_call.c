@@ -459,18 +459,17 @@ int port_look(struct stoa_port *port, struct stoa_port_ticket *ticket,
 
 	if (PORT_WORD_PHASE(word) == PORT_RESET)
 		return reset(port, ticket, word);
-	uint32_t owner = cell_get(cell, reply_owner);
-	uint32_t grant = cell_get(cell, reply_grant);
+	struct port_companion grant = port_reply_grant(cell);
 	const char *data = port_reply_at(port, ticket->cell);
 
 	reply.bytes = cell_get(cell, reply_bytes);
 	reply.status = cell_get(cell, status);
-	if (reply.bytes > (grant ? port->grant_bytes : port->copy_bytes))
+	if (reply.bytes > (grant.number ? port->grant_bytes : port->copy_bytes))
 		return stoa_object_damaged(&port->object,
 		                           "a reply is larger than can be");
-	if (stoa_unlikely(grant != 0)) {
-		int result = port_view_take(port, owner, grant, reply.bytes,
-		                            &data, &reply.view);
+	if (stoa_unlikely(grant.number != 0)) {
+		int result = port_view_take(port, &grant, reply.bytes, &data,
+		                            &reply.view);
 
 		if (result == -ENOENT)
 			return reset(port, ticket, word);

@@ -86,7 +86,6 @@ static int make(struct stoa_port *port)
 	size_t bytes = sizeof(struct port_passport) +
 	               port->cell_count * sizeof(uint32_t);
 	char *base = (char *)old;
-	char name[64];
 	int fd;
 
 	bytes = (bytes + 4095) & ~(size_t)4095;
@@ -103,10 +102,8 @@ static int make(struct stoa_port *port)
 	stoa_sys_close(fd);
 	if (!old)
 		stoa_sys_munmap(base, bytes);
-	port_companion_name(port->object.copy.generation,
-	                    stoa_object_token(&port->object), PORT_PASSPORT,
-	                    name);
-	stoa_sys_unlinkat(port->object.space->life.directory, name);
+	struct port_companion own = port_own(port, PORT_PASSPORT);
+	port_unlink_companion(port, &own);
 	return result;
 }
 
@@ -135,11 +132,9 @@ void port_passport_drop(struct stoa_port *port)
 	            atomic_load_explicit(&port->object.space->life.self->peer,
 	                                 memory_order_relaxed) &&
 	    token == stoa_object_token(&port->object)) {
-		char name[64];
+		struct port_companion own = port_own(port, PORT_PASSPORT);
 
-		port_companion_name(port->object.copy.generation, token,
-		                    PORT_PASSPORT, name);
-		stoa_sys_unlinkat(port->object.space->life.directory, name);
+		port_unlink_companion(port, &own);
 	}
 	delist(port);
 	stoa_guard_remove(passport);
@@ -248,8 +243,9 @@ int stoa_port_caller(struct stoa_port *port,
 		return result;
 	if (!port_cell_of(port, request->cell, request->word))
 		return port_stale(port);
-	port_companion_name(port->object.copy.generation, request->client,
-	                    PORT_PASSPORT, name);
+	struct port_companion passport = { port_bearer(port, request->client),
+		                           request->client, PORT_PASSPORT };
+	port_companion_name(port, &passport, name);
 	result = look_at_file(port, name, request, &stat, &caller.pid);
 	if (result == -ENOENT)
 		result = stoa_object_alive(&port->object, request->client) ?
@@ -261,7 +257,7 @@ int stoa_port_caller(struct stoa_port *port,
 		                              "nobody vouches for a request on "
 		                              "port %s: don't trust it",
 		                              port->object.name);
-	caller.peer = port_bearer(port, request->client);
+	caller.peer = passport.peer;
 	caller.uid = stat.st_uid;
 	caller.gid = stat.st_gid;
 	if (request->mapped) {

@@ -13,11 +13,37 @@
 
 #define GRANT_UNIT UINT64_C(65536)
 
-void port_companion_name(uint64_t generation, uint32_t token, uint32_t number,
-                         char name[64])
+void port_companion_name(struct stoa_port *port,
+                         const struct port_companion *companion, char name[64])
 {
-	snprintf(name, 64, ".port.%016llx.%08x.%08x",
-	         (unsigned long long)generation, token, number);
+	snprintf(name, 64, ".port.%016llx.%012llx.%08x.%08x",
+	         (unsigned long long)port->object.copy.generation,
+	         (unsigned long long)AGENT_PEER(companion->peer),
+	         companion->token, companion->number);
+}
+
+void port_unlink_companion(struct stoa_port *port,
+                           const struct port_companion *companion)
+{
+	char name[64];
+
+	port_companion_name(port, companion, name);
+	stoa_sys_unlinkat(port->object.space->life.directory, name);
+}
+
+struct port_companion port_own(struct stoa_port *port, uint32_t number)
+{
+	return (struct port_companion){
+		atomic_load_explicit(&port->object.peer, memory_order_relaxed),
+		stoa_object_token(&port->object), number
+	};
+}
+
+struct port_companion port_reply_grant(struct port_cell *cell)
+{
+	return (struct port_companion){ cell_get(cell, reply_peer),
+		                        cell_get(cell, reply_owner),
+		                        cell_get(cell, reply_grant) };
 }
 
 /* ---- One's own ------------------------------------------------------------- */
@@ -70,8 +96,8 @@ int port_make_companion(struct stoa_port *port, uint32_t number, uint64_t bytes,
 		result = -ENOMEM;
 	if (result < 0)
 		goto close;
-	port_companion_name(port->object.copy.generation,
-	                    stoa_object_token(&port->object), number, name);
+	struct port_companion own = port_own(port, number);
+	port_companion_name(port, &own, name);
 	result = stoa_sys_publish(fd, directory, name);
 	if (result == -EEXIST) {
 		/* Of a dead one that had this token before. */
@@ -102,7 +128,8 @@ static void unmap_grant(struct port_grant *grant)
 }
 
 /* Whether a cell in REPLIED names it: then it is left to whoever frees that. */
-static int left_to_cell(struct stoa_port *port, uint32_t token, uint32_t number)
+static int left_to_cell(struct stoa_port *port,
+                        const struct port_companion *companion)
 {
 	uint32_t used = port_used(port);
 
@@ -111,8 +138,8 @@ static int left_to_cell(struct stoa_port *port, uint32_t token, uint32_t number)
 		uint64_t word = port_word(cell);
 
 		if (PORT_WORD_PHASE(word) != PORT_REPLIED ||
-		    cell_get(cell, reply_owner) != token ||
-		    cell_get(cell, reply_grant) != number)
+		    cell_get(cell, reply_owner) != companion->token ||
+		    cell_get(cell, reply_grant) != companion->number)
 			continue;
 		/* seq_cst: ORPHANS */
 		atomic_store_explicit(&cell->orphan, PORT_WORD_SERIAL(word) + 1,
@@ -123,15 +150,12 @@ static int left_to_cell(struct stoa_port *port, uint32_t token, uint32_t number)
 	return 0;
 }
 
-static void remove_companion(struct stoa_port *port, uint32_t token,
-                             uint32_t number)
+static void remove_companion(struct stoa_port *port,
+                             const struct port_companion *companion)
 {
-	char name[64];
-
-	if (number != PORT_PASSPORT && left_to_cell(port, token, number))
-		return;
-	port_companion_name(port->object.copy.generation, token, number, name);
-	stoa_sys_unlinkat(port->object.space->life.directory, name);
+	if (companion->number == PORT_PASSPORT ||
+	    !left_to_cell(port, companion))
+		port_unlink_companion(port, companion);
 }
 
 static int ours(struct stoa_port *port, const struct port_grant *grant)
@@ -152,8 +176,10 @@ static int is_free(struct stoa_port *port, struct port_grant *grant)
 
 static void forget_grant(struct stoa_port *port, struct port_grant *grant)
 {
+	struct port_companion own = port_own(port, grant->number);
+
 	if (ours(port, grant))
-		remove_companion(port, grant->token, grant->number);
+		remove_companion(port, &own);
 	unmap_grant(grant);
 }
 
@@ -211,8 +237,9 @@ static int make_grant(struct stoa_port *port, struct port_grant *grant,
 	stoa_sys_close(fd);
 	result = stoa_guard_add(base, bytes, &port->object.poisoned);
 	if (result < 0) {
-		remove_companion(port, stoa_object_token(&port->object),
-		                 port->next_grant);
+		struct port_companion own = port_own(port, port->next_grant);
+
+		port_unlink_companion(port, &own);
 		stoa_sys_munmap(base, bytes);
 		return result;
 	}
@@ -314,13 +341,13 @@ static void unmap_view(struct port_view *view)
 }
 
 static int map_view(struct stoa_port *port, struct port_view *view,
-                    uint32_t owner, uint32_t number)
+                    const struct port_companion *companion)
 {
 	struct stat stat;
 	char name[64];
 	void *base;
 
-	port_companion_name(port->object.copy.generation, owner, number, name);
+	port_companion_name(port, companion, name);
 	int fd = stoa_sys_openat(port->object.space->life.directory, name,
 	                         O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
 	/* No file, or none that may be read, is its owner's fault. */
@@ -345,8 +372,8 @@ static int map_view(struct stoa_port *port, struct port_view *view,
 		stoa_sys_munmap(base, (size_t)stat.st_size);
 		return result;
 	}
-	view->number = number;
-	view->owner = owner;
+	view->number = companion->number;
+	view->owner = companion->token;
 	view->base = base;
 	view->bytes = (uint64_t)stat.st_size;
 	view->uid = stat.st_uid;
@@ -380,17 +407,19 @@ static struct port_view *find_view(struct stoa_port *port, uint32_t owner,
 	return oldest;
 }
 
-int port_view_take(struct stoa_port *port, uint32_t owner, uint32_t number,
-                   uint64_t bytes, const char **ret_data, uint64_t *ret_view)
+int port_view_take(struct stoa_port *port,
+                   const struct port_companion *companion, uint64_t bytes,
+                   const char **ret_data, uint64_t *ret_view)
 {
 	int result = 0;
 
 	pthread_mutex_lock(&port->mutex);
-	struct port_view *view = find_view(port, owner, number);
+	struct port_view *view = find_view(port, companion->token,
+	                                   companion->number);
 	if (!view)
 		result = -ENOBUFS;
 	else if (view->number == 0)
-		result = map_view(port, view, owner, number);
+		result = map_view(port, view, companion);
 	if (result == 0 && view->bytes < bytes)
 		result = -ENOENT;
 	if (result == 0) {
@@ -453,19 +482,20 @@ static int sweep_one(const char *file, void *context)
 {
 	struct sweep *sweep = context;
 	struct stoa_port *port = sweep->port;
-	unsigned long long generation;
+	unsigned long long generation, peer;
 	unsigned token, number;
 	int end = 0;
 
 	if (file[0] != '.' ||
-	    sscanf(file, ".port.%16llx.%8x.%8x%n", &generation, &token, &number,
-	           &end) != 3 ||
+	    sscanf(file, ".port.%16llx.%12llx.%8x.%8x%n", &generation, &peer,
+	           &token, &number, &end) != 4 ||
 	    (size_t)end != strlen(file) ||
 	    generation != port->object.copy.generation)
 		return 0;
+	struct port_companion companion = { peer, token, number };
 	if (sweep->token ? token == sweep->token :
 	                   !stoa_object_alive(&port->object, token))
-		remove_companion(port, token, number);
+		remove_companion(port, &companion);
 	return 0;
 }
 

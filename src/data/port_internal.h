@@ -16,6 +16,12 @@
 #include <string.h>
 #include <sys/single_threaded.h>
 
+/* What names a file beside the port. */
+struct port_companion {
+	stoa_peer peer;
+	uint32_t token, number;
+};
+
 /* One of this handle's own grants. Under port->mutex. */
 struct port_grant {
 	uint32_t number; /* 0: there is none here */
@@ -306,17 +312,34 @@ void port_grant_drop(struct stoa_port *port, uint32_t number);
 char *port_grant_at(struct stoa_port *port, uint32_t number,
                     uint64_t *ret_bytes);
 
-/* Maps the grant of `owner`; -ENOENT, -ESTALE: it isn't there, or too small.
- * *ret_view is 1 or more. */
-int port_view_take(struct stoa_port *port, uint32_t owner, uint32_t number,
-                   uint64_t bytes, const char **ret_data, uint64_t *ret_view);
+/* Maps a grant. -ENOENT: it isn't there, or too small; -ENOBUFS, -EMFILE,
+ * -ENOMEM ... *ret_view is 1 or more. */
+int port_view_take(struct stoa_port *port,
+                   const struct port_companion *companion, uint64_t bytes,
+                   const char **ret_data, uint64_t *ret_view);
 int port_view_poisoned(struct stoa_port *port, uint64_t view);
 /* Returns whether a fault was met in it. */
 int port_view_drop(struct stoa_port *port, uint64_t view);
 void port_view_owner(struct stoa_port *port, uint64_t view, uint32_t *ret_uid);
 
-void port_companion_name(uint64_t generation, uint32_t token, uint32_t number,
-                         char name[64]);
+void port_companion_name(struct stoa_port *port,
+                         const struct port_companion *companion, char name[64]);
+void port_unlink_companion(struct stoa_port *port,
+                           const struct port_companion *companion);
+/* Says whose the grant of the cell's reply is. */
+static inline void port_name_reply(struct stoa_port *port,
+                                   struct port_cell *cell)
+{
+	cell_set(cell, reply_owner, stoa_object_token(&port->object));
+	cell_set(cell, reply_peer,
+	         atomic_load_explicit(&port->object.peer,
+	                              memory_order_relaxed));
+}
+
+/* One of this handle's own. */
+struct port_companion port_own(struct stoa_port *port, uint32_t number);
+/* The grant of the reply that a cell names. */
+struct port_companion port_reply_grant(struct port_cell *cell);
 /* Removes a token's companions: see ORPHANS. */
 void port_remove_companions(struct stoa_port *port, uint32_t token);
 /* Those of tokens that are nobody's. */

@@ -10,8 +10,8 @@
  *
  * and beside it, in the space, the companions: files of one handle each,
  *
- *   .port.GENERATION.TOKEN.0   its passport: see CALLERS
- *   .port.GENERATION.TOKEN.N   a grant: payloads that are mapped
+ *   .port.GENERATION.PEER.TOKEN.0   its passport: see CALLERS
+ *   .port.GENERATION.PEER.TOKEN.N   a grant: payloads that are mapped
  *
  * TRUTH: the words of the cells, nothing else. A cell carries one call, there
  * and back. A word is
@@ -103,7 +103,9 @@
  *       then leave it; else remove       then remove it
  *
  *   One of the two sees the other; both may. States a death may leave: a file
- *   whose token is nobody's, removed by who opens the port next, or cleans.
+ *   whose token is nobody's, removed by who opens the port next. Beside a port
+ *   that has no name any more, whoever cleans removes those of dead peers, and
+ *   a reply in one of them that nobody has looked at is lost: -ECONNRESET.
  *
  * ROUNDS. What is larger than grant_bytes goes in parts through one grant.
  *   The words of line 1 hold the serial above a count of parts, so that who
@@ -187,7 +189,8 @@ struct port_cell {
 	_Atomic uint64_t asked, given, put, got;
 	uint64_t part_bytes; /* of the part last given, or put */
 	_Atomic uint64_t done; /* for people */
-	uint64_t unused[16];
+	uint64_t reply_peer;   /* of reply_owner */
+	uint64_t unused[15];
 };
 
 /* A passport: serials by cell. */
@@ -219,6 +222,7 @@ AT(port_cell, put, 96);
 AT(port_cell, got, 104);
 AT(port_cell, part_bytes, 112);
 AT(port_cell, done, 120);
+AT(port_cell, reply_peer, 128);
 AT(port_passport, serial, 16);
 _Static_assert(sizeof(struct port_cell) == 256, "cell size");
 _Static_assert(sizeof(struct port_control) <= PORT_CONTROL_BYTES, "control");

@@ -100,9 +100,8 @@ static int get_part(struct stoa_port *port, struct stoa_port_ticket *ticket,
 	if (bytes > port->grant_bytes)
 		return stoa_object_damaged(&port->object,
 		                           "a reply is larger than can be");
-	int result = port_view_take(port, cell_get(cell, reply_owner),
-	                            cell_get(cell, reply_grant), bytes, &data,
-	                            &view);
+	struct port_companion grant = port_reply_grant(cell);
+	int result = port_view_take(port, &grant, bytes, &data, &view);
 	if (result < 0)
 		return result == -ENOENT ? 0 : result; /* its death is met */
 	if (rounds->got + bytes <= rounds->room)
@@ -244,7 +243,7 @@ int port_rounds_reply(struct stoa_port *port, struct stoa_port_request *request,
 	                             &at);
 	if (result < 0)
 		return result;
-	cell_set(cell, reply_owner, stoa_object_token(&port->object));
+	port_name_reply(port, cell);
 	cell_set(cell, reply_grant, request->grant);
 	cell_set(cell, reply_total, total);
 	if (!port_exchange(cell, request->word, next))

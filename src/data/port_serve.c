@@ -105,9 +105,12 @@ static int describe(struct stoa_port *port, struct stoa_port_request *request)
 		return stoa_object_damaged(&port->object,
 		                           "a request is larger than can be");
 	if (stoa_unlikely(grant != 0)) {
-		int result = port_view_take(port, request->client, grant,
-		                            request->bytes, &data,
-		                            &request->view);
+		struct port_companion companion = {
+			port_bearer(port, request->client), request->client,
+			grant
+		};
+		int result = port_view_take(port, &companion, request->bytes,
+		                            &data, &request->view);
 
 		if (result < 0)
 			return result;
@@ -307,7 +310,7 @@ static int commit_reply(struct stoa_port *port,
 	cell_set(cell, status, status);
 	cell_set(cell, reply_grant, grant);
 	if (grant != 0)
-		cell_set(cell, reply_owner, stoa_object_token(&port->object));
+		port_name_reply(port, cell);
 	if (!port_exchange(cell, word,
 	                   port_with(word, PORT_REPLIED, request->client)))
 		return nobody_reads(port, request, port_word(cell));

@@ -472,6 +472,14 @@ static void add_share(const struct scene *s, uint32_t player, uint32_t id,
 	}
 }
 
+/* Then a clean may remove a mapped reply of the dead, which is a reset. */
+static int name_gone(const struct scene *s)
+{
+	struct stoa_object_info info;
+
+	return stoa_space_find(s->space, s->name, &info) == -ENOENT;
+}
+
 /* A call that ended in `result`, with a reply by `by`. */
 static int settle(const struct scene *s, uint32_t id, int result, uint32_t by,
 		  const struct tally *tally)
@@ -484,7 +492,7 @@ static int settle(const struct scene *s, uint32_t id, int result, uint32_t by,
 	if (tally->served[id] && (share.took || share.replied))
 		return trouble("request %u was served twice", id);
 	if (result == -ECONNRESET)
-		return share.replied ? trouble("call %u: its reply is lost", id)
+		return share.replied && !name_gone(s) ? trouble("call %u: its reply is lost", id)
 		       : share.took || share.maybe
 			       ? 0
 			       : trouble("call %u was reset by nobody", id);

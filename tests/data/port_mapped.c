@@ -186,6 +186,28 @@ TEST(a_mapped_reply_outlives_a_server_that_closes)
 	stoa_space_close(space);
 }
 
+TEST(cleaning_leaves_the_living_of_a_port_without_a_name_alone)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_port *port = make_port(space, 4, COPY, GRANT);
+	struct stoa_port_request request;
+	struct stoa_port_caller caller;
+
+	assert_ok(stoa_port_unlink(space, "p"));
+	struct stoa_port_ticket ticket = start_mapped(port, GRANT, 3);
+	assert_int_equal(stoa_space_clean(space, 0, NULL, NULL), 0);
+	assert_ok(stoa_port_take(port, NULL, 0, STOA_NOW, &request));
+	assert_true(has_pattern(request.data, GRANT, 3));
+	assert_ok(stoa_port_caller(port, &request, &caller));
+	assert_int_equal(caller.pid, getpid());
+	assert_int_equal(caller.bytes_checked, 1);
+	assert_ok(stoa_port_reply(port, &request, 0, "x", 1, STOA_NOW));
+	finish_text(port, &ticket, "x");
+	stoa_port_close(port);
+	assert_int_equal(count_stale_files(case_directory(), true), 0);
+	stoa_space_close(space);
+}
+
 TEST(a_full_space_is_told_and_nothing_is_left)
 {
 	mount_small_space("1M");
@@ -355,6 +377,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(all_grants_in_use_is_told),
 	CASE(a_cancelled_request_stays_the_servers_to_read),
 	CASE(a_mapped_reply_outlives_a_server_that_closes),
+	CASE(cleaning_leaves_the_living_of_a_port_without_a_name_alone),
 	CASE(a_full_space_is_told_and_nothing_is_left),
 	CASE(what_is_larger_than_a_grant_goes_in_rounds),
 	CASE(a_last_round_may_be_small_or_a_whole_grant),

@@ -340,6 +340,7 @@ static const struct field fields[] = {
 	CELL_FIELD(request_grant, MEANS_NUMBER),
 	CELL_FIELD(reply_grant, MEANS_NUMBER),
 	CELL_FIELD(reply_owner, MEANS_TOKEN),
+	CELL_FIELD(reply_peer, MEANS_PEER),
 	CELL_FIELD(client_event, MEANS_EVENT),
 	CELL_FIELD(server_event, MEANS_EVENT),
 	CELL_FIELD(orphan, MEANS_NUMBER),
