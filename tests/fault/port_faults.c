@@ -2,6 +2,8 @@
 /* Every operation on ports while its n-th system call fails. */
 #include "inject.h"
 
+#include <glob.h>
+
 enum { SHORT_MS = 60 /* more than one slice of a wait */, LARGE = 20000 };
 
 #define BOTH (STOA_READ | STOA_WRITE)
@@ -23,8 +25,14 @@ static void after_all(struct stage *stage, long long result)
 	(void)result;
 	close_all();
 	stoa_port_unlink(stage->space, "p");
-	/* What could not be removed. */
 	stoa_space_clean(stage->space, 0, NULL, NULL);
+	/* What its removal failed for: a clean does that once this process is
+	 * gone. */
+	glob_t left;
+	if (glob(case_path(".port.*"), 0, NULL, &left) == 0)
+		for (size_t i = 0; i < left.gl_pathc; i++)
+			unlink(left.gl_pathv[i]);
+	globfree(&left);
 }
 
 static long long create(struct stage *stage)
