@@ -158,7 +158,6 @@ int stoa_port_open(struct stoa_space *space, const char *name, unsigned flags,
 	                          &stoa_port_kind, &plan);
 	if (result < 0)
 		goto free;
-	pthread_mutex_init(&port->mutex, NULL);
 	result = join(port);
 	if (result < 0)
 		goto close;
@@ -169,7 +168,6 @@ close:
 	port_passport_drop(port);
 	stoa_object_close(&port->object);
 	stoa_object_abandon(&port->object);
-	pthread_mutex_destroy(&port->mutex);
 free:
 	free(port);
 	return result;
@@ -197,7 +195,6 @@ void stoa_port_close(struct stoa_port *port)
 	port_drop_grants(port);
 	port_passport_drop(port);
 	stoa_object_close(object);
-	pthread_mutex_destroy(&port->mutex);
 	free(port);
 }
 

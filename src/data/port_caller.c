@@ -9,7 +9,7 @@
 
 /* Handles of this process with a passport: see ask_oneself(). */
 static struct stoa_port *list;
-static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct stoa_lock list_mutex;
 
 /* The record lock whose holder the kernel names. It is the process's, and so
  * not a forked child's. */
@@ -24,7 +24,7 @@ static int lock_passport(int fd)
 
 static void enlist(struct stoa_port *port, const struct stat *stat)
 {
-	pthread_mutex_lock(&list_mutex);
+	stoa_private_lock(&list_mutex);
 	struct stoa_port *one = list;
 	while (one && one != port)
 		one = one->next_passport;
@@ -35,19 +35,19 @@ static void enlist(struct stoa_port *port, const struct stat *stat)
 	port->passport_inode = stat->st_ino;
 	port->passport_device = stat->st_dev;
 	port->passport_pid = stoa_sys_getpid();
-	pthread_mutex_unlock(&list_mutex);
+	stoa_private_unlock(&list_mutex);
 }
 
 static void delist(struct stoa_port *port)
 {
-	pthread_mutex_lock(&list_mutex);
+	stoa_private_lock(&list_mutex);
 	for (struct stoa_port **link = &list; *link;
 	     link = &(*link)->next_passport)
 		if (*link == port) {
 			*link = port->next_passport;
 			break;
 		}
-	pthread_mutex_unlock(&list_mutex);
+	stoa_private_unlock(&list_mutex);
 }
 
 static int adopt(struct stoa_port *port, int fd, char *base, size_t bytes,
@@ -111,11 +111,11 @@ int port_passport_make(struct stoa_port *port)
 {
 	int result = 0;
 
-	pthread_mutex_lock(&port->mutex);
+	stoa_private_lock(&port->mutex);
 	if (atomic_load_explicit(&port->passport_token, memory_order_relaxed) !=
 	    stoa_object_token(&port->object))
 		result = make(port);
-	pthread_mutex_unlock(&port->mutex);
+	stoa_private_unlock(&port->mutex);
 	return result;
 }
 
@@ -175,7 +175,7 @@ static int ask_oneself(const struct stat *stat, uint32_t cell, uint32_t serial,
 {
 	int found = 0, pid = stoa_sys_getpid();
 
-	pthread_mutex_lock(&list_mutex);
+	stoa_private_lock(&list_mutex);
 	for (struct stoa_port *one = list; one && !found;
 	     one = one->next_passport) {
 		if (one->passport_inode != stat->st_ino ||
@@ -190,7 +190,7 @@ static int ask_oneself(const struct stat *stat, uint32_t cell, uint32_t serial,
 		                       (serial & PORT_SERIAL_MASK) + 1;
 		found = 1;
 	}
-	pthread_mutex_unlock(&list_mutex);
+	stoa_private_unlock(&list_mutex);
 	return found;
 }
 

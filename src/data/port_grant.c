@@ -122,9 +122,9 @@ static void unmap_grant(struct port_grant *grant)
 {
 	if (grant->number == 0)
 		return;
+	grant->number = 0;
 	stoa_guard_remove(grant->base);
 	stoa_sys_munmap(grant->base, grant->bytes);
-	grant->number = 0;
 }
 
 /* Whether a cell in REPLIED names it: then it is left to whoever frees that. */
@@ -255,7 +255,7 @@ int port_grant_take(struct stoa_port *port, uint64_t bytes,
 {
 	int result = 0, fits;
 
-	pthread_mutex_lock(&port->mutex);
+	stoa_private_lock(&port->mutex);
 	struct port_grant *grant = choose(port, bytes, &fits);
 	if (!grant) {
 		result = stoa_fail(-ENOBUFS,
@@ -275,7 +275,7 @@ int port_grant_take(struct stoa_port *port, uint64_t bytes,
 		*ret_number = grant->number;
 		*ret_data = grant->base;
 	}
-	pthread_mutex_unlock(&port->mutex);
+	stoa_private_unlock(&port->mutex);
 	return result;
 }
 
@@ -292,7 +292,7 @@ static struct port_grant *find_grant(struct stoa_port *port, uint32_t number)
 void port_grant_give(struct stoa_port *port, uint32_t number, uint32_t cell,
                      uint32_t serial)
 {
-	pthread_mutex_lock(&port->mutex);
+	stoa_private_lock(&port->mutex);
 	struct port_grant *grant = number ? find_grant(port, number) : NULL;
 	if (grant) {
 		grant->held = 0;
@@ -300,18 +300,18 @@ void port_grant_give(struct stoa_port *port, uint32_t number, uint32_t cell,
 		grant->cell = cell;
 		grant->serial = serial;
 	}
-	pthread_mutex_unlock(&port->mutex);
+	stoa_private_unlock(&port->mutex);
 }
 
 void port_grant_drop(struct stoa_port *port, uint32_t number)
 {
 	if (number == 0)
 		return;
-	pthread_mutex_lock(&port->mutex);
+	stoa_private_lock(&port->mutex);
 	struct port_grant *grant = find_grant(port, number);
 	if (grant)
 		grant->held = grant->given = 0;
-	pthread_mutex_unlock(&port->mutex);
+	stoa_private_unlock(&port->mutex);
 }
 
 char *port_grant_at(struct stoa_port *port, uint32_t number,
@@ -319,13 +319,13 @@ char *port_grant_at(struct stoa_port *port, uint32_t number,
 {
 	char *base = NULL;
 
-	pthread_mutex_lock(&port->mutex);
+	stoa_private_lock(&port->mutex);
 	struct port_grant *grant = number ? find_grant(port, number) : NULL;
 	if (grant) {
 		base = grant->base;
 		*ret_bytes = grant->bytes;
 	}
-	pthread_mutex_unlock(&port->mutex);
+	stoa_private_unlock(&port->mutex);
 	return base;
 }
 
@@ -335,9 +335,10 @@ static void unmap_view(struct port_view *view)
 {
 	if (view->number == 0)
 		return;
+	/* First: a fork in between leaves a mapping, not a view of nothing. */
+	view->number = 0;
 	stoa_guard_remove((void *)view->base);
 	stoa_sys_munmap((void *)view->base, view->bytes);
-	view->number = 0;
 }
 
 static int map_view(struct stoa_port *port, struct port_view *view,
@@ -372,12 +373,12 @@ static int map_view(struct stoa_port *port, struct port_view *view,
 		stoa_sys_munmap(base, (size_t)stat.st_size);
 		return result;
 	}
-	view->number = companion->number;
 	view->owner = companion->token;
 	view->base = base;
 	view->bytes = (uint64_t)stat.st_size;
 	view->uid = stat.st_uid;
 	view->users = 0;
+	view->number = companion->number; /* it's whole */
 	return 0;
 }
 
@@ -413,7 +414,7 @@ int port_view_take(struct stoa_port *port,
 {
 	int result = 0;
 
-	pthread_mutex_lock(&port->mutex);
+	stoa_private_lock(&port->mutex);
 	struct port_view *view = find_view(port, companion->token,
 	                                   companion->number);
 	if (!view)
@@ -428,7 +429,7 @@ int port_view_take(struct stoa_port *port,
 		*ret_data = view->base;
 		*ret_view = (uint64_t)(view - port->views) + 1;
 	}
-	pthread_mutex_unlock(&port->mutex);
+	stoa_private_unlock(&port->mutex);
 	return result;
 }
 
@@ -453,12 +454,12 @@ int port_view_drop(struct stoa_port *port, uint64_t number)
 
 	if (!view)
 		return 0;
-	pthread_mutex_lock(&port->mutex);
+	stoa_private_lock(&port->mutex);
 	poisoned = (int)atomic_load_explicit(&view->poisoned,
 	                                     memory_order_relaxed);
 	if (view->users > 0)
 		view->users--;
-	pthread_mutex_unlock(&port->mutex);
+	stoa_private_unlock(&port->mutex);
 	return poisoned;
 }
 
@@ -466,9 +467,9 @@ void port_view_owner(struct stoa_port *port, uint64_t number, uint32_t *ret_uid)
 {
 	struct port_view *view = view_of(port, number);
 
-	pthread_mutex_lock(&port->mutex);
+	stoa_private_lock(&port->mutex);
 	*ret_uid = view ? view->uid : UINT32_MAX;
-	pthread_mutex_unlock(&port->mutex);
+	stoa_private_unlock(&port->mutex);
 }
 
 /* ---- Of the dead ------------------------------------------------------------ */
@@ -501,12 +502,12 @@ static int sweep_one(const char *file, void *context)
 
 static void drop_views_of(struct stoa_port *port, uint32_t token)
 {
-	pthread_mutex_lock(&port->mutex);
+	stoa_private_lock(&port->mutex);
 	for (uint32_t i = 0; i < STOA_PORT_GRANTS; i++)
 		if (port->views[i].number != 0 &&
 		    port->views[i].owner == token && port->views[i].users == 0)
 			unmap_view(&port->views[i]);
-	pthread_mutex_unlock(&port->mutex);
+	stoa_private_unlock(&port->mutex);
 }
 
 void port_remove_companions(struct stoa_port *port, uint32_t token)

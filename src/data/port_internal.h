@@ -6,13 +6,13 @@
 
 #include <base/bug.h>
 #include <base/cpu.h>
+#include <base/private_lock.h>
 #include <base/system.h>
 #include <data/port_layout.h>
 #include <space/event.h>
 #include <space/object.h>
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/single_threaded.h>
 
@@ -66,7 +66,7 @@ struct stoa_port {
 	/* The server's. */
 	_Alignas(STOA_CACHE_LINE) _Atomic uint32_t idle_calls;
 
-	pthread_mutex_t mutex; /* private memory: what follows */
+	struct stoa_lock mutex; /* private: what follows */
 	struct stoa_port *next_passport; /* see ask_oneself() */
 	int passport_fd, passport_pid;
 	uint64_t passport_inode, passport_device;
