@@ -51,6 +51,8 @@ static const struct {
 	[BENCH_MAPPING] = { "bytes copied out of a mapping", "one process" },
 	[BENCH_TOPIC] = { "topic: 64 B published, two cores",
 		"subscribers spin on the other core; too slow ones lose" },
+	[BENCH_PORT] = { "port: a request of some size, two cores",
+		"a whole call, the answer is 64 B; mapped: filled in place" },
 };
 
 const char *bench_group_title(enum bench_group group)
@@ -90,6 +92,9 @@ const char *bench_group_work(enum bench_group group)
 #define TAIL_AIM 1.0
 #define RANGE_AIM 10.0
 #define HEIR_NS_AIM 1e6
+#define PORT_AIM 2.5
+#define PORT_BLOCK_AIM 1.15
+#define PORT_SIZE_AIM 1.5
 #define IDLE_PERCENT_AIM 0.1
 
 #define MOST(what, row, base, compare, limit, unit) \
@@ -202,6 +207,16 @@ const struct bench_aim bench_aims[] = {
 	     BENCH_ABSOLUTE, HEIR_NS_AIM, "ns after teardown"),
 	MOST("owner of 1 GiB killed", "heir/beyond-1G", NULL,
 	     BENCH_ABSOLUTE, HEIR_NS_AIM, "ns after teardown"),
+	MOST("port, a call of 64 B, half of it", "latency/stoa-port", NULL,
+	     BENCH_TIMES_LINE, PORT_AIM, "x line"),
+	MOST("port, both asleep, two cores", "block2/stoa-port",
+	     "block2/futex", BENCH_TIMES, PORT_BLOCK_AIM, "x futex"),
+	MOST("port, both on one core", "block1/stoa-port", "block1/futex",
+	     BENCH_TIMES, PORT_BLOCK_AIM, "x futex"),
+	LEAST("port, 16 MiB from private memory", "port/copy-16m",
+	      "port/memcpy-16m", BENCH_TIMES, BANDWIDTH_AIM, "x memcpy"),
+	MOST("port, 16 MiB mapped", "port/loan-16m", "port/loan-64",
+	     BENCH_TIMES, PORT_SIZE_AIM, "x 64 B"),
 	MOST("CPU of a blocked receiver, 10 s", "idle/stoa", NULL,
 	     BENCH_ABSOLUTE, IDLE_PERCENT_AIM, "% of a core"),
 };

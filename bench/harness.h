@@ -78,6 +78,7 @@ enum bench_group {
 	BENCH_SEGMENT,
 	BENCH_MAPPING,
 	BENCH_TOPIC,
+	BENCH_PORT,
 	BENCH_GROUPS
 };
 

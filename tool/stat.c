@@ -194,6 +194,7 @@ static const struct inside {
 	{ "rwlock", tool_rwlock_inside },
 	{ "barrier", tool_barrier_inside },
 	{ "mutex", tool_mutex_inside },
+	{ "port", tool_port_inside },
 	{ "condition", tool_condition_inside },
 	{ "semaphore", tool_sem_inside },
 	{ "semaphore_set", tool_semset_inside },

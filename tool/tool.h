@@ -47,6 +47,7 @@ int tool_queue_stat(int argc, char **argv);
 int tool_queue_bench(int argc, char **argv);
 int tool_barrier(int argc, char **argv);
 int tool_mutex(int argc, char **argv);
+int tool_port(int argc, char **argv);
 int tool_sem(int argc, char **argv);
 int tool_segment(int argc, char **argv);
 int tool_mapping(int argc, char **argv);
@@ -249,6 +250,9 @@ int tool_barrier_inside(struct stoa_space *space, const char *name,
 int tool_mutex_inside(struct stoa_space *space, const char *name,
                       const struct tool_table_options *given,
                       struct tool_out *out);
+int tool_port_inside(struct stoa_space *space, const char *name,
+                     const struct tool_table_options *given,
+                     struct tool_out *out);
 int tool_condition_inside(struct stoa_space *space, const char *name,
                           const struct tool_table_options *given,
                           struct tool_out *out);

@@ -49,6 +49,8 @@
  * 91  topic: what a dead publisher had reserved is never given back
  * 92  topic: the slot of a message stays its publisher's after the commit
  * 93  topic: burial leaves a dead subscriber's cursor
+ * 50  port: a dead client's request that is served is not given up
+ * 51  port: a dead server's client is not told
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H

@@ -6,6 +6,7 @@
 
 const struct stoa_object_kind *const stoa_object_kinds[] = {
 	&stoa_queue_kind,
+	&stoa_port_kind,
 	&stoa_mutex_kind,
 	&stoa_condition_kind,
 	&stoa_semaphore_kind,

@@ -5,6 +5,7 @@
 
 #include <space/object.h>
 
+extern const struct stoa_object_kind stoa_port_kind;
 extern const struct stoa_object_kind stoa_queue_kind;
 extern const struct stoa_object_kind stoa_stream_kind;
 extern const struct stoa_object_kind stoa_topic_kind;

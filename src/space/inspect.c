@@ -505,6 +505,26 @@ static int match_bell(const struct stoa_object_info *info, void *context)
 	return 0;
 }
 
+/* The files that stand beside an object, hidden: its bells, and what handles on
+ * a port keep there (data/port_layout.h), which say whose they are. 1 and the
+ * object's generation, unless whose it is lives. */
+static int beside_name(struct stoa_space *space, const char *file,
+                       uint64_t *ret_generation)
+{
+	unsigned long long generation, peer;
+	unsigned token, number;
+	int end = 0;
+
+	if (stoa_bell_name(file, ret_generation))
+		return 1;
+	if (sscanf(file, ".port.%16llx.%12llx.%8x.%8x%n", &generation, &peer,
+	           &token, &number, &end) != 4 ||
+	    (size_t)end != strlen(file) || stoa_life_alive(&space->life, peer))
+		return 0;
+	*ret_generation = generation;
+	return 1;
+}
+
 /* A bell whose object has no name any more may still be rung by those who
  * have both open; it does them no harm to lose the name. */
 static int clean_bell(const char *file, void *context)
@@ -512,7 +532,7 @@ static int clean_bell(const char *file, void *context)
 	struct clean *clean = context;
 	int gone = strncmp(file, GONE_PREFIX, strlen(GONE_PREFIX)) == 0;
 
-	if (!gone && !stoa_bell_name(file, &clean->bell))
+	if (!gone && !beside_name(clean->space, file, &clean->bell))
 		return 0;
 	clean->bell_has_object = 0;
 	if (!gone)

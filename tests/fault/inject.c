@@ -256,6 +256,10 @@ static bool is_allowed(long long result, long long usual, int error)
 {
 	if (result == usual)
 		return true;
+	/* mmap's EAGAIN (memory can't be locked) may be told so that nobody
+	 * takes it for "nothing there". */
+	if (result == -ENOMEM && error == EAGAIN)
+		return true;
 	/* A handle not opened STOA_INTERRUPTIBLE never shows -EINTR. */
 	return result == -error && error != EINTR;
 }

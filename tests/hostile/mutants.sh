@@ -203,5 +203,11 @@ mutant "a path through a tree has no end" src/sync/range_lock_index.c \
 	aimed:range_lock scribbler:range_lock
 mutant "a replaced life file costs two descriptors" src/space/life.c \
 	's/if (fd && ours)/if (0)/' files:mutex
+mutant "a reply of a port may have any size" src/data/port_call.c \
+	's/if (reply.bytes > (grant.number ? port->grant_bytes : port->copy_bytes))/if (0)/' \
+	aimed:port scribbler:port
+mutant "a view of a port may be shorter than what it holds" \
+	src/data/port_grant.c 's/view->bytes < bytes/0/' \
+	aimed:port scribbler:port
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

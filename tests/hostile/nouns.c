@@ -5,6 +5,7 @@
 extern const struct noun barrier_noun;
 extern const struct noun condition_noun;
 extern const struct noun mutex_noun;
+extern const struct noun port_noun;
 extern const struct noun queue_noun;
 extern const struct noun range_lock_noun;
 extern const struct noun rwlock_noun;
@@ -23,6 +24,7 @@ const struct noun *const nouns[] = {
 	&barrier_noun,
 	&condition_noun,
 	&mutex_noun,
+	&port_noun,
 	&queue_noun,
 	&range_lock_noun,
 	&rwlock_noun,
