@@ -76,14 +76,18 @@ static int adopt(struct stoa_semaphore *semaphore, void *at, uint64_t bytes)
 	struct content *content = at;
 	uint32_t maximum = STOA_SEMAPHORE_MAX, holders = 0;
 
+	if (bytes < sizeof content->word)
+		return -EUCLEAN;
 	semaphore->word = at;
 	uint64_t word = atomic_load_explicit(semaphore->word,
 	                                     memory_order_relaxed);
 	if (word & SEMAPHORE_EXTENDED) {
 		if (bytes < sizeof *content)
 			return -EUCLEAN;
-		maximum = content->extension.maximum;
-		holders = content->extension.holders;
+		maximum = __atomic_load_n(&content->extension.maximum,
+		                          __ATOMIC_RELAXED);
+		holders = __atomic_load_n(&content->extension.holders,
+		                          __ATOMIC_RELAXED);
 		semaphore->extension = &content->extension;
 	}
 	if (maximum == 0 || maximum > STOA_SEMAPHORE_MAX ||

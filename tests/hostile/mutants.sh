@@ -169,6 +169,8 @@ mutant "holders in use are not clamped" src/sync/semaphore_undo.c \
 mutant "more holders may be said than there is room for" src/sync/semaphore.c \
 	's/holders > SEMAPHORE_FILE_HOLDERS || bytes < bytes_of(word, holders)/0/' \
 	bytes:semaphore
+mutant "a file may hold no semaphore" src/sync/semaphore.c \
+	's/if (bytes < sizeof content->word)/if (0)/' bytes:semaphore
 mutant "numbers of semaphores in an intent are not checked" \
 	src/sync/semaphore_set_intent.c \
 	's/if (stoa_unlikely(semaphore >= set->count))/if (0)/' \

@@ -2,6 +2,8 @@
 /* nouns.c: the nouns that the hostile tests know, and cases for each. */
 #include "hostile.h"
 
+#include <signal.h>
+
 extern const struct noun barrier_noun;
 extern const struct noun condition_noun;
 extern const struct noun mutex_noun;
@@ -76,10 +78,16 @@ struct noun_run {
 	void (*run)(const struct noun *noun);
 };
 
+/* The sanitizer's handlers, which tell more than cmocka's. */
+static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+static struct sigaction handlers[LENGTH(faults)];
+
 static void run_on_noun(void **state)
 {
 	struct noun_run *this = *state;
 
+	for (size_t i = 0; i < LENGTH(faults); i++)
+		sigaction(faults[i], &handlers[i], NULL);
 	this->run(this->noun);
 }
 
@@ -94,6 +102,8 @@ int run_noun_cases(int argc, char **argv, const struct noun_case *cases,
 	int result;
 
 	watchdog_start();
+	for (size_t i = 0; i < LENGTH(faults); i++)
+		sigaction(faults[i], NULL, &handlers[i]);
 	for (size_t i = 0; i < noun_count; i++) {
 		if (nouns[i]->placed && !placed)
 			continue;

@@ -202,6 +202,9 @@ static const struct field fields[] = {
 	FIELD(CONTROL, range_control, fresh, MEANS_NUMBER, 0),
 	FIELD(CONTROL, range_control, waiters_used, MEANS_NUMBER, 0),
 	FIELD(CONTROL, range_control, next_ticket, MEANS_POSITION, 0),
+	FIELD(CONTROL, range_control, young_next, MEANS_NUMBER, 0),
+	FIELD(CONTROL, range_control, young[0], MEANS_NUMBER, 0),
+	FIELD(CONTROL, range_control, young[3], MEANS_NUMBER, 0),
 	{ "own_root", ROOTS, 0, 4, MEANS_NUMBER, 0 },
 	FIELD(WAITERS, range_waiter, word, MEANS_OWN, 0),
 	FIELD(WAITERS, range_waiter, owner, MEANS_PEER, RANGE_OWNER_PROCESS),
@@ -266,6 +269,11 @@ static void knot_trees(struct scribbler *scribbler)
 		             1 + (uint32_t)below(scribbler, capacity));
 	atomic_store(&control->place_root,
 	             1 + (uint32_t)below(scribbler, capacity));
+	for (int i = 0; i < RANGE_YOUNG; i++)
+		atomic_store(&control->young[i],
+		             (uint32_t)below(scribbler, capacity + 2));
+	atomic_store(&control->young_next,
+	             (uint32_t)next_random(&scribbler->chance));
 	atomic_store(&control->spare, 1);
 	atomic_store(&control->dirty, 0);
 	atomic_store(&control->stale, 0);

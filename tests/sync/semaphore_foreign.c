@@ -110,6 +110,30 @@ TEST(a_semaphore_that_is_scribbled_on_answers)
 	stoa_space_close(space);
 }
 
+/* As long as its header says, but without a byte of the semaphore. */
+TEST(a_file_without_a_semaphore_is_refused)
+{
+	static const uint64_t none = OBJECT_KIND_OFFSET;
+	struct stoa_space *space = open_space();
+	struct stoa_semaphore *semaphore;
+	int fd;
+
+	assert_ok(stoa_semaphore_open(space, "s", STOA_CREATE, 0600, NULL,
+	                              &semaphore));
+	stoa_semaphore_close(semaphore);
+	fd = open(case_path("s.semaphore"), O_RDWR | O_CLOEXEC);
+	assert_system(fd);
+	assert_int_equal(
+		pwrite(fd, &none, sizeof(none),
+	               offsetof(struct stoa_object_header, file_bytes)),
+		sizeof(none));
+	close(fd);
+	assert_result(stoa_semaphore_open(space, "s", 0, 0, NULL, &semaphore),
+	              -EUCLEAN);
+	unlink(case_path("s.semaphore"));
+	stoa_space_close(space);
+}
+
 /* The turn is said to be this very thread's, or of no thread: a post, which
  * waits for it as long as it takes, must not wait for that. */
 TEST(a_turn_of_ones_own_is_no_turn)
@@ -212,6 +236,7 @@ TEST(a_set_that_is_scribbled_on_answers)
 
 static const struct CMUnitTest cases[] = {
 	CASE(a_semaphore_that_is_scribbled_on_answers),
+	CASE(a_file_without_a_semaphore_is_refused),
 	CASE(a_turn_of_ones_own_is_no_turn),
 	CASE(a_set_that_is_scribbled_on_answers),
 };
