@@ -41,6 +41,7 @@
  * 39  stream: one of a pair is closed without its other half
  * 40  object: a forked child goes on as its parent
  * 41  waits: the dead count in a circle
+ * 42  bell: a poll descriptor has no clock, and the dead ring none
  * 60  segment: a grow takes effect before there is memory for it
  * 61  segment: memory is given back before a shrink takes effect
  * 62  segment: what the dead and strays have left is not given back

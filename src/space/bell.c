@@ -27,6 +27,7 @@
  * The changer rings before it commits, too, so that one killed between commit
  * and ring leaves a byte and nobody sleeps in epoll on a full queue.
  */
+#include <base/bug.h>
 #include <base/error.h>
 #include <base/system.h>
 #include <space/event.h>
@@ -219,6 +220,8 @@ static void set_timer(struct stoa_object *object, unsigned direction)
 {
 	struct itimerspec slice = { .it_value.tv_nsec = STOA_SLICE_NS };
 
+	if (STOA_BUG(42))
+		return;
 	stoa_system_call(SYS_timerfd_settime,
 	                 object->timer_fd[slot_of(direction)] - 1, 0,
 	                 (long)&slice, 0, 0, 0);

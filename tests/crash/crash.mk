@@ -5,7 +5,8 @@ CRASH_SRC  := $(sort $(wildcard $(CRASH_DIR)/*.c))
 CRASH_OBJ  := $(CRASH_SRC:%.c=$(BUILD)/%.o)
 # Linked statically and at fixed addresses: a place is named by its address.
 CRASH_LINK := -static -no-pie
-CRASH_JOBS ?= $(shell nproc)
+# One more than processors: some of the jobs wait for slices.
+CRASH_JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 
 # The harness's own text gets a name, to tell it from the library's.
 $(CRASH_OBJ): $(BUILD)/%.o: %.c

@@ -230,7 +230,8 @@ struct board {
 	uint64_t pc;   /* the place of the kill */
 	void *stack[STACK_MAX]; /* of a worker that hung or crashed */
 	uint32_t stack_count;
-	uint64_t worst_ns; /* slowest check by a survivor */
+	uint64_t worst_ns; /* slowest check by a survivor, as it ran */
+	int64_t newcomer_ns; /* that a newcomer stood ready to run */
 	uint64_t slowest_ns; /* of those that are to be prompt */
 	uint32_t late; /* what is wrong is but that it came late */
 	uint32_t failures_here;

@@ -5,6 +5,7 @@
  * posted; with undo the dead take nothing for good, and give it back once.
  */
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "subject.h"
@@ -138,6 +139,23 @@ static int64_t wait_one(struct player *p)
 	return stoa_semaphore_wait(p->object, 1, STOA_FOREVER);
 }
 
+static int64_t run_pollfd(struct player *p)
+{
+	return stoa_semaphore_pollfd(p->object);
+}
+
+static int64_t wait_poll(struct player *p)
+{
+	struct pollfd bell = { stoa_semaphore_pollfd(p->object), POLLIN, 0 };
+	int64_t result;
+
+	if (bell.fd < 0)
+		return bell.fd;
+	while ((result = run_wait(p)) == -EAGAIN)
+		ppoll(&bell, 1, NULL, NULL);
+	return result;
+}
+
 static int64_t wait_two(struct player *p)
 {
 	return stoa_semaphore_wait(p->object, 2, STOA_FOREVER);
@@ -155,7 +173,7 @@ static const struct deed holding = {
 
 enum deed_number {
 	TAKE, TAKE_TWO, TAKE_TIMED, POST, POST_TWO, POST_HELD, CLOSE_HELD,
-	WAIT_ONE, WAIT_TWO, DEEDS
+	WAIT_ONE, WAIT_TWO, WAIT_POLL, DEEDS
 };
 
 static const struct deed deeds[] = {
@@ -173,9 +191,12 @@ static const struct deed deeds[] = {
 			 NULL },
 	[WAIT_ONE] = { "wait-one-forever", DEED_WAITS, 0, NULL, wait_one, NULL },
 	[WAIT_TWO] = { "wait-two-forever", DEED_WAITS, 0, NULL, wait_two, NULL },
+	[WAIT_POLL] = { "wait-poll", DEED_WAITS | DEED_IN_FILE, 0, NULL,
+			wait_poll, NULL },
 	[DEEDS] = { "value", DEED_REPAIRS, 0, NULL, run_value, NULL },
 	{ "each-holder", 0, 0, NULL, run_each_holder, NULL },
-	{ "wait-any", 0, 0, NULL, run_wait_any, NULL }
+	{ "wait-any", 0, 0, NULL, run_wait_any, NULL },
+	{ "pollfd", DEED_IN_FILE, 0, NULL, run_pollfd, NULL }
 };
 
 /* ---- States ------------------------------------------------------------------- */
@@ -213,7 +234,8 @@ struct range {
 static int64_t permits_of(const struct deed *deed)
 {
 	return deed == &deeds[TAKE] || deed == &deeds[POST] ||
-			       deed == &deeds[WAIT_ONE]
+			       deed == &deeds[WAIT_ONE] ||
+			       deed == &deeds[WAIT_POLL]
 		       ? 1
 		       : 2;
 }
@@ -222,7 +244,7 @@ static int takes(const struct deed *deed)
 {
 	return deed == &deeds[TAKE] || deed == &deeds[TAKE_TWO] ||
 	       deed == &deeds[TAKE_TIMED] || deed == &deeds[WAIT_ONE] ||
-	       deed == &deeds[WAIT_TWO];
+	       deed == &deeds[WAIT_TWO] || deed == &deeds[WAIT_POLL];
 }
 
 /* What a player that is dead by now has changed for good. */
@@ -389,6 +411,7 @@ static int give(struct scene *s, const struct deed *wait)
 
 #define ONE (&deeds[WAIT_ONE])
 #define TWO (&deeds[WAIT_TWO])
+#define POLL (&deeds[WAIT_POLL])
 
 static const struct waking wakings[] = {
 	{ ONE, NULL, NONE, NULL },
@@ -397,6 +420,9 @@ static const struct waking wakings[] = {
 	{ ONE, NULL, UNDO_NONE, NULL },
 	{ TWO, NULL, UNDO_NONE, NULL },
 	{ ONE, NULL, UNDO_NONE, TWO },
+	{ POLL, NULL, NONE, NULL },
+	{ POLL, &deeds[POST], NONE, NULL },
+	{ POLL, &deeds[POST], UNDO_NONE, NULL },
 	{ ONE, &deeds[POST], NONE, NULL },
 	{ TWO, &deeds[POST_TWO], NONE, NULL },
 	{ TWO, &deeds[POST], NONE, NULL },

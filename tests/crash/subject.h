@@ -84,7 +84,8 @@ enum deed_flag {
 	DEED_UNLINKS = 16, /* the name may be gone */
 	DEED_CLOSES = 32,  /* the handle is gone */
 	DEED_NAMED = 64,   /* named objects only */
-	DEED_FIRST = 128   /* by the survivor's handle, inherited */
+	DEED_FIRST = 128,  /* by the survivor's handle, inherited */
+	DEED_IN_FILE = 256 /* not with placed objects */
 };
 
 struct deed {

@@ -322,7 +322,11 @@ static void run_blocked(const struct job *job)
 static int form_wanted(const struct subject *subject, uint32_t i,
 		       enum form form)
 {
-	return has_form(subject, subject->wakings[i].state, form) &&
+	const struct waking *waking = &subject->wakings[i];
+
+	if (form == FORM_PLACED && waking->wait->flags & DEED_IN_FILE)
+		return 0;
+	return has_form(subject, waking->state, form) &&
 	       (form == first_form(subject) || portion_turn(i + form, FORMS));
 }
 

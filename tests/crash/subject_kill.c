@@ -256,6 +256,8 @@ static int applies(const struct deed *deed, uint32_t state, enum form form)
 		return 0;
 	if (form != FORM_NAMED && deed->flags & DEED_NAMED)
 		return 0;
+	if (form == FORM_PLACED && deed->flags & DEED_IN_FILE)
+		return 0;
 	return deed->states == 0 || deed->states >> state & 1;
 }
 
