@@ -277,10 +277,12 @@ int segment_damaged(struct stoa_segment *segment, const char *what)
 int segment_check_descriptor(struct stoa_segment *segment)
 {
 	struct stat stat;
+	int result = stoa_sys_fstat(segment->object.fd, &stat);
 
-	if (stoa_sys_fstat(segment->object.fd, &stat) == 0 &&
-	    stat.st_ino == segment->object.inode)
+	if (result == 0 && stat.st_ino == segment->object.inode)
 		return 0;
+	if (result < 0 && result != -EBADF)
+		return result;
 	return stoa_fail(-EBADF,
 	                 "the descriptor of segment %s was closed by the "
 	                 "program; open it anew",

@@ -105,25 +105,34 @@ static void commit_size(struct stoa_segment *segment, uint64_t size)
 }
 
 /* Gives back whatever is beyond the size, and clears the rest of its page. */
-static void give_back(struct stoa_segment *segment, uint64_t size)
+static int give_back(struct stoa_segment *segment, uint64_t size)
 {
-	stoa_sys_punch(segment->object.fd,
-	               (off_t)(segment->data_offset + size),
-	               (off_t)(segment->limit - size));
+	int result = 0;
+
+	if (size < segment->limit)
+		do
+			result = stoa_sys_punch(
+			        segment->object.fd,
+			        (off_t)(segment->data_offset + size),
+			        (off_t)(segment->limit - size));
+		while (result == -EINTR);
+	return result;
 }
 
 static int grow(struct stoa_segment *segment, uint64_t old, uint64_t bytes)
 {
 	struct stoa_object *object = &segment->object;
-	int result;
+	int result = 0;
 
 	if (STOA_BUG(60))
 		commit_size(segment, bytes);
+	/* Else it would not be zeros that it grows by. */
 	if (!STOA_BUG(62))
-		give_back(segment, old);
-	result = stoa_sys_fallocate(object->fd,
-	                            (off_t)(segment->data_offset + old),
-	                            (off_t)(bytes - old));
+		result = give_back(segment, old);
+	if (result == 0)
+		result = stoa_sys_fallocate(
+		        object->fd, (off_t)(segment->data_offset + old),
+		        (off_t)(bytes - old));
 	if (result < 0) {
 		give_back(segment, old);
 		return stoa_fail(result,
