@@ -158,6 +158,11 @@ mutant "positions may be any distance apart" src/data/stream.c \
 	bytes:stream aimed:stream
 mutant "what the kernel says of a hole is passed on" src/data/stream_move.c \
 	's/if (moved == -EFAULT)/if (0)/' mapped:stream
+mutant "a segment may say any size" src/memory/segment_resize.c \
+	's/if (size > segment->limit)/if (0)/' bytes:segment aimed:segment
+mutant "a segment's limit may be more than its file has" src/memory/segment.c \
+	's/object->copy.file_bytes != data + limit)/0)/' \
+	bytes:segment files:segment
 mutant "holders in use are not clamped" src/sync/semaphore_undo.c \
 	's/return count < semaphore->holder_count ? count :/return 1 ? count :/' \
 	bytes:semaphore aimed:semaphore

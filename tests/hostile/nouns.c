@@ -8,6 +8,7 @@ extern const struct noun mutex_noun;
 extern const struct noun queue_noun;
 extern const struct noun range_lock_noun;
 extern const struct noun rwlock_noun;
+extern const struct noun segment_noun;
 extern const struct noun semaphore_noun;
 extern const struct noun semaphore_set_noun;
 extern const struct noun stream_noun;
@@ -19,11 +20,21 @@ extern const struct noun placed_semaphore_noun;
 
 /* clang-format off: a line for each */
 const struct noun *const nouns[] = {
-	&barrier_noun,        &condition_noun,        &mutex_noun,
-	&queue_noun,          &range_lock_noun,       &rwlock_noun,
-	&semaphore_noun,      &semaphore_set_noun,    &stream_noun,
-	&placed_barrier_noun, &placed_condition_noun, &placed_mutex_noun,
-	&placed_rwlock_noun,  &placed_semaphore_noun,
+	&barrier_noun,
+	&condition_noun,
+	&mutex_noun,
+	&queue_noun,
+	&range_lock_noun,
+	&rwlock_noun,
+	&segment_noun,
+	&semaphore_noun,
+	&semaphore_set_noun,
+	&stream_noun,
+	&placed_barrier_noun,
+	&placed_condition_noun,
+	&placed_mutex_noun,
+	&placed_rwlock_noun,
+	&placed_semaphore_noun,
 };
 /* clang-format on */
 const size_t noun_count = LENGTH(nouns);
