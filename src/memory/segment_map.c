@@ -111,6 +111,82 @@ static int fail_to_map(struct stoa_segment *segment, void *address, int result)
 	                 (unsigned long long)segment->limit, strerror(-result));
 }
 
+/* Takes free room, so that nothing else comes to be there. */
+static int reserve(char *start, char *end)
+{
+	void *room;
+	int result;
+
+	if (start >= end)
+		return 0;
+	result = stoa_sys_mmap(start, (uint64_t)(end - start), PROT_NONE,
+	                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+	                               MAP_FIXED_NOREPLACE,
+	                       -1, 0, &room);
+	if (result == 0 && room != start) {
+		stoa_sys_munmap(room, (uint64_t)(end - start));
+		return -EEXIST;
+	}
+	return result;
+}
+
+static void release(char *start, char *end)
+{
+	if (start < end)
+		stoa_sys_munmap(start, (uint64_t)(end - start));
+}
+
+static int move_header(struct stoa_segment *segment)
+{
+	struct stoa_object *object = &segment->object;
+	void *room;
+	int result = stoa_sys_mmap(NULL, object->bytes, PROT_NONE,
+	                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, &room);
+	long moved;
+
+	if (result < 0)
+		return result;
+	stoa_guard_remove(object->base);
+	moved = stoa_system_call(SYS_mremap, (long)object->base,
+	                         (long)object->bytes, (long)object->bytes,
+	                         MREMAP_MAYMOVE | MREMAP_FIXED, (long)room, 0);
+	if (moved < 0 && moved > -4096) {
+		stoa_sys_munmap(room, object->bytes);
+		result = (int)moved;
+	} else {
+		object->base = room;
+		object->header = room;
+		object->events = &object->header->events;
+		segment->control = (void *)(object->base + OBJECT_WORDS_OFFSET);
+	}
+	/* The slot is there: it was given up above. */
+	stoa_guard_add(object->base, object->bytes, &object->poisoned);
+	return result;
+}
+
+/* The kernel may have put the header just where the caller wants the data. */
+static int clear_way(struct stoa_segment *segment, char *address)
+{
+	char *base = segment->object.base;
+	char *end = base + segment->object.bytes, *limit;
+	int result;
+
+	if (__builtin_add_overflow((uintptr_t)address, segment->limit,
+	                           (uintptr_t *)&limit) ||
+	    base >= limit || end <= address || address > base || end > limit)
+		return 0;
+	result = reserve(address, base);
+	if (result < 0)
+		return result;
+	result = reserve(end, limit);
+	if (result == 0) {
+		result = move_header(segment);
+		release(end, limit);
+	}
+	release(address, base);
+	return result;
+}
+
 int segment_map(struct stoa_segment *segment, void *address)
 {
 	uint64_t size;
@@ -118,8 +194,12 @@ int segment_map(struct stoa_segment *segment, void *address)
 	int protection = segment->protection;
 	int result = segment_load_size(segment, &size);
 
+	if (result == 0 && address)
+		result = clear_way(segment, address);
 	if (result < 0)
-		return result;
+		return result == -EUCLEAN || result == -EIO ?
+		               result :
+		               fail_to_map(segment, address, result);
 	if (segment_page_up(size) < segment->limit)
 		protection = PROT_NONE; /* until it is known to be there */
 	if (!address && is_huge(segment))

@@ -155,6 +155,41 @@ TEST(it_is_attached_where_asked_and_over_nothing)
 	close_segment(space, one, "s");
 }
 
+TEST(the_library_itself_is_not_in_the_way)
+{
+	enum { MANY = 256 };
+	struct stoa_space *space = open_space();
+	struct stoa_segment *one =
+		make_segment(space, "s", STOA_WRITE, 3 * PAGE, 0);
+	struct stoa_segment_attributes at = { .size = sizeof(at) };
+	struct stoa_segment *other;
+	char *pages[MANY];
+
+	/* Whatever hole there was is filled; then there is one, of 3 pages. */
+	for (int i = 0; i < MANY; i++)
+		pages[i] = mmap(NULL, 5 * PAGE, PROT_NONE,
+		                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	at.address = pages[MANY - 1] + PAGE;
+	for (int i = 0; i < 20; i++) {
+		assert_system(munmap(at.address, 3 * PAGE));
+		assert_ok(stoa_segment_open(space, "s", STOA_WRITE, 0, &at,
+		                            &other));
+		assert_ptr_equal(stoa_segment_data(other), at.address);
+		fill_pattern(at.address, 3 * PAGE, (uint64_t)i);
+		assert_true(has_pattern(stoa_segment_data(one), 3 * PAGE,
+		                        (uint64_t)i));
+		assert_result(stoa_segment_attached(other), 2);
+		assert_ok(stoa_segment_resize(other, 3 * PAGE));
+		stoa_segment_close(other);
+		assert_ptr_equal(mmap(at.address, 3 * PAGE, PROT_NONE,
+		                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+		                 at.address);
+	}
+	for (int i = 0; i < MANY; i++)
+		assert_system(munmap(pages[i], 5 * PAGE));
+	close_segment(space, one, "s");
+}
+
 TEST(handles_that_only_look_are_not_attached)
 {
 	struct stoa_space *space = open_space();
@@ -400,6 +435,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(whoever_may_only_read_attaches_to_read),
 	CASE(its_maker_may_write_what_others_may_not),
 	CASE(it_is_attached_where_asked_and_over_nothing),
+	CASE(the_library_itself_is_not_in_the_way),
 	CASE(handles_that_only_look_are_not_attached),
 	CASE(without_a_name_it_is_for_the_family),
 	CASE(wrong_arguments_are_refused),
