@@ -167,9 +167,11 @@ TEST(the_library_itself_is_not_in_the_way)
 
 	/* Whatever hole there was is filled; then there is one, of 3 pages. */
 	for (int i = 0; i < MANY; i++)
-		pages[i] = mmap(NULL, 5 * PAGE, PROT_NONE,
+		pages[i] = mmap(NULL, PAGE, PROT_NONE,
 		                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	at.address = pages[MANY - 1] + PAGE;
+	at.address = pages[MANY - 10];
+	if (pages[MANY - 12] != pages[MANY - 10] + 2 * PAGE)
+		skip_case("mappings don't follow each other here");
 	for (int i = 0; i < 20; i++) {
 		assert_system(munmap(at.address, 3 * PAGE));
 		assert_ok(stoa_segment_open(space, "s", STOA_WRITE, 0, &at,
@@ -186,7 +188,7 @@ TEST(the_library_itself_is_not_in_the_way)
 		                 at.address);
 	}
 	for (int i = 0; i < MANY; i++)
-		assert_system(munmap(pages[i], 5 * PAGE));
+		assert_system(munmap(pages[i], PAGE));
 	close_segment(space, one, "s");
 }
 
