@@ -113,13 +113,24 @@ static struct stoa_segment *forked_segment(struct stoa_fork *entry)
 	return (void *)((char *)entry - offsetof(struct stoa_segment, fork));
 }
 
+/* Another description for this attachment's descriptor. Once it is sealed, or
+ * rights were given up, it may be one that only reads: that's enough to count. */
+static int open_another(struct stoa_segment *segment)
+{
+	int fd = -EACCES;
+
+	if (segment->may_write && !segment->keeps_both)
+		fd = stoa_sys_reopen(segment->attach_fd, O_RDWR);
+	if (fd == -EACCES)
+		fd = stoa_sys_reopen(segment->attach_fd, O_RDONLY);
+	return fd;
+}
+
 /* The child's attachment: it is there before the child is. */
 static void before_fork(struct stoa_fork *entry)
 {
 	struct stoa_segment *segment = forked_segment(entry);
 	int64_t label = segment->attach_byte & ~(int64_t)(ATTACH_NUMBERS - 1);
-	int access = segment->may_write && !segment->keeps_both ? O_RDWR :
-	                                                          O_RDONLY;
 	struct stat stat;
 
 	segment->child_fd = -1;
@@ -127,7 +138,7 @@ static void before_fork(struct stoa_fork *entry)
 	if (stoa_sys_fstat(segment->attach_fd, &stat) < 0 ||
 	    stat.st_ino != segment->object.inode || STOA_BUG(63))
 		return;
-	int fd = stoa_sys_reopen(segment->attach_fd, access);
+	int fd = open_another(segment);
 	if (fd < 0)
 		return;
 	if (lock_some_byte(fd, label, (uint32_t)segment->attach_byte + 1,
@@ -165,14 +176,12 @@ static void in_child(struct stoa_fork *entry)
 int segment_part(struct stoa_segment *segment)
 {
 	int64_t label = segment->attach_byte & ~(int64_t)(ATTACH_NUMBERS - 1);
-	int access = segment->may_write && !segment->keeps_both ? O_RDWR :
-	                                                          O_RDONLY;
 	int result = segment_check_descriptor(segment);
 	int fd;
 
 	if (result < 0)
 		return result;
-	fd = result = stoa_sys_reopen(segment->object.fd, access);
+	fd = result = open_another(segment);
 	if (fd >= 0)
 		result = lock_some_byte(fd, label, 0, &segment->attach_byte);
 	if (result >= 0) {

@@ -213,6 +213,56 @@ TEST(memory_goes_with_the_last_attachment)
 	close_segment(space, one, "s");
 }
 
+static void count_without_rights(void *context)
+{
+	(void)context;
+	become_nobody();
+	report(0);
+	await_order();
+	report(fork());
+	for (;;)
+		pause();
+}
+
+TEST(of_a_sealed_one_children_count_too)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_segment *one =
+		make_segment(space, "s", STOA_WRITE, PAGE, 0);
+	struct child child;
+
+	assert_ok(stoa_segment_seal(one, STOA_SEGMENT_SEAL_WRITE));
+	child = start_child(stay, NULL);
+	assert_result(stoa_segment_attached(one), 2);
+	kill_child(&child);
+	assert_result(stoa_segment_attached(one), 1);
+	close_segment(space, one, "s");
+}
+
+TEST(without_rights_a_child_counts_as_one_with_its_parent)
+{
+	skip_unless_root();
+	struct stoa_space *space = open_space();
+	struct stoa_segment *one =
+		make_segment(space, "s", STOA_WRITE, PAGE, 0);
+	struct child child = start_child(count_without_rights, NULL);
+	int64_t grandchild;
+
+	await_report(&child);
+	assert_result(stoa_segment_attached(one), 2);
+	give_order(&child, 0);
+	grandchild = await_report(&child);
+	grandchild += await_report(&child); /* its own is 0 */
+	assert_result(stoa_segment_attached(one), 2);
+	kill_child(&child);
+	/* Its child lives, and has it still. */
+	assert_result(stoa_segment_attached(one), 2);
+	assert_system(kill((pid_t)grandchild, SIGKILL));
+	while (stoa_segment_attached(one) != 1)
+		sched_yield();
+	close_segment(space, one, "s");
+}
+
 /* ---- Turns ------------------------------------------------------------------- */
 
 struct resizing {
@@ -354,6 +404,8 @@ static const struct CMUnitTest cases[] = {
 	CASE(exec_detaches),
 	CASE(a_stopped_one_counts),
 	CASE(without_descriptors_a_child_counts_from_its_first_call),
+	CASE(of_a_sealed_one_children_count_too),
+	CASE(without_rights_a_child_counts_as_one_with_its_parent),
 	CASE(memory_goes_with_the_last_attachment),
 	CASE(resizers_killed_at_any_time_leave_a_size_that_is_there),
 	CASE(of_two_who_seal_neither_may_while_the_other_writes),
