@@ -22,7 +22,7 @@
 #define SHM_NAME "/stoa-bench-segment"
 #define NAME "bench-segment"
 
-enum way { SHM, SYSV, STOA, MEMCPY, CHECKED };
+enum way { SHM, SYSV, STOA, MEMCPY, CHECKED, CHECKED_FILE };
 enum care { BARE, TOUCHED, RESERVED, ATTACH };
 
 struct stage {
@@ -123,6 +123,7 @@ static int checked_round(struct stage *stage)
 static int (*const rounds[])(struct stage *stage) = {
 	[SHM] = shm_round,	 [SYSV] = sysv_round,	    [STOA] = stoa_round,
 	[MEMCPY] = memcpy_round, [CHECKED] = checked_round,
+	[CHECKED_FILE] = checked_round,
 };
 
 /* ---- Stages -------------------------------------------------------------------- */
@@ -132,11 +133,21 @@ static int open_copy(struct stage *stage)
 	struct stoa_mapping_attributes attributes = {
 		.size = sizeof(attributes),
 		.file = STOA_MAPPING_ANONYMOUS,
+		.shared = stage->way == CHECKED_FILE,
 		.protection = STOA_READ | STOA_WRITE,
 		.bytes = stage->bytes
 	};
-	int result = stoa_mapping_map(&attributes, &stage->mapping);
+	int result, fd = -1;
 
+	if (stage->way == CHECKED_FILE) {
+		fd = memfd_create("bench", MFD_CLOEXEC);
+		if (fd < 0 || ftruncate(fd, (off_t)stage->bytes))
+			return -errno;
+		attributes.file = fd;
+	}
+	result = stoa_mapping_map(&attributes, &stage->mapping);
+	if (fd >= 0)
+		close(fd);
 	if (result < 0)
 		return result;
 	stage->to = malloc(stage->bytes);
@@ -156,7 +167,7 @@ static int open_stage(struct stage *stage)
 	};
 	int fd, result;
 
-	if (stage->way == MEMCPY || stage->way == CHECKED)
+	if (stage->way >= MEMCPY)
 		return open_copy(stage);
 	if (stage->way == STOA) {
 		result = stoa_space_open(bench_setup.space, 0, &stage->space);
@@ -282,8 +293,10 @@ static const struct bench_row segment_rows[] = {
 	     BENCH_STOA, STOA, ATTACH, PAGE),
 	COPY("memcpy-64k", "memcpy, 64 KiB", NULL, BENCH_FLOOR, MEMCPY,
 	     16 * PAGE),
-	COPY("checked-64k", "stoa, 64 KiB, checked", "mapping/memcpy-64k",
+	COPY("stoa-64k", "stoa, 64 KiB, anonymous", "mapping/memcpy-64k",
 	     BENCH_STOA, CHECKED, 16 * PAGE),
+	COPY("stoa-64k-file", "stoa, 64 KiB, of a file, checked",
+	     "mapping/memcpy-64k", BENCH_STOA, CHECKED_FILE, 16 * PAGE),
 };
 
 BENCH_ADD(segment_rows)

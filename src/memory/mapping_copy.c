@@ -76,6 +76,14 @@ static int64_t copy(struct stoa_mapping *mapping, long call, char *at,
 	return (int64_t)bytes;
 }
 
+/* Nobody can take away memory that has no file, nor was any of it protected. */
+static int is_certain(struct stoa_mapping *mapping, int protection)
+{
+	return mapping->kind != 0 && (mapping->protection & protection) &&
+	       !atomic_load_explicit(&mapping->restricted,
+	                             memory_order_relaxed);
+}
+
 int64_t stoa_mapping_read(struct stoa_mapping *mapping, uint64_t from,
                           void *ret_buffer, uint64_t bytes)
 {
@@ -84,6 +92,11 @@ int64_t stoa_mapping_read(struct stoa_mapping *mapping, uint64_t from,
 
 	if (result < 0)
 		return result;
+	if (is_certain(mapping, PROT_READ)) {
+		memcpy(ret_buffer, mapping->base + mapping->slack + from,
+		       bytes);
+		return (int64_t)bytes;
+	}
 	int64_t moved = copy(mapping, SYS_process_vm_readv,
 	                     mapping->base + mapping->slack + from, ret_buffer,
 	                     bytes);
@@ -99,6 +112,10 @@ int64_t stoa_mapping_write(struct stoa_mapping *mapping, uint64_t from,
 
 	if (result < 0)
 		return result;
+	if (is_certain(mapping, PROT_WRITE)) {
+		memcpy(mapping->base + mapping->slack + from, buffer, bytes);
+		return (int64_t)bytes;
+	}
 	int64_t moved = copy(mapping, SYS_process_vm_writev,
 	                     mapping->base + mapping->slack + from,
 	                     (char *)(uintptr_t)buffer, bytes);

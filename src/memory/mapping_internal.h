@@ -22,7 +22,7 @@ struct stoa_mapping {
 	int protection; /* PROT_*, of what is mapped from now on */
 	uint64_t most;  /* bytes that the file had for it; else no limit */
 	int fd;         /* of shared anonymous memory; -1 */
-	_Atomic uint32_t restricted; /* some part was protected */
+	_Atomic uint32_t restricted; /* some may be protected, or not there */
 	_Atomic uint32_t poisoned;   /* a fault was met: see stoa_guard */
 };
 

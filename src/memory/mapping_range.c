@@ -354,6 +354,9 @@ int stoa_mapping_advise(struct stoa_mapping *mapping, uint64_t from,
 	                 mapping_outer(mapping, from, bytes, &range);
 	if (result < 0 || range.bytes == 0)
 		return result;
+	if (advice == STOA_ADVISE_DONT_FORK) /* a child hasn't got it */
+		atomic_store_explicit(&mapping->restricted, 1,
+		                      memory_order_relaxed);
 	result = sys_madvise(range.start, range.bytes, advices[advice].advice);
 	if (result == -EFAULT)
 		return mapping_fault(mapping, &range);

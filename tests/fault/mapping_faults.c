@@ -105,6 +105,12 @@ static long long protect(struct stage *stage)
 	return stoa_mapping_protect(mapping, 0, PAGE, STOA_READ);
 }
 
+static void with_mapped_file(struct stage *stage)
+{
+	with_file(stage);
+	assert_int_equal(map_file(stage), 0);
+}
+
 static long long copy(struct stage *stage)
 {
 	static char buffer[BYTES];
@@ -119,7 +125,7 @@ static const struct operation operations[] = {
 	OPERATION_AFTER(map_zero, with_nothing, after_all),
 	OPERATION_AFTER(grow, with_shared, after_grow),
 	OPERATION_AFTER(protect, with_shared, after_all),
-	OPERATION_AFTER(copy, with_shared, after_all),
+	OPERATION_AFTER(copy, with_mapped_file, after_all),
 };
 
 TEST(each_operation_survives_the_failure_of_each_call)
