@@ -8,6 +8,7 @@
 #include <stoa/condition.h>
 #include <stoa/mapping.h>
 #include <stoa/mutex.h>
+#include <stoa/pool.h>
 #include <stoa/queue.h>
 #include <stoa/semaphore.h>
 #include <stoa/semaphore_set.h>

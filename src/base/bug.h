@@ -49,6 +49,9 @@
  * 91  topic: what a dead publisher had reserved is never given back
  * 92  topic: the slot of a message stays its publisher's after the commit
  * 93  topic: burial leaves a dead subscriber's cursor
+ * 70  pool: a dead one's part of the pool is nobody's for ever
+ * 71  pool: a block that was given comes back when the giver dies
+ * 72  pool: what the dead held does not come back
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H

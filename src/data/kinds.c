@@ -16,5 +16,6 @@ const struct stoa_object_kind *const stoa_object_kinds[] = {
 	&stoa_rwlock_kind,
 	&stoa_barrier_kind,
 	&stoa_segment_kind,
+	&stoa_pool_kind,
 	NULL,
 };

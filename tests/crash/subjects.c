@@ -8,6 +8,7 @@ extern const struct subject condition_subject;
 extern const struct subject mutex_subject;
 extern const struct subject pair_subject;
 extern const struct subject pipe_subject;
+extern const struct subject pool_subject;
 extern const struct subject queue_subject;
 extern const struct subject range_lock_subject;
 extern const struct subject rwlock_subject;
@@ -18,6 +19,7 @@ extern const struct subject stream_subject;
 extern const struct subject topic_subject;
 
 const struct subject *const subjects[] = {
+	&pool_subject,
 	&queue_subject,
 	&semaphore_subject,
 	&semaphore_set_subject,
