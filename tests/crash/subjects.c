@@ -5,6 +5,7 @@
 extern const struct subject barrier_subject;
 extern const struct subject circle_subject;
 extern const struct subject condition_subject;
+extern const struct subject heap_subject;
 extern const struct subject mutex_subject;
 extern const struct subject pair_subject;
 extern const struct subject pipe_subject;
@@ -20,6 +21,7 @@ extern const struct subject topic_subject;
 
 const struct subject *const subjects[] = {
 	&pool_subject,
+	&heap_subject,
 	&queue_subject,
 	&semaphore_subject,
 	&semaphore_set_subject,
