@@ -52,7 +52,8 @@ static inline int find_in_slab(struct stoa_heap *heap, uint32_t head,
 	const struct heap_class *kind;
 
 	if (stoa_unlikely(class >= HEAP_CLASSES ||
-	                  SHAPE_LENGTH(shape) != heap->class[class].units))
+	                  SHAPE_LENGTH(shape) != heap->class[class].units ||
+	                  heap->shape.units - head < SHAPE_LENGTH(shape)))
 		return bad_shape(heap);
 	kind = &heap->class[class];
 	within = line - first;
@@ -632,22 +633,32 @@ int stoa_heap_publish(struct stoa_heap *heap, uint64_t offset)
 int heap_lose(struct stoa_heap *heap, const struct heap_block *block,
               uint64_t taken)
 {
-	uint64_t word = slab_word(block->word), left;
+	for (int i = 0; i < HEAP_SWAPS; i++) {
+		uint64_t word = slab_word(block->word);
+		uint64_t left = word & ~taken;
 
-	do {
 		if (slab_state(word) != SLAB_PUBLISHED)
 			return 0;
-		left = word & ~taken;
 		if ((left & PUBLISHED_KEEPS) == 0)
 			left = slab_free_word(word);
-		/* acq_rel: the one that frees comes after all others' uses */
-	} while (!atomic_compare_exchange_weak_explicit(
-	        block->word, &word, left, memory_order_acq_rel,
-	        memory_order_acquire));
-	if (slab_state(left) != SLAB_FREE)
-		return 0;
-	heap_note_free(heap, block->head);
-	return 1;
+		if (!slab_exchange(block->word, word, left))
+			continue;
+		if (slab_state(left) != SLAB_FREE)
+			return 0;
+		heap_note_free(heap, block->head);
+		return 1;
+	}
+	stoa_object_damaged(&heap->object, "a block changes all the time");
+	return 0;
+}
+
+static SLOW int too_often(struct stoa_heap *heap, uint64_t offset)
+{
+	return stoa_fail(-EOVERFLOW,
+	                 "the block at %#llx of heap %s is kept %d times "
+	                 "already",
+	                 (unsigned long long)offset, heap->object.name,
+	                 STOA_HEAP_COUNT_MAX);
 }
 
 /* Changes the kept count by one. */
@@ -657,32 +668,28 @@ static int count(struct stoa_heap *heap, uint64_t offset, int up)
 	uint64_t word, changed;
 	int result = heap_enter(heap);
 
-	if (result == 0)
+	for (int i = 0; result == 0 && i < HEAP_SWAPS; i++) {
 		result = heap_find_used(heap, offset, &block, &word);
-	if (result < 0)
-		return (int)heap_leave(heap, result);
-	do {
+		if (result < 0)
+			break;
 		uint32_t kept = (uint32_t)(word & PUBLISHED_COUNT_MASK);
-
 		if (slab_state(word) != SLAB_PUBLISHED || (!up && kept == 0))
 			return heap_not_ours(heap, offset);
 		if (up && kept >= STOA_HEAP_COUNT_MAX)
-			return stoa_fail(-EOVERFLOW,
-			                 "the block at %#llx of heap %s is "
-			                 "kept %d times already",
-			                 (unsigned long long)offset,
-			                 heap->object.name,
-			                 STOA_HEAP_COUNT_MAX);
+			return too_often(heap, offset);
 		changed = up ? word + 1 : word - 1;
 		if ((changed & PUBLISHED_KEEPS) == 0)
 			changed = slab_free_word(word);
-		/* acq_rel: the one that frees comes after all others' uses */
-	} while (!atomic_compare_exchange_weak_explicit(
-	        block.word, &word, changed, memory_order_acq_rel,
-	        memory_order_acquire));
-	if (slab_state(changed) == SLAB_FREE)
-		heap_note_free(heap, block.head);
-	return (int)heap_leave(heap, 0);
+		if (!slab_exchange(block.word, word, changed))
+			continue;
+		if (slab_state(changed) == SLAB_FREE)
+			heap_note_free(heap, block.head);
+		return (int)heap_leave(heap, 0);
+	}
+	if (result == 0)
+		result = stoa_object_damaged(&heap->object,
+		                             "a block changes all the time");
+	return (int)heap_leave(heap, result);
 }
 
 int stoa_heap_keep(struct stoa_heap *heap, uint64_t offset)

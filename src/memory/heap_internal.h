@@ -33,6 +33,8 @@ struct stoa_heap {
 	_Atomic uint64_t *words;
 };
 
+/* Tries of a compare-and-swap, before somebody must be playing with us. */
+#define HEAP_SWAPS 100000
 #define HEAP_RUN HEAP_CLASSES /* the class of a block that is a run */
 
 struct heap_block {

@@ -154,12 +154,15 @@ static int read_attributes(const char *name, uint64_t bytes,
  * from four of its numbers, and fit. */
 static int adopt(struct stoa_heap *heap, char *base, uint64_t bytes)
 {
-	struct heap_shared found = ((struct heap_place *)base)->shared;
-	struct heap_shared shape = { .bytes = found.bytes,
-		                     .desks = found.desks,
-		                     .roots = found.roots,
-		                     .references = found.references };
+	const struct heap_place *place = (const void *)base;
+	struct heap_shared found = { 0 }, shape;
 
+	if (bytes >= sizeof *place)
+		found = place->shared;
+	shape = (struct heap_shared){ .bytes = found.bytes,
+		                      .desks = found.desks,
+		                      .roots = found.roots,
+		                      .references = found.references };
 	if (!work_out(&shape) || shape.bytes > bytes ||
 	    memcmp(&shape, &found, sizeof shape) != 0)
 		return stoa_fail(-EUCLEAN,

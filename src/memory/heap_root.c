@@ -99,14 +99,15 @@ static struct heap_reference *find_reference(struct stoa_heap *heap,
  * caller knows it: the swap says whether that was so. */
 static int set_flag(const struct heap_block *block, uint64_t flag)
 {
-	uint64_t word = slab_word(block->word);
+	for (int i = 0; i < HEAP_SWAPS; i++) {
+		uint64_t word = slab_word(block->word);
 
-	do {
 		if (slab_state(word) != SLAB_PUBLISHED)
-			return -ESTALE;
-	} while (!slab_exchange(block->word, word, word | flag) &&
-	         (word = slab_word(block->word), 1));
-	return 0;
+			break;
+		if (slab_exchange(block->word, word, word | flag))
+			return 0;
+	}
+	return -ESTALE;
 }
 
 static int add_reference(struct stoa_heap *heap, const struct heap_block *block,

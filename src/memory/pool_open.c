@@ -119,13 +119,17 @@ int64_t stoa_pool_bytes(const struct stoa_pool_attributes *attributes)
  * from four of its numbers, and fit. */
 static int adopt(struct stoa_pool *pool, char *base, uint64_t bytes)
 {
-	struct pool_shared found = ((struct pool_place *)base)->shared;
-	struct pool_shared shape = { .block_bytes = found.block_bytes,
-		                     .blocks = found.blocks,
-		                     .alignment = found.alignment,
-		                     .desks = found.desks };
-	uint64_t needed = work_out(&shape);
+	const struct pool_place *place = (const void *)base;
+	struct pool_shared found = { 0 }, shape;
+	uint64_t needed;
 
+	if (bytes >= sizeof *place)
+		found = place->shared;
+	shape = (struct pool_shared){ .block_bytes = found.block_bytes,
+		                      .blocks = found.blocks,
+		                      .alignment = found.alignment,
+		                      .desks = found.desks };
+	needed = work_out(&shape);
 	if (needed == 0 || needed > bytes ||
 	    memcmp(&shape, &found, sizeof shape) != 0)
 		return stoa_fail(-EUCLEAN,
