@@ -19,6 +19,8 @@ static const struct {
 		"one process: the take alone; handoffs: two cores" },
 	[BENCH_PAIR] = { "64 B sent and received in one process",
 		"one pair, nobody else there" },
+	[BENCH_BLOCK] = { "a block allocated and freed",
+		"one process; of 256 at once: each" },
 	[BENCH_SEMAPHORE] = { "a permit taken and posted", "one process" },
 	[BENCH_SEMAPHORE_SET] = { "an operation on semaphores of a set",
 		"one process; handed on: 8 processes on two cores, who wait "
@@ -79,6 +81,8 @@ const char *bench_group_work(enum bench_group group)
 #define GAP_MS_AIM 1000.0
 #define DEPTH_AIM 3.0
 #define ROBUST_AIM 1.1
+#define HEAP_AIM 2.0
+#define POOL_AIM 1.0
 #define SEMAPHORE_AIM 1.1
 #define SEMAPHORE_SET_AIM 10.0
 #define STREAM_PIPE_AIM 8.0
@@ -151,6 +155,14 @@ const struct bench_aim bench_aims[] = {
 	MOST("robustness: in one process", "pair/stoa",
 	     "pair/stoa-constant", BENCH_TIMES, ROBUST_AIM,
 	     "x constant tokens"),
+	MOST("heap, allocate and free", "block/heap-64", "block/glibc-64",
+	     BENCH_TIMES, HEAP_AIM, "x malloc"),
+	MOST("heap, 256 of 64 B to 4 KiB", "block/heap-mixed",
+	     "block/glibc-mixed", BENCH_TIMES, HEAP_AIM, "x malloc"),
+	MOST("pool, acquire and release", "block/pool-64", "block/glibc-64",
+	     BENCH_TIMES, POOL_AIM, "x malloc"),
+	MOST("pool, 256 at once", "block/pool-many", "block/glibc-many",
+	     BENCH_TIMES, POOL_AIM, "x malloc"),
 	MOST("semaphore, wait and post", "sem/stoa", "sem/glibc", BENCH_TIMES,
 	     SEMAPHORE_AIM, "x glibc"),
 	MOST("semaphore in a file, wait and post", "sem/stoa-named",

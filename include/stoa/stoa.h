@@ -6,9 +6,11 @@
 #include <stoa/barrier.h>
 #include <stoa/base.h>
 #include <stoa/condition.h>
+#include <stoa/heap.h>
 #include <stoa/mapping.h>
 #include <stoa/mutex.h>
 #include <stoa/port.h>
+#include <stoa/pool.h>
 #include <stoa/queue.h>
 #include <stoa/semaphore.h>
 #include <stoa/semaphore_set.h>

@@ -52,6 +52,13 @@
  * 93  topic: burial leaves a dead subscriber's cursor
  * 50  port: a dead client's request that is served is not given up
  * 51  port: a dead server's client is not told
+ * 70  pool: a dead one's part of the pool is nobody's for ever
+ * 71  pool: a block that was given comes back when the giver dies
+ * 72  pool: what the dead held does not come back
+ * 73  heap: what the dead used is not free when nothing else keeps it
+ * 74  heap: what a dead one's turn left is not mended
+ * 75  heap: the rest of a run that is cut is not there before it is cut
+ * 76  heap: what was under a root before is kept for ever
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H

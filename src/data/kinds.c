@@ -17,5 +17,7 @@ const struct stoa_object_kind *const stoa_object_kinds[] = {
 	&stoa_rwlock_kind,
 	&stoa_barrier_kind,
 	&stoa_segment_kind,
+	&stoa_heap_kind,
+	&stoa_pool_kind,
 	NULL,
 };

@@ -5,10 +5,12 @@
 extern const struct subject barrier_subject;
 extern const struct subject circle_subject;
 extern const struct subject condition_subject;
+extern const struct subject heap_subject;
 extern const struct subject mutex_subject;
 extern const struct subject pair_subject;
 extern const struct subject pipe_subject;
 extern const struct subject port_subject;
+extern const struct subject pool_subject;
 extern const struct subject queue_subject;
 extern const struct subject range_lock_subject;
 extern const struct subject rwlock_subject;
@@ -20,6 +22,8 @@ extern const struct subject topic_subject;
 
 const struct subject *const subjects[] = {
 	&port_subject,
+	&pool_subject,
+	&heap_subject,
 	&queue_subject,
 	&semaphore_subject,
 	&semaphore_set_subject,

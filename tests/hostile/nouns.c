@@ -6,8 +6,10 @@
 
 extern const struct noun barrier_noun;
 extern const struct noun condition_noun;
+extern const struct noun heap_noun;
 extern const struct noun mutex_noun;
 extern const struct noun port_noun;
+extern const struct noun pool_noun;
 extern const struct noun queue_noun;
 extern const struct noun range_lock_noun;
 extern const struct noun rwlock_noun;
@@ -17,7 +19,9 @@ extern const struct noun semaphore_set_noun;
 extern const struct noun stream_noun;
 extern const struct noun placed_barrier_noun;
 extern const struct noun placed_condition_noun;
+extern const struct noun placed_heap_noun;
 extern const struct noun placed_mutex_noun;
+extern const struct noun placed_pool_noun;
 extern const struct noun placed_rwlock_noun;
 extern const struct noun placed_semaphore_noun;
 
@@ -25,8 +29,10 @@ extern const struct noun placed_semaphore_noun;
 const struct noun *const nouns[] = {
 	&barrier_noun,
 	&condition_noun,
+	&heap_noun,
 	&mutex_noun,
 	&port_noun,
+	&pool_noun,
 	&queue_noun,
 	&range_lock_noun,
 	&rwlock_noun,
@@ -36,7 +42,9 @@ const struct noun *const nouns[] = {
 	&stream_noun,
 	&placed_barrier_noun,
 	&placed_condition_noun,
+	&placed_heap_noun,
 	&placed_mutex_noun,
+	&placed_pool_noun,
 	&placed_rwlock_noun,
 	&placed_semaphore_noun,
 };
