@@ -355,7 +355,6 @@ static int open_handle(struct stoa_space *space, const char *name,
 	                          &stoa_topic_kind, plan);
 	if (result < 0)
 		goto free;
-	pthread_mutex_init(&topic->mutex, NULL);
 	result = join(topic);
 	if (result < 0)
 		goto close;
@@ -366,7 +365,6 @@ close:
 	unmap_all(topic);
 	stoa_object_close(&topic->object);
 	stoa_object_abandon(&topic->object);
-	pthread_mutex_destroy(&topic->mutex);
 free:
 	free(topic);
 	return result;
@@ -425,7 +423,6 @@ void stoa_topic_close(struct stoa_topic *topic)
 	stoa_object_stand(&topic->object);
 	unmap_all(topic);
 	stoa_object_close(&topic->object);
-	pthread_mutex_destroy(&topic->mutex);
 	free(topic);
 }
 

@@ -5,6 +5,7 @@
 
 #include <base/bug.h>
 #include <base/cpu.h>
+#include <base/private_lock.h>
 #include <base/system.h>
 #include <data/topic_layout.h>
 #include <space/event.h>
@@ -70,7 +71,7 @@ struct stoa_topic {
 	_Atomic uint64_t known; /* published by then, when it was last asked */
 	_Atomic uint64_t lost;     /* since it was opened */
 	_Atomic uint64_t lost_now; /* not told with a message yet */
-	pthread_mutex_t mutex; /* cursor and loans, among threads */
+	struct stoa_lock lock; /* cursor and loans, among threads */
 	uint64_t loan[STOA_TOPIC_LOANS]; /* position + 1; 0: none */
 };
 
@@ -212,19 +213,19 @@ static inline long topic_end(struct stoa_topic *topic, long result)
 	return stoa_object_health(&topic->object);
 }
 
-/* A process with one thread needs no mutex. */
+/* A process with one thread needs no lock. */
 static inline int topic_lock(struct stoa_topic *topic)
 {
 	if (__libc_single_threaded)
 		return 0;
-	pthread_mutex_lock(&topic->mutex);
+	stoa_private_lock(&topic->lock);
 	return 1;
 }
 
 static inline void topic_unlock(struct stoa_topic *topic, int locked)
 {
 	if (locked)
-		pthread_mutex_unlock(&topic->mutex);
+		stoa_private_unlock(&topic->lock);
 }
 
 /* relaxed: for people. Threads that share a handle share the seat. */

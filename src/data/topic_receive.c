@@ -42,7 +42,7 @@ stoa_always_inline int move_on(struct stoa_topic *topic, uint64_t from,
 	        memory_order_relaxed);
 }
 
-/* Under the mutex: what this handle needs begins here. */
+/* Under the lock: what this handle needs begins here. */
 static uint64_t needed_from(struct stoa_topic *topic)
 {
 	uint64_t position = position_of(topic);
@@ -88,7 +88,7 @@ static inline int cursor_lags(struct stoa_topic *topic, uint64_t position)
 	       topic->slack;
 }
 
-/* Under the mutex. */
+/* Under the lock. */
 static uint64_t settle_cursor(struct stoa_topic *topic, uint64_t position)
 {
 	struct stoa_seat *seat = topic_seat(topic);
@@ -436,7 +436,7 @@ ssize_t stoa_topic_receive(struct stoa_topic *topic, void *buffer,
 
 /* ---- Taking ----------------------------------------------------------------------- */
 
-/* Under the mutex. */
+/* Under the lock. */
 static void add_loans(struct stoa_topic *topic, int count)
 {
 	atomic_store_explicit(&topic->loans,
@@ -446,7 +446,7 @@ static void add_loans(struct stoa_topic *topic, int count)
 	                      memory_order_relaxed);
 }
 
-/* Under the mutex: a place for the loan of `position`, or -EMFILE. */
+/* Under the lock: a place for the loan of `position`, or -EMFILE. */
 static int note_loan(struct stoa_topic *topic, uint64_t position)
 {
 	for (int i = 0; i < STOA_TOPIC_LOANS; i++) {
@@ -621,7 +621,7 @@ ssize_t stoa_topic_latest(struct stoa_topic *topic, void *buffer,
 	return (ssize_t)found.bytes;
 }
 
-/* Under the mutex. What is kept is held first, then looked at. */
+/* Under the lock. What is kept is held first, then looked at. */
 static int seek(struct stoa_topic *topic, enum stoa_topic_place place)
 {
 	uint64_t tail = 0, word = 0;
