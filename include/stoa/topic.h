@@ -35,7 +35,8 @@
  *   who may run at once     publish  receive  take/release  latest  stat  close
  *   any thread or process      -        -          -          -      -      X
  *   (- free; X the caller sees to it that nobody else uses that handle)
- *   Threads that receive through one handle share its messages among them.
+ *   Threads that receive through one handle share its messages among them. A
+ *   handle that publishes and subscribes waits for itself, too.
  *
  * Limits: capacity 1 .. 2^24 messages, message 0 .. 1 GiB, 65,472 handles at
  * once, 64 messages taken at once by one handle. Memory: a cell (128 bytes,

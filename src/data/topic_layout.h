@@ -112,6 +112,9 @@
  *
  * HINT: tail, a position such that all before it are committed. Plainly stored,
  * may lag or fall back; the walk from it, or from `oldest`, finds the truth.
+ * Somebody who publishes without end may be faster than others walk. Readers
+ * then do with a position that was passed; a publisher sets `hurry`, and who
+ * finds that set after its commit pauses once (a courtesy, so a store suffices).
  */
 #ifndef STOA_DATA_TOPIC_LAYOUT_H
 #define STOA_DATA_TOPIC_LAYOUT_H
