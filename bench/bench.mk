@@ -5,9 +5,6 @@ BENCH_DIR := $(BUILD)/bench
 BENCH_SRC := harness drive judge aims report main floors kernel queue \
              queue_more stream topic port mutex rwlock semaphore range_lock \
              segment heap
-             queue_more stream topic mutex rwlock segment heap semaphore \
-             range_lock
-BENCH_SRC += port
 BENCH_CFLAGS := $(shell pkg-config --cflags smartcols 2>/dev/null)
 BENCH_LIBS := -lsmartcols -lrt -pthread
 BENCH_CXX_OBJ :=
