@@ -131,7 +131,8 @@ TEST(it_is_attached_where_asked_and_over_nothing)
 	struct stoa_space *space = open_space();
 	struct stoa_segment *one =
 		make_segment(space, "s", STOA_WRITE, 3 * PAGE, 0);
-	char *room = mmap(NULL, 8 * PAGE, PROT_NONE,
+	/* Far away, where nobody else fills the hole: a sanitizer would. */
+	char *room = mmap((void *)0x200000000000, 8 * PAGE, PROT_NONE,
 	                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct stoa_segment_attributes at = { .size = sizeof(at) };
 	struct stoa_segment *other;
