@@ -5,7 +5,7 @@ BENCH_DIR := $(BUILD)/bench
 BENCH_SRC := harness drive judge aims report main floors kernel queue \
              queue_more stream topic mutex rwlock segment semaphore range_lock
 BENCH_SRC += port
-             queue_more stream mutex rwlock segment heap semaphore range_lock
+BENCH_SRC += heap
 BENCH_CFLAGS := $(shell pkg-config --cflags smartcols 2>/dev/null)
 BENCH_LIBS := -lsmartcols -lrt -pthread
 BENCH_CXX_OBJ :=
