@@ -26,6 +26,7 @@ static const struct tool_verb verbs[] = {
 	  "create, ls, read, write, resize, seal, attach-count, stat, rm" },
 	{ "mapping", tool_mapping, "resident, advise, cat" },
 	{ "port", tool_port, "create, serve, call, stat, tune" },
+	{ "heap", tool_heap, "create, stat, roots, rm" },
 	{ "stream", tool_stream,
 	  "create, write, read, copy, stat, resize, rm" },
 	{ "topic", tool_topic,

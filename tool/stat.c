@@ -193,6 +193,7 @@ static const struct inside {
 } insides[] = {
 	{ "rwlock", tool_rwlock_inside },
 	{ "barrier", tool_barrier_inside },
+	{ "heap", tool_heap_inside },
 	{ "mutex", tool_mutex_inside },
 	{ "port", tool_port_inside },
 	{ "condition", tool_condition_inside },

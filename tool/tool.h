@@ -46,6 +46,7 @@ int tool_queue_purge(int argc, char **argv);
 int tool_queue_stat(int argc, char **argv);
 int tool_queue_bench(int argc, char **argv);
 int tool_barrier(int argc, char **argv);
+int tool_heap(int argc, char **argv);
 int tool_mutex(int argc, char **argv);
 int tool_port(int argc, char **argv);
 int tool_sem(int argc, char **argv);
@@ -244,6 +245,9 @@ void tool_people_add(struct tool_people *people, const char *does, pid_t pid,
 void tool_people_end(struct tool_people *people);
 
 /* An exit code each. */
+int tool_heap_inside(struct stoa_space *space, const char *name,
+                     const struct tool_table_options *given,
+                     struct tool_out *out);
 int tool_barrier_inside(struct stoa_space *space, const char *name,
                         const struct tool_table_options *given,
                         struct tool_out *out);
