@@ -14,7 +14,7 @@
 
 #define CALIBRATION_NS 50000000
 #define HANG_SECONDS 60
-#define ROWS_MAX 160
+#define ROWS_MAX 512
 #define DISCARDED 16 /* the first 1/16 of the samples warms up */
 /* More switches than this, in a run of spinning processes, is preemption. */
 #define PREEMPTED_FREE 10
@@ -28,7 +28,11 @@ static size_t records_count;
 
 void bench_add(const struct bench_row *rows, size_t count)
 {
-	for (size_t i = 0; i < count && records_count < ROWS_MAX; i++)
+	if (count > ROWS_MAX - records_count) {
+		fputs("stoa-bench: more rows than ROWS_MAX\n", stderr);
+		abort();
+	}
+	for (size_t i = 0; i < count; i++)
 		records[records_count++].row = &rows[i];
 }
 
