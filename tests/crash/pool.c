@@ -466,10 +466,13 @@ static int stuck(struct scene *s, const struct deed *wait)
 	       living == BLOCKS;
 }
 
+/* Once: the waiter may have the block by now, and be about to return. */
 static int give(struct scene *s, const struct deed *wait)
 {
 	uint64_t block = atomic_exchange(&s->words[SURVIVORS + 1], UINT64_MAX);
-	int result = stoa_pool_release(s->object, block);
+	int result = block == UINT64_MAX ?
+			     0 :
+			     stoa_pool_release(s->object, block);
 
 	(void)wait;
 	return result == 0 ? 0 : trouble("release: %d", result);
