@@ -318,12 +318,17 @@ struct stoa_object *stoa_heap_object(struct stoa_heap *heap)
 static int bury(struct stoa_object *object, uint32_t token)
 {
 	struct stoa_heap *heap = (struct stoa_heap *)object;
+	stoa_peer peer = atomic_load_explicit(&object->peer,
+	                                      memory_order_relaxed);
 	struct slab_asker asker = { 0 };
 	struct slab_keeper *keeper;
 	int result;
 
 	(void)token;
-	if (!heap->words || slab_keeper_make(&heap->store, &keeper) < 0)
+	/* Who buries on the way to a seat has none yet, and no desk without:
+	 * asking for one would wait for the lock that this thread has. */
+	if (!heap->words || peer == 0 || peer != heap_self(heap) ||
+	    slab_keeper_make(&heap->store, &keeper) < 0)
 		return 0; /* whoever needs room will */
 	result = heap_turn_begin(heap, keeper);
 	if (result < 0)

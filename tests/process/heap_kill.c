@@ -213,6 +213,31 @@ TEST(what_a_death_left_half_done_is_mended)
 	}
 }
 
+static void take_all_seats(void *context)
+{
+	struct stage *stage = context;
+	struct stoa_heap *heap;
+
+	for (int i = 1; i < SEAT_FIRST_CHUNK; i++)
+		assert_ok(stoa_heap_open(stage->space, "h", 0, 0, NULL, &heap));
+	report(0);
+	await_order();
+}
+
+TEST(who_finds_all_seats_taken_by_the_dead_gets_one)
+{
+	struct stage stage = begin(0);
+	struct child child = start_child(take_all_seats, &stage);
+	struct stoa_heap *heap;
+
+	await_report(&child);
+	kill_child(&child);
+	assert_ok(stoa_heap_open(stage.space, "h", 0, 0, NULL, &heap));
+	stoa_heap_close(heap);
+	assert_all_there(&stage);
+	finish(&stage);
+}
+
 /* ---- Random kills -------------------------------------------------------------------- */
 
 static void check_and_free(struct stage *stage, const uint64_t *offset,
@@ -347,6 +372,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_child_holds_for_itself),
 	CASE(a_stopped_process_keeps_what_it_holds_and_no_more),
 	CASE(what_a_death_left_half_done_is_mended),
+	CASE(who_finds_all_seats_taken_by_the_dead_gets_one),
 	CASE(nothing_is_lost_or_had_twice_whoever_is_killed_whenever),
 	CASE(roots_are_whole_whoever_is_killed_whenever),
 };
