@@ -267,7 +267,12 @@ static int find_free(struct stoa_heap *heap, struct slab_keeper *keeper,
 		return result;
 	if (look_everywhere(heap, keeper, class))
 		return 1;
-	return add_slab(heap, keeper, class, 1);
+	result = add_slab(heap, keeper, class, 1);
+	if (result != 0)
+		return result;
+	/* No room for a slab, but references of the dead were given up, and
+	 * blocks of slabs in use with them. */
+	return look_everywhere(heap, keeper, class);
 }
 
 static SLOW int no_room(struct stoa_heap *heap, uint64_t bytes)

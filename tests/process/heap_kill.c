@@ -238,6 +238,38 @@ TEST(who_finds_all_seats_taken_by_the_dead_gets_one)
 	finish(&stage);
 }
 
+static void retain_root(void *context)
+{
+	struct stage *stage = context;
+	uint64_t offset;
+
+	assert_ok(stoa_heap_root_get(stage->heap, "r", &offset));
+	report(0);
+	await_order();
+}
+
+TEST(a_block_that_only_the_dead_used_is_found_when_there_is_no_other)
+{
+	EVERYWHERE(stage)
+	{
+		uint64_t offset, more;
+		struct child child;
+
+		assert_ok(stoa_heap_allocate(stage.heap, 64, 0, &offset));
+		assert_ok(stoa_heap_root_set(stage.heap, "r", offset));
+		child = start_child(retain_root, &stage);
+		await_report(&child);
+		assert_ok(stoa_heap_root_set(stage.heap, "r", 0));
+		while (stoa_heap_allocate(stage.heap, 64, 0, &more) == 0)
+			;
+		kill_child(&child);
+		assert_ok(stoa_heap_allocate(stage.heap, 64, 0, &more));
+		assert_int_equal(more, offset);
+		assert_result(stoa_heap_allocate(stage.heap, 64, 0, &more),
+		           -ENOSPC);
+	}
+}
+
 /* ---- Random kills -------------------------------------------------------------------- */
 
 static void check_and_free(struct stage *stage, const uint64_t *offset,
@@ -373,6 +405,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_stopped_process_keeps_what_it_holds_and_no_more),
 	CASE(what_a_death_left_half_done_is_mended),
 	CASE(who_finds_all_seats_taken_by_the_dead_gets_one),
+	CASE(a_block_that_only_the_dead_used_is_found_when_there_is_no_other),
 	CASE(nothing_is_lost_or_had_twice_whoever_is_killed_whenever),
 	CASE(roots_are_whole_whoever_is_killed_whenever),
 };
