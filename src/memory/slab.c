@@ -173,8 +173,13 @@ int slab_keeper_make(struct slab_store *store, struct slab_keeper **ret_keeper)
 	struct slab_keepers *chunk;
 	struct slab_keeper **at;
 	uint64_t agent;
-	int result = stoa_object_enter(store->object);
+	int result;
 
+	/* What it had is not this process's, or is not to be had: a keeper
+	 * without a desk and a forked child that has not joined yet are both
+	 * nobody's, and must not be taken for each other. */
+	slab_thread_here.serial = 0;
+	result = stoa_object_enter(store->object);
 	if (result < 0)
 		return result;
 	agent = stoa_object_agent(store->object);

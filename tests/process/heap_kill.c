@@ -270,6 +270,43 @@ TEST(a_block_that_only_the_dead_used_is_found_when_there_is_no_other)
 	}
 }
 
+static void allocate_without_a_desk(void *context)
+{
+	struct stage *stage = context;
+	uint64_t offset;
+
+	assert_result(stoa_heap_allocate(stage->heap, 64, 0, &offset), -EUSERS);
+}
+
+static void fork_without_a_desk(void *context)
+{
+	struct child child;
+
+	allocate_without_a_desk(context);
+	child = start_child(allocate_without_a_desk, context);
+	end_child(&child);
+}
+
+/* The grandchild is nobody at first, as is who has no desk. */
+TEST(a_child_of_one_who_got_no_desk_gets_none)
+{
+	EVERYWHERE(stage)
+	{
+		struct stoa_heap_attributes one = attributes;
+		struct stage few = stage;
+		uint64_t offset;
+		struct child child;
+
+		one.threads = 1;
+		assert_ok(stoa_heap_open(stage.space, NULL, STOA_CREATE, 0600,
+		                         &one, &few.heap));
+		assert_ok(stoa_heap_allocate(few.heap, 64, 0, &offset));
+		child = start_child(fork_without_a_desk, &few);
+		end_child(&child);
+		stoa_heap_close(few.heap);
+	}
+}
+
 /* ---- Random kills -------------------------------------------------------------------- */
 
 static void check_and_free(struct stage *stage, const uint64_t *offset,
@@ -406,6 +443,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(what_a_death_left_half_done_is_mended),
 	CASE(who_finds_all_seats_taken_by_the_dead_gets_one),
 	CASE(a_block_that_only_the_dead_used_is_found_when_there_is_no_other),
+	CASE(a_child_of_one_who_got_no_desk_gets_none),
 	CASE(nothing_is_lost_or_had_twice_whoever_is_killed_whenever),
 	CASE(roots_are_whole_whoever_is_killed_whenever),
 };
