@@ -114,6 +114,9 @@ void heap_note_free(struct stoa_heap *heap, uint32_t head);
 
 /* ---- The turn (heap_run.c) ----------------------------------------------------- */
 
+/* -EAGAIN, -ETIMEDOUT: another has it. -EUCLEAN. */
+int heap_turn_by(struct stoa_heap *heap, struct slab_keeper *keeper,
+                 struct stoa_deadline deadline);
 int heap_turn_begin(struct stoa_heap *heap, struct slab_keeper *keeper);
 void heap_turn_end(struct stoa_heap *heap, struct slab_keeper *keeper);
 

@@ -330,9 +330,10 @@ static int bury(struct stoa_object *object, uint32_t token)
 	if (!heap->words || peer == 0 || peer != heap_self(heap) ||
 	    slab_keeper_make(&heap->store, &keeper) < 0)
 		return 0; /* whoever needs room will */
-	result = heap_turn_begin(heap, keeper);
+	/* Who opens must not wait for one who was stopped with the turn. */
+	result = heap_turn_by(heap, keeper, STOA_NOW);
 	if (result < 0)
-		return result;
+		return result == -EAGAIN ? 0 : result;
 	result = heap_bury_references(heap, &asker);
 	if (result >= 0)
 		result = heap_bury_blocks(heap, &asker);

@@ -40,7 +40,8 @@ static int turn_alive(void *context, uint32_t token)
 	       stoa_life_alive(&store->object->space->life, AGENT_PEER(agent));
 }
 
-int heap_turn_begin(struct stoa_heap *heap, struct slab_keeper *keeper)
+int heap_turn_by(struct stoa_heap *heap, struct slab_keeper *keeper,
+                 struct stoa_deadline deadline)
 {
 	struct turn_taker taker = { heap, token_of(keeper->desk_index,
 		                                   keeper->generation) };
@@ -50,7 +51,7 @@ int heap_turn_begin(struct stoa_heap *heap, struct slab_keeper *keeper)
 		.alive = turn_alive,
 		.context = &taker
 	};
-	int result = stoa_lock_acquire(&heap->turn->lock, &owner, STOA_FOREVER);
+	int result = stoa_lock_acquire(&heap->turn->lock, &owner, deadline);
 
 	if (result == 0 && stoa_unlikely(heap_get(heap->turn->dirty) != 0) &&
 	    !STOA_BUG(74)) {
@@ -59,6 +60,11 @@ int heap_turn_begin(struct stoa_heap *heap, struct slab_keeper *keeper)
 			heap_turn_end(heap, keeper);
 	}
 	return result;
+}
+
+int heap_turn_begin(struct stoa_heap *heap, struct slab_keeper *keeper)
+{
+	return heap_turn_by(heap, keeper, STOA_FOREVER);
 }
 
 void heap_turn_end(struct stoa_heap *heap, struct slab_keeper *keeper)

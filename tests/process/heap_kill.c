@@ -307,6 +307,43 @@ TEST(a_child_of_one_who_got_no_desk_gets_none)
 	}
 }
 
+static void use_it_and_die(void *context)
+{
+	struct stage *stage = context;
+	struct stoa_heap *heap;
+
+	assert_ok(stoa_heap_open(stage->space, "h", 0, 0, NULL, &heap));
+	report(0);
+	await_order();
+}
+
+/* As if this handle's thread were stopped while it has the turn. */
+TEST(opening_waits_for_nobody_s_turn)
+{
+	struct stage stage = begin(0);
+	struct child child = start_child(use_it_and_die, &stage);
+	uint64_t offset;
+	struct stoa_heap *heap;
+	struct heap_place *place;
+	struct slab_desk *desk;
+
+	await_report(&child);
+	assert_ok(stoa_heap_allocate(stage.heap, 100, 0, &offset));
+	place = (void *)((char *)stoa_heap_at(stage.heap, offset, 1) - offset);
+	desk = (void *)(place + 1);
+	for (uint32_t i = 0; i < attributes.threads; i++)
+		if (desk[i].agent != 0)
+			place->turn.lock.word = (desk[i].generation + 1) << 12 |
+			                        i;
+	kill_child(&child);
+	assert_ok(stoa_heap_open(stage.space, "h", 0, 0, NULL, &heap));
+	place->turn.lock.word = 0;
+	stoa_heap_close(heap);
+	assert_ok(stoa_heap_free(stage.heap, offset));
+	assert_all_there(&stage);
+	finish(&stage);
+}
+
 /* ---- Random kills -------------------------------------------------------------------- */
 
 static void check_and_free(struct stage *stage, const uint64_t *offset,
@@ -444,6 +481,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(who_finds_all_seats_taken_by_the_dead_gets_one),
 	CASE(a_block_that_only_the_dead_used_is_found_when_there_is_no_other),
 	CASE(a_child_of_one_who_got_no_desk_gets_none),
+	CASE(opening_waits_for_nobody_s_turn),
 	CASE(nothing_is_lost_or_had_twice_whoever_is_killed_whenever),
 	CASE(roots_are_whole_whoever_is_killed_whenever),
 };
