@@ -15,12 +15,10 @@
 int slab_peer_dead(struct slab_store *store, stoa_peer peer,
                    struct slab_asker *asker)
 {
-	unsigned place;
+	unsigned place = LIFE_SLOT(peer) % SLAB_ASKED;
 
-	for (unsigned i = 0; i < 8; i++)
-		if (asker->peer[i] == peer && peer != 0)
-			return asker->dead[i];
-	place = asker->next++ % 8;
+	if (asker->peer[place] == peer && peer != 0)
+		return asker->dead[place];
 	asker->peer[place] = peer;
 	asker->dead[place] =
 	        !stoa_life_alive(&store->object->space->life, peer);

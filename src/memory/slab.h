@@ -61,10 +61,11 @@ struct slab_store {
 };
 
 /* Answers about the dead, good for one walk over many words. */
+#define SLAB_ASKED 128u
+
 struct slab_asker {
-	stoa_peer peer[8];
-	int dead[8];
-	unsigned next;
+	stoa_peer peer[SLAB_ASKED]; /* each in the place that its slot says */
+	uint8_t dead[SLAB_ASKED];
 };
 
 enum slab_how {

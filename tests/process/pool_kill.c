@@ -192,6 +192,67 @@ TEST(a_stopped_process_keeps_what_it_holds_and_no_more)
 	}
 }
 
+/* ---- Many holders -------------------------------------------------------- */
+
+enum { HOLDERS = 10 };
+
+struct share {
+	struct stage *stage;
+	const uint64_t *block;
+	int first;
+};
+
+static void claim_share(void *context)
+{
+	struct share *share = context;
+
+	for (int i = share->first; i < BLOCKS; i += HOLDERS)
+		assert_ok(stoa_pool_claim(share->stage->pool, share->block[i]));
+	report(0);
+	await_order();
+}
+
+/* Reads of files by this process, those of the life table among them. */
+static unsigned long reads_so_far(void)
+{
+	FILE *file = fopen("/proc/self/io", "re");
+	unsigned long reads = 0;
+	char line[80];
+
+	while (file && fgets(line, sizeof(line), file))
+		sscanf(line, "syscr: %lu", &reads);
+	if (file)
+		fclose(file);
+	return reads;
+}
+
+TEST(each_holder_is_asked_after_once_however_many_there_are)
+{
+	EVERYWHERE(stage)
+	{
+		struct child child[HOLDERS];
+		uint64_t block[BLOCKS], more;
+		unsigned long before;
+
+		for (int i = 0; i < BLOCKS; i++)
+			assert_ok(stoa_pool_acquire(stage.pool, STOA_NOW,
+			                            &block[i]));
+		for (int i = 0; i < HOLDERS; i++) {
+			struct share share = { &stage, block, i };
+
+			child[i] = start_child(claim_share, &share);
+			await_report(&child[i]);
+		}
+		before = reads_so_far();
+		assert_result(stoa_pool_acquire(stage.pool, STOA_NOW, &more),
+		              -EAGAIN);
+		assert_in_range(reads_so_far() - before, 0, BLOCKS / 2);
+		for (int i = 0; i < HOLDERS; i++)
+			kill_child(&child[i]);
+		assert_all_there(&stage);
+	}
+}
+
 TEST(a_child_holds_for_itself)
 {
 	EVERYWHERE(stage)
@@ -357,6 +418,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(who_waits_is_woken_by_a_release_and_by_a_death),
 	CASE(who_waits_is_told_of_removal),
 	CASE(a_stopped_process_keeps_what_it_holds_and_no_more),
+	CASE(each_holder_is_asked_after_once_however_many_there_are),
 	CASE(a_child_holds_for_itself),
 	CASE(no_block_is_lost_or_had_twice_whoever_is_killed_whenever),
 	CASE(blocks_that_travel_by_queue_survive_all_deaths_and_none_leaks),
