@@ -317,6 +317,8 @@ char *port_grant_at(struct stoa_port *port, uint32_t number,
 int port_view_take(struct stoa_port *port,
                    const struct port_companion *companion, uint64_t bytes,
                    const char **ret_data, uint64_t *ret_view);
+/* How many bytes are mapped; 0: no such view. */
+uint64_t port_view_bytes(struct stoa_port *port, uint64_t view);
 int port_view_poisoned(struct stoa_port *port, uint64_t view);
 /* Returns whether a fault was met in it. */
 int port_view_drop(struct stoa_port *port, uint64_t view);

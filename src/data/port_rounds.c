@@ -216,11 +216,14 @@ int stoa_port_more(struct stoa_port *port, struct stoa_port_request *request,
 	if (result < 0)
 		return (int)port_end(port, result);
 	uint64_t bytes = cell_get(cell, part_bytes);
-	request->offset += request->bytes;
+	uint64_t offset = request->offset + request->bytes;
+	/* The first part may have needed less than this one does. */
 	if (bytes > port->grant_bytes ||
-	    bytes > request->total_bytes - request->offset)
+	    bytes > request->total_bytes - offset ||
+	    bytes > port_view_bytes(port, request->view))
 		return stoa_object_damaged(&port->object,
 		                           "a request is larger than can be");
+	request->offset = offset;
 	request->bytes = bytes;
 	request->reserved[0] = parts;
 	return (int)port_end(port, 1);

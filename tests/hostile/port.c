@@ -187,8 +187,12 @@ static long long take(struct victim *victim)
 
 static long long more(struct victim *victim)
 {
-	return stoa_port_more(victim->handle, some_request(victim),
-	                      soon(victim));
+	struct stoa_port_request *request = some_request(victim);
+	int result = stoa_port_more(victim->handle, request, soon(victim));
+
+	if (result == 1)
+		check_bytes(victim, request->data, request->bytes, 1);
+	return result;
 }
 
 static long long reply(struct victim *victim)
