@@ -117,7 +117,9 @@
  *               k + 1. The grant is the client's while given < asked, and
  *               the server's to read while given == asked.
  *     reply:    the server fills the grant, then put = k; the client copies
- *               it out, then got = k. The last part is there with REPLIED.
+ *               it out, then got = k. The last part is there with REPLIED;
+ *               all others are of grant_bytes. A part of the request that
+ *               was asked for, and not waited for, may be given meanwhile.
  *   A death on either side is that of a TAKEN or REPLYING cell.
  *
  * CALLERS. A passport is a file that the client's process made; its owner is
@@ -187,7 +189,7 @@ struct port_cell {
 	uint64_t request_total;
 	uint64_t reply_total; /* 0: in one part */
 	_Atomic uint64_t asked, given, put, got;
-	uint64_t part_bytes; /* of the part last given, or put */
+	uint64_t part_bytes; /* of the part last given: the client's */
 	_Atomic uint64_t done; /* for people */
 	uint64_t reply_peer;   /* of reply_owner */
 	uint64_t unused[15];

@@ -374,7 +374,8 @@ int stoa_port_return(struct stoa_port *port, struct stoa_port_request *request)
 	struct port_cell *cell = cell_of(port, request, &word);
 	if (!cell)
 		return port_stale(port);
-	if (request->reserved[0] > 1)
+	/* Whether or not it came: it may come now, over the first. */
+	if (request->reserved[1])
 		return stoa_fail(-EALREADY,
 		                 "a request on port %s was read in part: it "
 		                 "can't be returned",

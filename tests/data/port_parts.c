@@ -3,8 +3,122 @@
 #include "port.h"
 
 #include <data/port_internal.h>
+#include <pthread.h>
 
-enum { COPY = 256, GRANT = 256 << 10 };
+enum { COPY = 256, GRANT = 256 << 10, LARGE = 3 * GRANT + 12345, TAIL = 10 };
+
+/* ---- A client that stands still after its first part ------------------------ */
+
+static int stood;
+
+static void stand_still(uint64_t done, uint64_t total, void *context)
+{
+	(void)done;
+	(void)total;
+	(void)context;
+	if (!stood) {
+		report(1);
+		await_order();
+	}
+	stood = 1;
+}
+
+/* Sends a grant and TAIL bytes; reports what its call came to. */
+static void call_in_rounds(void *context)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_port *port = join_port(space, STOA_WRITE);
+	char *request = malloc(GRANT + TAIL), *reply = malloc(LARGE);
+	struct stoa_port_exchange exchange = { .size = sizeof(exchange),
+		                               .request = request,
+		                               .request_bytes = GRANT + TAIL,
+		                               .reply = reply,
+		                               .reply_room = LARGE,
+		                               .progress = stand_still };
+
+	(void)context;
+	fill_pattern(request, GRANT + TAIL, 5);
+	int result = stoa_port_exchange(port, &exchange, STOA_FOREVER);
+	if (result == 0 && exchange.ret_bytes == LARGE)
+		result = has_pattern(reply, LARGE, 6) ? 2 : 3;
+	report(result);
+	free(request);
+	free(reply);
+	stoa_port_close(port);
+	stoa_space_close(space);
+}
+
+/* It has asked for the second part, and got none. */
+static struct child take_and_ask(struct stoa_port *port,
+                                 struct stoa_port_request *request)
+{
+	struct child client = start_child(call_in_rounds, NULL);
+
+	assert_int_equal(await_report(&client), 1);
+	assert_ok(stoa_port_take(port, NULL, 0, STOA_NOW, request));
+	assert_int_equal(request->total_bytes, GRANT + TAIL);
+	assert_result(stoa_port_more(port, request, STOA_NOW), -EAGAIN);
+	return client;
+}
+
+TEST(a_request_is_not_returned_once_a_part_was_asked_for)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_port *port = make_port(space, 4, COPY, GRANT);
+	struct stoa_port_request request;
+	struct child client = take_and_ask(port, &request);
+
+	/* The second part may come where the first stood, at any time. */
+	assert_result(stoa_port_return(port, &request), -EALREADY);
+	assert_ok(stoa_port_reply(port, &request, 0, "x", 1, STOA_NOW));
+	give_order(&client, 0);
+	assert_int_equal(await_report(&client), 0);
+	end_child(&client);
+	stoa_port_close(port);
+	stoa_space_close(space);
+}
+
+struct reply_in_rounds {
+	struct stoa_port *port;
+	struct stoa_port_request request;
+	int result;
+};
+
+static void *reply_in_rounds(void *context)
+{
+	struct reply_in_rounds *job = context;
+	char *all = malloc(LARGE);
+
+	fill_pattern(all, LARGE, 6);
+	job->result = stoa_port_reply(job->port, &job->request, 0, all, LARGE,
+	                              STOA_FOREVER);
+	free(all);
+	return NULL;
+}
+
+TEST(a_part_that_comes_late_does_not_spoil_the_reply)
+{
+	struct stoa_space *space = open_space();
+	struct reply_in_rounds job = { .port = make_port(space, 4, COPY,
+							  GRANT) };
+	struct child client = take_and_ask(job.port, &job.request);
+	struct port_cell *cell = &job.port->cells[job.request.cell];
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, reply_in_rounds, &job),
+	                 0);
+	/* The first part of the reply is there; the client's second isn't. */
+	while (atomic_load(&cell->put) == 0)
+		sched_yield();
+	give_order(&client, 0);
+	assert_int_equal(await_report(&client), 2);
+	pthread_join(thread, NULL);
+	assert_int_equal(job.result, 0);
+	end_child(&client);
+	assert_port_whole(job.port);
+	stoa_port_close(job.port);
+	stoa_space_close(space);
+}
 
 /* Foreign words: a client that says of a small grant that a large part is in
  * it. */
@@ -50,6 +164,8 @@ TEST(a_passport_is_no_grant)
 }
 
 static const struct CMUnitTest cases[] = {
+	CASE(a_request_is_not_returned_once_a_part_was_asked_for),
+	CASE(a_part_that_comes_late_does_not_spoil_the_reply),
 	CASE(a_part_is_not_larger_than_what_is_mapped),
 	CASE(a_passport_is_no_grant),
 };
