@@ -579,13 +579,16 @@ int stoa_port_cancel(struct stoa_port *port, struct stoa_port_ticket *ticket)
 /* ---- Call and wait --------------------------------------------------------------- */
 
 int port_read_reply(struct stoa_port *port, struct stoa_port_ticket *ticket,
-                      uint64_t word, struct stoa_port_exchange *exchange)
+                    uint64_t word, struct stoa_port_exchange *exchange)
 {
 	struct stoa_port_reply reply;
 	int result = port_look(port, ticket, word, &reply);
 
-	if (stoa_unlikely(result < 0))
+	if (stoa_unlikely(result < 0)) {
+		if (ticket->word != 0) /* it stands, and can't be mapped */
+			stoa_port_cancel(port, ticket);
 		return result;
+	}
 	exchange->ret_bytes = reply.bytes;
 	exchange->ret_status = reply.status;
 	if (reply.bytes > exchange->reply_room)

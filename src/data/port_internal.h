@@ -259,7 +259,7 @@ struct port_rounds;
 int port_await(struct stoa_port *port, struct stoa_port_ticket *ticket,
                struct port_rounds *rounds, struct stoa_deadline deadline,
                uint64_t *ret_word);
-/* Copies it out and gives the place back; -EMSGSIZE does that, too. */
+/* Copies it out and gives the place back, whatever it comes to. */
 int port_read_reply(struct stoa_port *port, struct stoa_port_ticket *ticket,
                     uint64_t word, struct stoa_port_exchange *exchange);
 /* As stoa_port_commit, of a request with more to come. */

@@ -350,8 +350,9 @@ int stoa_port_reply(struct stoa_port *port, struct stoa_port_request *request,
 		                   port->object.name);
 		goto reset;
 	}
-	if (result == 0)
-		result = commit_reply(port, request, status, bytes, grant);
+	if (stoa_unlikely(result < 0))
+		goto reset;
+	result = commit_reply(port, request, status, bytes, grant);
 	return (int)port_end(port, result);
 
 reset:

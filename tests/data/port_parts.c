@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What goes in parts, when the two sides don't keep step. */
+/* What goes in parts, when the two sides don't keep step; and what a call or a
+ * reply leaves that could not map its payload. */
 #include "port.h"
 
 #include <data/port_internal.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/resource.h>
 
 enum { COPY = 256, GRANT = 256 << 10, LARGE = 3 * GRANT + 12345, TAIL = 10 };
 
@@ -163,11 +166,109 @@ TEST(a_passport_is_no_grant)
 	stoa_space_close(space);
 }
 
+/* ---- With no descriptor to be had ------------------------------------------- */
+
+static struct rlimit allowed;
+
+static void forbid_descriptors(void)
+{
+	int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	close(fd);
+	assert_system(getrlimit(RLIMIT_NOFILE, &allowed));
+	struct rlimit none = { (rlim_t)fd, allowed.rlim_max };
+	assert_system(setrlimit(RLIMIT_NOFILE, &none));
+}
+
+static void allow_descriptors(void)
+{
+	assert_system(setrlimit(RLIMIT_NOFILE, &allowed));
+}
+
+enum { VAIN = 4 };
+
+static void serve_large(void *context)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_port *port = join_port(space, STOA_READ);
+	struct stoa_port_request request;
+	char *all = calloc(1, GRANT);
+
+	(void)context;
+	report(0);
+	for (int i = 0; i <= VAIN; i++) {
+		assert_ok(stoa_port_take(port, NULL, 0, STOA_FOREVER,
+		                         &request));
+		assert_ok(stoa_port_reply(port, &request, 0, all, GRANT,
+		                          STOA_FOREVER));
+	}
+	free(all);
+	report(1);
+	await_order(); /* its grants are still there */
+	stoa_port_close(port);
+	stoa_space_close(space);
+}
+
+TEST(a_call_whose_reply_can_not_be_mapped_gives_its_place_back)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_port *port = make_port(space, 1, COPY, GRANT);
+	struct child server = start_child(serve_large, NULL);
+	char *reply = malloc(GRANT);
+
+	await_report(&server);
+	/* More often than there are places. */
+	for (int i = 0; i < VAIN; i++) {
+		forbid_descriptors();
+		int64_t result = stoa_port_call(port, "x", 1, reply, GRANT,
+		                                stoa_deadline_in(2000 * MS));
+		allow_descriptors();
+		assert_result((int)result, -EMFILE);
+	}
+	assert_int_equal(stoa_port_call(port, "x", 1, reply, GRANT,
+	                                stoa_deadline_in(2000 * MS)),
+	                 GRANT);
+	assert_int_equal(await_report(&server), 1);
+	give_order(&server, 0);
+	end_child(&server);
+	free(reply);
+	assert_port_whole(port);
+	stoa_port_close(port);
+	stoa_space_close(space);
+}
+
+TEST(a_reply_that_can_not_be_mapped_ends_the_request)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_port *port = make_port(space, 1, COPY, GRANT);
+	struct stoa_port_ticket ticket = start_text(port, "x");
+	struct stoa_port_request request;
+	struct stoa_port_reply reply;
+	char *all = calloc(1, GRANT);
+
+	assert_ok(stoa_port_take(port, NULL, 0, STOA_NOW, &request));
+	forbid_descriptors();
+	int result = stoa_port_reply(port, &request, 0, all, GRANT, STOA_NOW);
+	allow_descriptors();
+	assert_result(result, -EMFILE);
+	assert_result(stoa_port_wait(port, &ticket, STOA_NOW, &reply),
+	              -ECONNRESET);
+	assert_result(stoa_port_reply(port, &request, 0, "x", 1, STOA_NOW),
+	              -ESTALE);
+	free(all);
+	assert_port_whole(port);
+	stoa_port_close(port);
+	stoa_space_close(space);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(a_request_is_not_returned_once_a_part_was_asked_for),
 	CASE(a_part_that_comes_late_does_not_spoil_the_reply),
 	CASE(a_part_is_not_larger_than_what_is_mapped),
 	CASE(a_passport_is_no_grant),
+	CASE(a_call_whose_reply_can_not_be_mapped_gives_its_place_back),
+	CASE(a_reply_that_can_not_be_mapped_ends_the_request),
 };
 
 MAIN(cases)
