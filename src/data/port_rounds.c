@@ -261,5 +261,6 @@ int port_rounds_reply(struct stoa_port *port, struct stoa_port_request *request,
 		*data += port->grant_bytes;
 		*bytes -= port->grant_bytes;
 	}
-	return result;
+	/* Who gave up and who died are one to who answers. */
+	return result == -ECONNRESET ? -ECANCELED : result;
 }

@@ -123,6 +123,24 @@ TEST(a_part_that_comes_late_does_not_spoil_the_reply)
 	stoa_space_close(space);
 }
 
+TEST(nobody_reads_the_reply_to_one_that_died)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_port *port = make_port(space, 4, COPY, GRANT);
+	struct stoa_port_request request;
+	struct child client = take_and_ask(port, &request);
+	char *all = calloc(1, LARGE);
+
+	kill_child(&client);
+	assert_result(stoa_port_reply(port, &request, 0, all, LARGE,
+	                              STOA_FOREVER),
+	              -ECANCELED);
+	free(all);
+	assert_port_whole(port);
+	stoa_port_close(port);
+	stoa_space_close(space);
+}
+
 /* Foreign words: a client that says of a small grant that a large part is in
  * it. */
 TEST(a_part_is_not_larger_than_what_is_mapped)
@@ -265,6 +283,7 @@ TEST(a_reply_that_can_not_be_mapped_ends_the_request)
 static const struct CMUnitTest cases[] = {
 	CASE(a_request_is_not_returned_once_a_part_was_asked_for),
 	CASE(a_part_that_comes_late_does_not_spoil_the_reply),
+	CASE(nobody_reads_the_reply_to_one_that_died),
 	CASE(a_part_is_not_larger_than_what_is_mapped),
 	CASE(a_passport_is_no_grant),
 	CASE(a_call_whose_reply_can_not_be_mapped_gives_its_place_back),
