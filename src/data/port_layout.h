@@ -75,7 +75,8 @@
  * for one client that is one line, the one that the request comes in. They
  * take the READY cell with the least `stamp`, the processor's counter at
  * commit; after a first look they look again, as a request that was committed
- * behind the first look may be an older one of the same thread (PORT_ORDER).
+ * behind the first look may be an older one of the same thread; and again, if
+ * what they then find is younger (PORT_ORDER).
  * The stamp is a hint as well: a lie changes the order, and nothing else.
  *
  * EVENTS. The object's readable event: a request has come; observers and bells
