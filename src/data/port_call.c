@@ -482,6 +482,15 @@ int port_look(struct stoa_port *port, struct stoa_port_ticket *ticket,
 	return 0;
 }
 
+/* A copy of a ticket that was finished: its cell is kept, and looks as if the
+ * reply were there still. */
+static int was_collected(struct stoa_port *port,
+                         const struct stoa_port_ticket *ticket)
+{
+	return atomic_load_explicit(&port->kept, memory_order_relaxed) ==
+	       ticket->cell + 1;
+}
+
 static int check_ticket(struct stoa_port *port,
                         const struct stoa_port_ticket *ticket)
 {
@@ -490,7 +499,8 @@ static int check_ticket(struct stoa_port *port,
 	if (result < 0)
 		return result;
 	return PORT_WORD_PHASE(ticket->word) == PORT_READY &&
-	                       port_cell_of(port, ticket->cell, ticket->word) ?
+	                       port_cell_of(port, ticket->cell, ticket->word) &&
+	                       !was_collected(port, ticket) ?
 	               0 :
 	               port_stale(port);
 }
@@ -550,6 +560,8 @@ int stoa_port_cancel(struct stoa_port *port, struct stoa_port_ticket *ticket)
 
 	if (result < 0)
 		return result;
+	if (was_collected(port, ticket))
+		return port_stale(port);
 	for (int tries = 0; cell && tries < CANCEL_TRIES; tries++) {
 		uint64_t word = port_word(cell);
 		uint32_t serial = PORT_WORD_SERIAL(word);
