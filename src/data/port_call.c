@@ -125,6 +125,7 @@ static void collect(struct stoa_port *port, uint32_t index, uint64_t word)
 {
 	uint32_t none = 0;
 
+	port_forswear(port, index);
 	if (index < port->calls &&
 	    cell_get(&port->cells[index], reply_grant) == 0 &&
 	    /* release: pairs with take_kept(); seq_cst: EVENT_DEKKER */
@@ -361,6 +362,7 @@ static int refused(struct stoa_port *port, struct stoa_waiter *waiter,
 	    (waiter->slept && !waiter->sliced) || has_server(port) ||
 	    !port_free_cell(port, index, word))
 		return 0;
+	port_forswear_freed(port, index, PORT_WORD_SERIAL(word));
 	return stoa_fail(-ECONNREFUSED, "nobody serves port %s",
 	                 port->object.name);
 }
@@ -443,6 +445,7 @@ static int reset(struct stoa_port *port, struct stoa_port_ticket *ticket,
                  uint64_t word)
 {
 	port_grant_drop(port, ticket->grant);
+	port_forswear(port, ticket->cell);
 	port_free_cell(port, ticket->cell, word);
 	ticket->word = 0;
 	return stoa_fail(-ECONNRESET,
@@ -579,6 +582,7 @@ int stoa_port_cancel(struct stoa_port *port, struct stoa_port_ticket *ticket)
 		} else {
 			if (!port_free_cell(port, ticket->cell, word))
 				continue;
+			port_forswear_freed(port, ticket->cell, serial);
 			port_grant_drop(port, ticket->grant);
 		}
 		ticket->word = 0;

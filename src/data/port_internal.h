@@ -380,4 +380,27 @@ static inline void port_vouch(struct stoa_port *port, uint32_t cell,
 	                      memory_order_relaxed);
 }
 
+/* The call is over, and its cell still this handle's: who writes the request
+ * anew does that in nobody's name. */
+static inline void port_forswear(struct stoa_port *port, uint32_t cell)
+{
+	struct port_passport *passport = atomic_load_explicit(
+	        &port->passport, memory_order_relaxed);
+
+	atomic_store_explicit(&passport->serial[cell], 0, memory_order_relaxed);
+}
+
+/* The same once the cell is free: another thread may have it by now. */
+static inline void port_forswear_freed(struct stoa_port *port, uint32_t cell,
+                                       uint32_t serial)
+{
+	struct port_passport *passport = atomic_load_explicit(
+	        &port->passport, memory_order_relaxed);
+	uint32_t said = (serial & PORT_SERIAL_MASK) + 1;
+
+	atomic_compare_exchange_strong_explicit(&passport->serial[cell], &said,
+	                                        0, memory_order_relaxed,
+	                                        memory_order_relaxed);
+}
+
 #endif

@@ -125,9 +125,12 @@
  *
  * CALLERS. A passport is a file that the client's process made; its owner is
  * what the kernel says. It holds, for each cell, the serial of the last request
- * that the client made there, written before the commit. A server that wants
- * to know who called opens it read-only and looks whether it has the cell's
- * serial. Only that user can write it. Its process holds a POSIX record lock on
+ * that the client made there, written before the commit, and taken away when
+ * the call is over: else somebody could set the word back, and have another
+ * request executed in its name. (Of a call that it gave up when a server had
+ * it, it stays: that one may ask.) A server that wants to know who called opens
+ * it read-only and looks whether it has the cell's serial. Only that user can
+ * write it. Its process holds a POSIX record lock on
  * it, whose holder's process id the kernel tells to others.
  */
 #ifndef STOA_DATA_PORT_LAYOUT_H
