@@ -303,10 +303,12 @@ STOA_API int stoa_port_cancelled(struct stoa_port *port,
  *             server's PID namespace: a process of that user. 0: the kernel
  *             names none here (another namespace, or the program closed the
  *             descriptor).
- * So nobody can pass for another user, not even one who may write the port. One
- * who may write the port can still change the bytes of a *copied* request
- * between commit and take; those of a mapped one stand in a file of the
- * caller's, whose owner is checked, too.
+ * So nobody can pass for another user, not even one who may write the port, but
+ * for this: as long as a call of that user's is under way (or was given up when
+ * a server had it, and its handle has not called since), one who may write the
+ * port can change the bytes of its *copied* request, and have it taken once
+ * more. Those of a mapped one stand in a file of the caller's, whose owner is
+ * checked, too.
  */
 struct stoa_port_caller {
 	stoa_peer peer; /* as the port says it: a hint, for STOA_DEATH */

@@ -125,6 +125,7 @@ static void collect(struct stoa_port *port, uint32_t index, uint64_t word)
 {
 	uint32_t none = 0;
 
+	port_forswear(port, index);
 	if (index < port->calls &&
 	    cell_get(&port->cells[index], reply_grant) == 0 &&
 	    /* release: pairs with take_kept(); seq_cst: EVENT_DEKKER */
@@ -361,6 +362,7 @@ static int refused(struct stoa_port *port, struct stoa_waiter *waiter,
 	    (waiter->slept && !waiter->sliced) || has_server(port) ||
 	    !port_free_cell(port, index, word))
 		return 0;
+	port_forswear_freed(port, index, PORT_WORD_SERIAL(word));
 	return stoa_fail(-ECONNREFUSED, "nobody serves port %s",
 	                 port->object.name);
 }
@@ -443,6 +445,7 @@ static int reset(struct stoa_port *port, struct stoa_port_ticket *ticket,
                  uint64_t word)
 {
 	port_grant_drop(port, ticket->grant);
+	port_forswear(port, ticket->cell);
 	port_free_cell(port, ticket->cell, word);
 	ticket->word = 0;
 	return stoa_fail(-ECONNRESET,
@@ -482,6 +485,15 @@ int port_look(struct stoa_port *port, struct stoa_port_ticket *ticket,
 	return 0;
 }
 
+/* A copy of a ticket that was finished: its cell is kept, and looks as if the
+ * reply were there still. */
+static int was_collected(struct stoa_port *port,
+                         const struct stoa_port_ticket *ticket)
+{
+	return atomic_load_explicit(&port->kept, memory_order_relaxed) ==
+	       ticket->cell + 1;
+}
+
 static int check_ticket(struct stoa_port *port,
                         const struct stoa_port_ticket *ticket)
 {
@@ -490,7 +502,8 @@ static int check_ticket(struct stoa_port *port,
 	if (result < 0)
 		return result;
 	return PORT_WORD_PHASE(ticket->word) == PORT_READY &&
-	                       port_cell_of(port, ticket->cell, ticket->word) ?
+	                       port_cell_of(port, ticket->cell, ticket->word) &&
+	                       !was_collected(port, ticket) ?
 	               0 :
 	               port_stale(port);
 }
@@ -550,6 +563,8 @@ int stoa_port_cancel(struct stoa_port *port, struct stoa_port_ticket *ticket)
 
 	if (result < 0)
 		return result;
+	if (was_collected(port, ticket))
+		return port_stale(port);
 	for (int tries = 0; cell && tries < CANCEL_TRIES; tries++) {
 		uint64_t word = port_word(cell);
 		uint32_t serial = PORT_WORD_SERIAL(word);
@@ -567,6 +582,7 @@ int stoa_port_cancel(struct stoa_port *port, struct stoa_port_ticket *ticket)
 		} else {
 			if (!port_free_cell(port, ticket->cell, word))
 				continue;
+			port_forswear_freed(port, ticket->cell, serial);
 			port_grant_drop(port, ticket->grant);
 		}
 		ticket->word = 0;
@@ -579,13 +595,16 @@ int stoa_port_cancel(struct stoa_port *port, struct stoa_port_ticket *ticket)
 /* ---- Call and wait --------------------------------------------------------------- */
 
 int port_read_reply(struct stoa_port *port, struct stoa_port_ticket *ticket,
-                      uint64_t word, struct stoa_port_exchange *exchange)
+                    uint64_t word, struct stoa_port_exchange *exchange)
 {
 	struct stoa_port_reply reply;
 	int result = port_look(port, ticket, word, &reply);
 
-	if (stoa_unlikely(result < 0))
+	if (stoa_unlikely(result < 0)) {
+		if (ticket->word != 0) /* it stands, and can't be mapped */
+			stoa_port_cancel(port, ticket);
 		return result;
+	}
 	exchange->ret_bytes = reply.bytes;
 	exchange->ret_status = reply.status;
 	if (reply.bytes > exchange->reply_room)

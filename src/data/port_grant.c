@@ -414,6 +414,9 @@ int port_view_take(struct stoa_port *port,
 {
 	int result = 0;
 
+	/* Not a grant's number; and the mark of a view that isn't there. */
+	if (companion->number == PORT_PASSPORT)
+		return -ENOENT;
 	stoa_private_lock(&port->mutex);
 	struct port_view *view = find_view(port, companion->token,
 	                                   companion->number);
@@ -437,6 +440,14 @@ static struct port_view *view_of(struct stoa_port *port, uint64_t view)
 {
 	return view >= 1 && view <= STOA_PORT_GRANTS ? &port->views[view - 1] :
 	                                               NULL;
+}
+
+uint64_t port_view_bytes(struct stoa_port *port, uint64_t number)
+{
+	struct port_view *view = view_of(port, number);
+
+	/* In use, so constant. */
+	return view ? view->bytes : 0;
 }
 
 int port_view_poisoned(struct stoa_port *port, uint64_t number)

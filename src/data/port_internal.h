@@ -259,7 +259,7 @@ struct port_rounds;
 int port_await(struct stoa_port *port, struct stoa_port_ticket *ticket,
                struct port_rounds *rounds, struct stoa_deadline deadline,
                uint64_t *ret_word);
-/* Copies it out and gives the place back; -EMSGSIZE does that, too. */
+/* Copies it out and gives the place back, whatever it comes to. */
 int port_read_reply(struct stoa_port *port, struct stoa_port_ticket *ticket,
                     uint64_t word, struct stoa_port_exchange *exchange);
 /* As stoa_port_commit, of a request with more to come. */
@@ -317,6 +317,8 @@ char *port_grant_at(struct stoa_port *port, uint32_t number,
 int port_view_take(struct stoa_port *port,
                    const struct port_companion *companion, uint64_t bytes,
                    const char **ret_data, uint64_t *ret_view);
+/* How many bytes are mapped; 0: no such view. */
+uint64_t port_view_bytes(struct stoa_port *port, uint64_t view);
 int port_view_poisoned(struct stoa_port *port, uint64_t view);
 /* Returns whether a fault was met in it. */
 int port_view_drop(struct stoa_port *port, uint64_t view);
@@ -376,6 +378,29 @@ static inline void port_vouch(struct stoa_port *port, uint32_t cell,
 	atomic_store_explicit(&passport->serial[cell],
 	                      (serial & PORT_SERIAL_MASK) + 1,
 	                      memory_order_relaxed);
+}
+
+/* The call is over, and its cell still this handle's: who writes the request
+ * anew does that in nobody's name. */
+static inline void port_forswear(struct stoa_port *port, uint32_t cell)
+{
+	struct port_passport *passport = atomic_load_explicit(
+	        &port->passport, memory_order_relaxed);
+
+	atomic_store_explicit(&passport->serial[cell], 0, memory_order_relaxed);
+}
+
+/* The same once the cell is free: another thread may have it by now. */
+static inline void port_forswear_freed(struct stoa_port *port, uint32_t cell,
+                                       uint32_t serial)
+{
+	struct port_passport *passport = atomic_load_explicit(
+	        &port->passport, memory_order_relaxed);
+	uint32_t said = (serial & PORT_SERIAL_MASK) + 1;
+
+	atomic_compare_exchange_strong_explicit(&passport->serial[cell], &said,
+	                                        0, memory_order_relaxed,
+	                                        memory_order_relaxed);
 }
 
 #endif

@@ -75,7 +75,8 @@
  * for one client that is one line, the one that the request comes in. They
  * take the READY cell with the least `stamp`, the processor's counter at
  * commit; after a first look they look again, as a request that was committed
- * behind the first look may be an older one of the same thread (PORT_ORDER).
+ * behind the first look may be an older one of the same thread; and again, if
+ * what they then find is younger (PORT_ORDER).
  * The stamp is a hint as well: a lie changes the order, and nothing else.
  *
  * EVENTS. The object's readable event: a request has come; observers and bells
@@ -117,14 +118,19 @@
  *               k + 1. The grant is the client's while given < asked, and
  *               the server's to read while given == asked.
  *     reply:    the server fills the grant, then put = k; the client copies
- *               it out, then got = k. The last part is there with REPLIED.
+ *               it out, then got = k. The last part is there with REPLIED;
+ *               all others are of grant_bytes. A part of the request that
+ *               was asked for, and not waited for, may be given meanwhile.
  *   A death on either side is that of a TAKEN or REPLYING cell.
  *
  * CALLERS. A passport is a file that the client's process made; its owner is
  * what the kernel says. It holds, for each cell, the serial of the last request
- * that the client made there, written before the commit. A server that wants
- * to know who called opens it read-only and looks whether it has the cell's
- * serial. Only that user can write it. Its process holds a POSIX record lock on
+ * that the client made there, written before the commit, and taken away when
+ * the call is over: else somebody could set the word back, and have another
+ * request executed in its name. (Of a call that it gave up when a server had
+ * it, it stays: that one may ask.) A server that wants to know who called opens
+ * it read-only and looks whether it has the cell's serial. Only that user can
+ * write it. Its process holds a POSIX record lock on
  * it, whose holder's process id the kernel tells to others.
  */
 #ifndef STOA_DATA_PORT_LAYOUT_H
@@ -187,7 +193,7 @@ struct port_cell {
 	uint64_t request_total;
 	uint64_t reply_total; /* 0: in one part */
 	_Atomic uint64_t asked, given, put, got;
-	uint64_t part_bytes; /* of the part last given, or put */
+	uint64_t part_bytes; /* of the part last given: the client's */
 	_Atomic uint64_t done; /* for people */
 	uint64_t reply_peer;   /* of reply_owner */
 	uint64_t unused[15];

@@ -94,12 +94,10 @@ static int get_part(struct stoa_port *port, struct stoa_port_ticket *ticket,
                     struct port_rounds *rounds, uint32_t serial)
 {
 	struct port_cell *cell = &port->cells[ticket->cell];
-	uint64_t bytes = cell_get(cell, part_bytes), view;
+	/* Not part_bytes: a part of the request may be given at any time. */
+	uint64_t bytes = port->grant_bytes, view;
 	const char *data;
 
-	if (bytes > port->grant_bytes)
-		return stoa_object_damaged(&port->object,
-		                           "a reply is larger than can be");
 	struct port_companion grant = port_reply_grant(cell);
 	int result = port_view_take(port, &grant, bytes, &data, &view);
 	if (result < 0)
@@ -209,6 +207,7 @@ int stoa_port_more(struct stoa_port *port, struct stoa_port_request *request,
 	if (request->offset + request->bytes >= request->total_bytes)
 		return 0;
 	uint32_t parts = (uint32_t)request->reserved[0] + 1;
+	request->reserved[1] = 1; /* it can't be returned any more */
 	set_parts(&cell->asked, PORT_WORD_SERIAL(request->word), parts);
 	/* Even if the part doesn't come: it was asked for. */
 	port_tell_word(&cell->client_event);
@@ -216,11 +215,14 @@ int stoa_port_more(struct stoa_port *port, struct stoa_port_request *request,
 	if (result < 0)
 		return (int)port_end(port, result);
 	uint64_t bytes = cell_get(cell, part_bytes);
-	request->offset += request->bytes;
+	uint64_t offset = request->offset + request->bytes;
+	/* The first part may have needed less than this one does. */
 	if (bytes > port->grant_bytes ||
-	    bytes > request->total_bytes - request->offset)
+	    bytes > request->total_bytes - offset ||
+	    bytes > port_view_bytes(port, request->view))
 		return stoa_object_damaged(&port->object,
 		                           "a request is larger than can be");
+	request->offset = offset;
 	request->bytes = bytes;
 	request->reserved[0] = parts;
 	return (int)port_end(port, 1);
@@ -252,7 +254,6 @@ int port_rounds_reply(struct stoa_port *port, struct stoa_port_request *request,
 	for (uint32_t parts = 1; result == 0 && *bytes > port->grant_bytes;
 	     parts++) {
 		memcpy(at, *data, port->grant_bytes);
-		cell_set(cell, part_bytes, port->grant_bytes);
 		set_parts(&cell->put, serial, parts);
 		port_tell_word(&cell->client_event);
 		result = await_parts(port, request, &cell->got, parts,
@@ -260,5 +261,6 @@ int port_rounds_reply(struct stoa_port *port, struct stoa_port_request *request,
 		*data += port->grant_bytes;
 		*bytes -= port->grant_bytes;
 	}
-	return result;
+	/* Who gave up and who died are one to who answers. */
+	return result == -ECONNRESET ? -ECANCELED : result;
 }

@@ -4,6 +4,7 @@
 #include <base/error.h>
 #include <data/port_internal.h>
 
+#define LOOKS 1000      /* a lie may look younger for ever */
 #define TAKE_TRIES 1000 /* others may be quicker so often */
 
 /* ---- Finding ------------------------------------------------------------------- */
@@ -41,10 +42,17 @@ int port_find(struct stoa_port *port, struct port_found *ret_found)
 		return -EAGAIN;
 	/* PORT_ORDER: one committed behind the first look may be older than the
 	 * one found. Another look tells, for all that were older when that one
-	 * was committed. */
-	if (stoa_unlikely(used > 1) &&
-	    look_at_all(port, port_used(port), &again, &stamp_again))
+	 * was committed. What it finds instead may be younger, if the first was
+	 * taken or given up meanwhile: then that is a first find itself. */
+	for (int looks = 0; used > 1 && looks < LOOKS; looks++) {
+		if (!look_at_all(port, port_used(port), &again, &stamp_again))
+			break;
+		int64_t younger = (int64_t)(stamp_again - stamp);
 		found = again;
+		stamp = stamp_again;
+		if (younger <= 0)
+			break;
+	}
 	*ret_found = found;
 	return 0;
 }
@@ -350,8 +358,9 @@ int stoa_port_reply(struct stoa_port *port, struct stoa_port_request *request,
 		                   port->object.name);
 		goto reset;
 	}
-	if (result == 0)
-		result = commit_reply(port, request, status, bytes, grant);
+	if (stoa_unlikely(result < 0))
+		goto reset;
+	result = commit_reply(port, request, status, bytes, grant);
 	return (int)port_end(port, result);
 
 reset:
@@ -374,7 +383,8 @@ int stoa_port_return(struct stoa_port *port, struct stoa_port_request *request)
 	struct port_cell *cell = cell_of(port, request, &word);
 	if (!cell)
 		return port_stale(port);
-	if (request->reserved[0] > 1)
+	/* Whether or not it came: it may come now, over the first. */
+	if (request->reserved[1])
 		return stoa_fail(-EALREADY,
 		                 "a request on port %s was read in part: it "
 		                 "can't be returned",

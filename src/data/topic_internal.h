@@ -54,7 +54,7 @@ struct stoa_topic {
 	struct topic_written written;
 
 	/* A publisher's own. relaxed throughout: each is a hint, but `safe`,
-	 * which is never above what it stands for. */
+	 * which is never above what it stands for (acquire, release). */
 	_Alignas(STOA_CACHE_LINE) _Atomic uint64_t tail;
 	_Atomic uint64_t safe; /* positions below it may be written over */
 	_Atomic uint32_t held; /* reserved, not committed */

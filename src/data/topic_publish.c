@@ -30,8 +30,9 @@ static inline uint64_t tail_hint(struct stoa_topic *topic)
 /* The word and bytes of `position` may be written over. 0, -EAGAIN, ... */
 stoa_always_inline int make_room(struct stoa_topic *topic, uint64_t position)
 {
+	/* acquire: see note_safe() */
 	uint64_t safe = atomic_load_explicit(&topic->safe,
-	                                     memory_order_relaxed);
+	                                     memory_order_acquire);
 
 	if (stoa_likely(position < topic->places + safe))
 		return 0;
@@ -47,9 +48,10 @@ stoa_always_inline int claim_home(struct stoa_topic *topic, uint64_t position,
 	uint64_t claim = atomic_load_explicit(&claims[cell],
 	                                      memory_order_acquire);
 
+	/* acquire: see note_safe() */
 	if (!topic_claim_free(claim, atomic_load_explicit(
 	                                     &topic->safe,
-	                                     memory_order_relaxed)) ||
+	                                     memory_order_acquire)) ||
 	    !topic_claim_exchange(&claims[cell], claim, topic_mine(topic)))
 		return 0;
 	*ret_cell = cell;

@@ -77,8 +77,10 @@ static uint64_t least_cursor(struct stoa_topic *topic, uint64_t needed,
 
 static void note_safe(struct stoa_topic *topic, uint64_t safe)
 {
+	/* release: another thread of this handle that goes by it writes after
+	 * `oldest` was raised, or the cursors were seen (TOPIC_OLDEST). */
 	if (atomic_load_explicit(&topic->safe, memory_order_relaxed) < safe)
-		atomic_store_explicit(&topic->safe, safe, memory_order_relaxed);
+		atomic_store_explicit(&topic->safe, safe, memory_order_release);
 }
 
 /* Returns what it is after. */
@@ -144,8 +146,9 @@ static int try_claim(struct stoa_topic *topic, struct topic_pool *pool,
 	/* seq_cst: EVENT_DEKKER, for who waits for room */
 	uint64_t claim = atomic_load_explicit(&pool->claims[index],
 	                                      memory_order_seq_cst);
+	/* acquire: see note_safe() */
 	uint64_t safe = atomic_load_explicit(&topic->safe,
-	                                     memory_order_relaxed);
+	                                     memory_order_acquire);
 
 	return topic_claim_free(claim, safe) &&
 	       topic_claim_exchange(&pool->claims[index], claim,

@@ -88,6 +88,32 @@ TEST(a_small_request_is_copied_to_the_buffer)
 	stoa_space_close(space);
 }
 
+TEST(a_ticket_is_over_once_it_was_finished_and_so_are_its_copies)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_port *port = make_port(space, 2, COPY, 0);
+	struct stoa_port_reply reply = { 0 };
+
+	/* The place is kept the first time, and freed the second. */
+	struct stoa_port_ticket first = start_text(port, "a"), copy = first;
+	struct stoa_port_ticket second = start_text(port, "b");
+	struct stoa_port_ticket other = second;
+	serve_text(port, "a", "x");
+	serve_text(port, "b", "y");
+	finish_text(port, &first, "x");
+	finish_text(port, &second, "y");
+	for (int i = 0; i < 2; i++, copy = other) {
+		assert_result(stoa_port_wait(port, &copy, STOA_NOW, &reply),
+		              -ESTALE);
+		assert_result(stoa_port_finish(port, &copy, &reply), -ESTALE);
+		assert_result(stoa_port_cancel(port, &copy), -ESTALE);
+	}
+	assert_int_equal(port_status(port).ended, 1);
+	assert_port_whole(port);
+	stoa_port_close(port);
+	stoa_space_close(space);
+}
+
 TEST(requests_are_taken_in_the_order_of_their_commits)
 {
 	struct stoa_space *space = open_space();
@@ -442,6 +468,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_call_is_answered),
 	CASE(every_size_goes_there_and_back),
 	CASE(a_small_request_is_copied_to_the_buffer),
+	CASE(a_ticket_is_over_once_it_was_finished_and_so_are_its_copies),
 	CASE(requests_are_taken_in_the_order_of_their_commits),
 	CASE(a_full_port_says_so_and_waits),
 	CASE(idle_clients_keep_no_more_than_half),

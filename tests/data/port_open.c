@@ -2,6 +2,7 @@
 /* Making and opening ports; poll descriptors; waiting for several; callers. */
 #include "port.h"
 
+#include <data/port_internal.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
@@ -337,6 +338,41 @@ static void find_passport(char *path, size_t room)
 	snprintf(path, room, "%s/%s", case_directory(), name);
 }
 
+/* By one who may write the port: the words of a call that is over say READY
+ * again. */
+static void forge(struct stoa_port *port, struct stoa_port_ticket ticket)
+{
+	struct stoa_port_request request;
+	struct stoa_port_caller caller;
+	_Atomic uint64_t *word = &port->cells[ticket.cell].word;
+	uint64_t was = atomic_exchange(word, ticket.word);
+
+	assert_ok(stoa_port_take(port, NULL, 0, STOA_NOW, &request));
+	assert_result(stoa_port_caller(port, &request, &caller), -EPERM);
+	atomic_store(word, was);
+}
+
+TEST(nobody_vouches_for_a_call_that_is_over)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_port *port = make_port(space, 4, 0, 0);
+	struct stoa_port_ticket kept = start_text(port, "x"), is_kept = kept;
+	struct stoa_port_ticket freed = start_text(port, "x"), is_freed = freed;
+	struct stoa_port_ticket given_up = start_text(port, "x");
+	struct stoa_port_ticket is_given_up = given_up;
+
+	assert_ok(stoa_port_cancel(port, &given_up));
+	serve_text(port, "x", "y");
+	serve_text(port, "x", "y");
+	finish_text(port, &kept, "y");
+	finish_text(port, &freed, "y");
+	forge(port, is_kept);
+	forge(port, is_freed);
+	forge(port, is_given_up);
+	stoa_port_close(port);
+	stoa_space_close(space);
+}
+
 TEST(nobody_vouches_for_what_a_passport_doesnt_name)
 {
 	struct stoa_space *space = open_space();
@@ -383,6 +419,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_process_that_calls_itself_is_told_itself_and_keeps_its_lock),
 	CASE(a_forked_child_calls_as_itself),
 	CASE(another_user_is_told_as_the_kernel_knows_it),
+	CASE(nobody_vouches_for_a_call_that_is_over),
 	CASE(nobody_vouches_for_what_a_passport_doesnt_name),
 };
 

@@ -211,5 +211,9 @@ mutant "a reply of a port may have any size" src/data/port_call.c \
 mutant "a view of a port may be shorter than what it holds" \
 	src/data/port_grant.c 's/view->bytes < bytes/0/' \
 	aimed:port scribbler:port
+mutant "a part of a request may be longer than its view" \
+	src/data/port_rounds.c \
+	's/bytes > port_view_bytes(port, request->view)/0/' \
+	aimed:port scribbler:port
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

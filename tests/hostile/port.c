@@ -187,8 +187,17 @@ static long long take(struct victim *victim)
 
 static long long more(struct victim *victim)
 {
-	return stoa_port_more(victim->handle, some_request(victim),
-	                      soon(victim));
+	struct stoa_port_request *request = some_request(victim);
+	int result = stoa_port_more(victim->handle, request, soon(victim));
+
+	if (result != 1)
+		return result;
+	struct stoa_port *port = victim->handle;
+	if (request->bytes > port->views[request->view - 1].bytes)
+		finding("a part of %llu bytes, and fewer are mapped",
+		        (unsigned long long)request->bytes);
+	check_bytes(victim, request->data, request->bytes, 1);
+	return result;
 }
 
 static long long reply(struct victim *victim)
@@ -438,6 +447,9 @@ static void rounds_for_ever(struct scribbler *scribbler)
 		struct port_cell *cell = some_cell(scribbler);
 		uint32_t serial = PORT_WORD_SERIAL(atomic_load(&cell->word));
 
+		__atomic_store_n(&cell->request_total, 3 * GRANT,
+		                 __ATOMIC_RELAXED);
+		__atomic_store_n(&cell->part_bytes, GRANT, __ATOMIC_RELAXED);
 		atomic_store(&cell->asked, PORT_PARTS(serial, i + 2));
 		atomic_store(&cell->given, PORT_PARTS(serial, i + 2));
 		atomic_store(&cell->put, PORT_PARTS(serial, i + 2));
