@@ -314,6 +314,18 @@ struct stoa_object *stoa_heap_object(struct stoa_heap *heap)
 
 /* ---- The kind --------------------------------------------------------------------- */
 
+/* The dead are buried for a seat, too, when all are taken. To sit down then
+ * would be to wait for oneself. */
+static int is_sitting(struct stoa_object *object)
+{
+	stoa_peer peer = atomic_load_explicit(&object->peer,
+	                                      memory_order_acquire);
+
+	return peer != 0 &&
+	       peer == atomic_load_explicit(&object->space->life.self->peer,
+	                                    memory_order_relaxed);
+}
+
 /* Nothing of a heap bears a token: the peers that it names are given back. */
 static int bury(struct stoa_object *object, uint32_t token)
 {
@@ -323,7 +335,8 @@ static int bury(struct stoa_object *object, uint32_t token)
 	int result;
 
 	(void)token;
-	if (!heap->words || slab_keeper_make(&heap->store, &keeper) < 0)
+	if (!heap->words || !is_sitting(object) ||
+	    slab_keeper_make(&heap->store, &keeper) < 0)
 		return 0; /* whoever needs room will */
 	result = heap_turn_begin(heap, keeper);
 	if (result < 0)
