@@ -251,6 +251,9 @@ int stoa_port_caller(struct stoa_port *port,
 		result = stoa_object_alive(&port->object, request->client) ?
 		                 0 :
 		                 -ECONNRESET;
+	int health = (int)port_end(port, 0);
+	if (health < 0)
+		return health;
 	if (result <= 0)
 		return result < 0 ? result :
 		                    stoa_fail(-EPERM,

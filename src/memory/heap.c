@@ -395,7 +395,10 @@ int stoa_heap_allocate(struct stoa_heap *heap, uint64_t bytes,
 		uint64_t word;
 		int32_t index = slab_take(keeper, cache, &word);
 
-		if (stoa_likely(index >= 0)) {
+		/* Where the file was cut short, it may be anything. */
+		if (stoa_likely(index >= 0 &&
+		                !atomic_load_explicit(&heap->object.poisoned,
+		                                      memory_order_relaxed))) {
 			keeper->recent = cache;
 			*ret_offset = cache->offset +
 			              (uint64_t)index * cache->bytes;

@@ -11,7 +11,7 @@
 #define SHORTLY (20 * MS)
 #define BRIEFLY (2 * MS)
 
-enum { LOOKS = 2 /* at an object, for each open */, FLIPS = 200 };
+enum { LOOKS = 4 /* at an object, for each open */, FLIPS = 200 };
 
 /* ---- While an attacker stores without end ------------------------------- */
 

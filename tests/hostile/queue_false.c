@@ -150,11 +150,13 @@ static void forge_arena(struct scribbler *scribbler)
 	}
 }
 
+static void flip_sizes(struct scribbler *scribbler);
+
 void queue_forge(struct scribbler *scribbler)
 {
 	static void (*const ways[])(struct scribbler *) = {
-		forge_cells, forge_cells, forge_lock,
-		forge_index, forge_index, forge_arena,
+		forge_cells, forge_cells, forge_lock, forge_index,
+		forge_index, forge_arena, flip_sizes,
 	};
 
 	ways[below(scribbler, LENGTH(ways))](scribbler);

@@ -151,7 +151,7 @@ static long long attach_again(struct victim *victim)
 
 static const struct operation operations[] = {
 	{ "touch", touch, 12, false, false },
-	{ "resize", resize, 6, false, false },
+	{ "resize", resize, 6, true, false },
 	{ "seal", seal, 1, false, false },
 	{ "stat", look, 3, false, false },
 	{ "attached", count, 3, false, false },
