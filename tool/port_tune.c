@@ -270,6 +270,25 @@ static int no_gnuplot(void)
 	                  "install the package gnuplot (or gnuplot-nox)");
 }
 
+/* Before a minute is spent. What is there already stays until it's drawn. */
+static int check_plot(const struct tune *tune)
+{
+	FILE *file;
+
+	if (strpbrk(tune->plot, "'\n\\"))
+		return tool_usage(&tune->common, "the plot's name has a quote, "
+		                                 "a backslash or a newline in "
+		                                 "it");
+	if (!has_gnuplot())
+		return no_gnuplot();
+	file = fopen(tune->plot, "ae");
+	if (!file)
+		return tool_error("can't write the plot '%s': %s", tune->plot,
+		                  strerror(errno));
+	fclose(file);
+	return TOOL_DONE;
+}
+
 static int draw(const struct tune *tune)
 {
 	FILE *gnuplot = popen("gnuplot", "we");
@@ -365,12 +384,9 @@ int tool_port_tune(int argc, char **argv)
 	if (result != TOOL_GO_ON)
 		return result;
 	tool_table_fini(&table);
-	if (tune.plot && strpbrk(tune.plot, "'\n\\"))
-		return tool_usage(&tune.common, "the plot's name has a quote, a "
-		                                "backslash or a newline in it");
-	/* Before a minute is spent. */
-	if (tune.plot && !has_gnuplot())
-		return no_gnuplot();
+	result = tune.plot ? check_plot(&tune) : TOOL_DONE;
+	if (result != TOOL_DONE)
+		return result;
 	result = tool_open_space(&tune.common, STOA_CREATE, &space);
 	if (result)
 		return result;

@@ -133,7 +133,8 @@ STOA_API int stoa_stream_shutdown(struct stoa_stream *stream,
 STOA_API int stoa_stream_unlink(struct stoa_space *space, const char *name);
 
 /* Removes the name if it is still this stream's, and everyone who waits or
- * calls from now on gets -EIDRM. */
+ * calls from now on gets -EIDRM. A pair's two streams are removed one after the
+ * other: a kill in between leaves one direction, until this is called again. */
 STOA_API int stoa_stream_remove(struct stoa_stream *stream);
 
 /* For stoa_wait_any and stoa_watch_once: the object of the direction; one of a

@@ -339,8 +339,13 @@ int stoa_stream_remove(struct stoa_stream *stream)
 {
 	int result = stoa_object_remove(&stream->object);
 
-	if (result == 0 && stream->twin)
-		result = stoa_object_remove(&stream->twin->object);
+	/* Somebody may have been killed between the two. */
+	if (stream->twin && (result == 0 || result == -EIDRM)) {
+		int other = stoa_object_remove(&stream->twin->object);
+
+		if (other != -EIDRM)
+			result = other;
+	}
 	return result;
 }
 

@@ -113,7 +113,7 @@ int stoa_topic_pollfd(struct stoa_topic *topic, unsigned direction)
 		                 "STOA_READ or for STOA_WRITE",
 		                 topic->object.name);
 	result = topic_begin(topic, direction);
-	if (result < 0)
-		return result;
-	return stoa_bell_open(&topic->object, direction);
+	if (result == 0)
+		result = stoa_bell_open(&topic->object, direction);
+	return (int)topic_end(topic, result);
 }

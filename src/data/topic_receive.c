@@ -9,6 +9,7 @@
 #include <limits.h>
 
 #define FIND_TRIES 1000 /* overwritten so often: see the deadline */
+#define SETTLE_TRIES 131072 /* more than there can be publishers */
 #define FIRST_LINE 6
 #define RUN_LOOK 32   /* received in a row: how far are the publishers? */
 #define RUN_AHEAD 12  /* cells fetched ahead, if they are beyond that */
@@ -96,6 +97,7 @@ static uint64_t settle_cursor(struct stoa_topic *topic, uint64_t position)
 	                                      memory_order_relaxed);
 	uint32_t index = SEAT_INDEX(stoa_object_token(&topic->object));
 	uint64_t oldest = 0;
+	int tries = 0;
 
 	/* seq_cst: TOPIC_CURSOR, before the token */
 	while (crowd <= index &&
@@ -103,19 +105,22 @@ static uint64_t settle_cursor(struct stoa_topic *topic, uint64_t position)
 	               topic_crowd(topic), &crowd, index + 1,
 	               memory_order_seq_cst, memory_order_relaxed))
 		;
-	for (;;) {
+	do {
+		if (position < oldest)
+			position = oldest;
 		atomic_store_explicit(&seat->own[TOPIC_SEAT_CURSOR], position,
 		                      memory_order_seq_cst);
 		atomic_store_explicit(&seat->own[TOPIC_SEAT_TOKEN],
 		                      stoa_object_token(&topic->object),
 		                      memory_order_seq_cst);
-		/* seq_cst: TOPIC_CURSOR. It only rises, and not above what is
-		 * committed, so this ends. */
+		/* seq_cst: TOPIC_CURSOR. Publishers that had looked before
+		 * raise it once more; whoever looks now waits for this cursor,
+		 * or for nobody: then being late only loses more. */
 		oldest = topic_oldest(topic);
-		if (oldest <= position)
-			break;
-		position = oldest;
-	}
+	} while (oldest > position && ++tries < SETTLE_TRIES);
+	if (stoa_unlikely(tries == SETTLE_TRIES) &&
+	    topic->overrun == STOA_TOPIC_WAIT)
+		topic_damaged(topic);
 	atomic_store_explicit(&topic->published, position,
 	                      memory_order_relaxed);
 	return position;

@@ -3,6 +3,8 @@
  * unnamed streams and pairs. */
 #include "stream.h"
 
+#include <space/object.h>
+
 TEST(end_of_file_comes_after_the_bytes_when_the_last_writer_has_closed)
 {
 	struct stoa_space *space = open_space();
@@ -311,6 +313,32 @@ TEST(removal_wakes_who_waits)
 	stoa_space_close(space);
 }
 
+/* As a kill between the two leaves it. */
+TEST(removing_a_pair_removes_what_is_left_of_it)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_stream *ends[2];
+
+	for (unsigned removed = 0; removed <= (STOA_READ | STOA_WRITE);
+	     removed++) {
+		assert_ok(stoa_stream_pair(space, NULL, &ends[0], &ends[1]));
+		for (unsigned side = STOA_READ; side <= STOA_WRITE; side++)
+			if (removed & side)
+				assert_ok(stoa_object_remove(
+					stoa_stream_object(ends[0], side)));
+		assert_result(stoa_stream_remove(ends[0]),
+		              removed == (STOA_READ | STOA_WRITE) ? -EIDRM : 0);
+		for (int i = 0; i < 2; i++)
+			assert_result(stoa_stream_write(ends[i], "x", 1,
+			                                STOA_NOW),
+			              -EIDRM);
+		assert_result(stoa_stream_remove(ends[1]), -EIDRM);
+		stoa_stream_close(ends[0]);
+		stoa_stream_close(ends[1]);
+	}
+	stoa_space_close(space);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(end_of_file_comes_after_the_bytes_when_the_last_writer_has_closed),
 	CASE(a_write_is_refused_when_the_last_reader_has_closed),
@@ -323,6 +351,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(an_unnamed_stream_is_split_by_shutting_down),
 	CASE(an_unnamed_stream_leaves_no_name_in_the_space),
 	CASE(removal_wakes_who_waits),
+	CASE(removing_a_pair_removes_what_is_left_of_it),
 };
 
 MAIN(cases)

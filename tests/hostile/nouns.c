@@ -17,6 +17,7 @@ extern const struct noun segment_noun;
 extern const struct noun semaphore_noun;
 extern const struct noun semaphore_set_noun;
 extern const struct noun stream_noun;
+extern const struct noun topic_noun;
 extern const struct noun placed_barrier_noun;
 extern const struct noun placed_condition_noun;
 extern const struct noun placed_heap_noun;
@@ -40,6 +41,7 @@ const struct noun *const nouns[] = {
 	&semaphore_noun,
 	&semaphore_set_noun,
 	&stream_noun,
+	&topic_noun,
 	&placed_barrier_noun,
 	&placed_condition_noun,
 	&placed_heap_noun,

@@ -111,11 +111,28 @@ has "$(cat out)" "copy up to"
 size=$(sed -n 's/.*--copy \([0-9]*\) NAME/\1/p' out)
 exits 0 stoa port create --copy "$size" p
 is "$(stoa ls -rno NAME)" p
-if type -P gnuplot >/dev/null; then
-	exits 0 stoa port tune -q -p plot.svg >/dev/null
-	has "$(cat plot.svg)" "<svg"
-else
-	complains 3 stoa port tune -p plot.svg
-	has "$(cat err)" "install"
-fi
+CASE
+
+it "tune wants gnuplot to plot, and says so" <<'CASE'
+mkdir bare
+ln -s "$(type -P sh)" "$(type -P stoa)" bare
+complains 3 env PATH="$PWD/bare" stoa port tune -p plot.svg
+has "$(<err)" "install"
+[[ ! -e plot.svg ]] || fail "there is a plot"
+CASE
+
+it "tune draws what it has measured" <<'CASE'
+type -P gnuplot >/dev/null || skip "gnuplot isn't installed"
+complains 2 stoa port tune -p "it's.svg"
+complains 3 stoa port tune -p none/plot.svg
+has "$(<err)" "none/plot.svg"
+echo old >plot.svg
+exits 0 stoa port tune -q -p plot.svg >out
+is "$(wc -l <out)" 1
+has "$(head -n 3 plot.svg)" "<svg"
+has "$(tail -n 2 plot.svg)" "</svg>"
+for part in copied mapped "filled in place" "copy up to $(<out)"; do
+	has "$(<plot.svg)" "$part<"
+done
+is "$(grep -c gnuplot_plot_ plot.svg)" 3
 CASE
