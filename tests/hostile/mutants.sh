@@ -215,5 +215,20 @@ mutant "a part of a request may be longer than its view" \
 	src/data/port_rounds.c \
 	's/bytes > port_view_bytes(port, request->view)/0/' \
 	aimed:port scribbler:port
+mutant "numbers of cells in a topic's places are not clamped" \
+	src/data/topic_receive.c \
+	's/if (stoa_unlikely(TOPIC_WORD_CELL(word) >=$/if (stoa_unlikely(0 \&\& TOPIC_WORD_CELL(word) >=/' \
+	bytes:topic aimed:topic
+mutant "numbers of a topic's slots are not clamped" src/data/topic_receive.c \
+	's/if (slot >= topic->slots || /if (/' aimed:topic scribbler:topic
+mutant "a topic's message in a cell may have any size" \
+	src/data/topic_receive.c \
+	's/return found->bytes <= topic->inline_bytes;/return 1;/' \
+	bytes:topic aimed:topic
+mutant "a topic's geometry may not fit its file" src/data/topic.c \
+	's/ topic->object.copy.file_bytes ?$/ places_of(geometry).end + TOPIC_DATA_OFFSET ?/' \
+	bytes:topic
+mutant "a topic's poll descriptor is made of a hole" src/data/topic_inspect.c \
+	's/return (int)topic_end(topic, result);/return result;/' mapped:topic
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
