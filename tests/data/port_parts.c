@@ -166,6 +166,25 @@ TEST(a_part_is_not_larger_than_what_is_mapped)
 	stoa_space_close(space);
 }
 
+TEST(a_request_is_not_larger_than_what_is_mapped)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_port *port = make_port(space, 4, COPY, GRANT);
+	struct stoa_port_ticket ticket;
+	struct stoa_port_request request = { .bytes = 7 };
+	void *data;
+
+	assert_ok(stoa_port_reserve(port, 4096, STOA_PORT_MAPPED, STOA_NOW,
+	                            &ticket, &data));
+	assert_ok(stoa_port_commit(port, &ticket, 4096));
+	port->cells[ticket.cell].request_bytes = GRANT;
+	assert_result(stoa_port_take(port, NULL, 0, STOA_NOW, &request),
+	              -EAGAIN);
+	assert_int_equal(request.bytes, 7);
+	stoa_port_close(port);
+	stoa_space_close(space);
+}
+
 /* Number 0 is a passport's: there is no such grant, and nothing is mapped. */
 TEST(a_passport_is_no_grant)
 {
@@ -285,6 +304,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_part_that_comes_late_does_not_spoil_the_reply),
 	CASE(nobody_reads_the_reply_to_one_that_died),
 	CASE(a_part_is_not_larger_than_what_is_mapped),
+	CASE(a_request_is_not_larger_than_what_is_mapped),
 	CASE(a_passport_is_no_grant),
 	CASE(a_call_whose_reply_can_not_be_mapped_gives_its_place_back),
 	CASE(a_reply_that_can_not_be_mapped_ends_the_request),
