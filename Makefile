@@ -41,6 +41,7 @@ $(BUILD)/stoa: $(TOOL_OBJ) $(BUILD)/libstoa.a
 	$(Q)$(CC) $(CFLAGS) -o $@ $(TOOL_OBJ) $(BUILD)/libstoa.a \
 	  -lsmartcols -lncursesw -ltinfo -lcrypto -pthread
 
+include dropin/dropin.mk
 include scripts/install.mk
 include tests/tests.mk
 include bench/bench.mk

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dropin/cancel.h: waits as cancellation points.
+ *
+ * libstoa's waits aren't: to be torn out of one at any instruction would leave
+ * half of it behind. So a thread that is about to wait says so (begin); the
+ * drop-in's pthread_cancel() first does what libc's does, and then interrupts
+ * that wait by a signal until it has ended; the wait returns -EINTR, and
+ * dropin_cancel_end() acts on the cancellation where nothing is half done.
+ *
+ *     struct dropin_wait wait;
+ *     do {
+ *             dropin_cancel_begin(&wait);
+ *             result = stoa_..._receive(... , deadline, ...);
+ *     } while (dropin_cancel_end(&wait, result));
+ *
+ * First try with STOA_NOW: this is for waits. Handles must have been opened
+ * STOA_INTERRUPTIBLE.
+ */
+#ifndef DROPIN_CANCEL_H
+#define DROPIN_CANCEL_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+struct dropin_wait {
+	pthread_t thread;
+	pid_t tid;
+	int noted;       /* in the list */
+	int interrupted; /* by pthread_cancel(), under the list's lock */
+	uint64_t number; /* no two waits have the same */
+	struct dropin_wait *next, **link;
+};
+
+void dropin_cancel_begin(struct dropin_wait *wait);
+
+/* 1: it was interrupted by a cancellation that this thread doesn't want now;
+ * wait again. Doesn't return if it does. */
+int dropin_cancel_end(struct dropin_wait *wait, long result);
+
+/* At the beginning of each cancellation point. */
+static inline void dropin_cancel_point(void)
+{
+	extern char __libc_single_threaded;
+
+	if (!__libc_single_threaded)
+		pthread_testcancel();
+}
+
+/* After libc's pthread_cancel(thread). */
+void dropin_cancel_interrupt(pthread_t thread);
+
+#endif

@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: MIT */
+/* dropin/registry.c: keys and identifiers of System V; see registry_layout.h.
+ * Words of the registry are relaxed: the mutex orders them. Only states are
+ * read without it: their stores are releases. */
+#include "registry.h"
+
+#include <base/private_lock.h>
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <stoa/mutex.h>
+#include <stoa/segment.h>
+
+#define get(word) atomic_load_explicit(&(word), memory_order_relaxed)
+#define set(word, value) \
+	atomic_store_explicit(&(word), (value), memory_order_relaxed)
+
+static const struct {
+	const char *name, *suffix;
+	uint32_t slots;
+} kinds[REGISTRY_KINDS] = {
+	{ "msg", "queue", REGISTRY_MESSAGE_SLOTS },
+	{ "sem", "semaphore_set", REGISTRY_SEMAPHORE_SLOTS },
+	{ "shm", "segment", REGISTRY_MEMORY_SLOTS },
+};
+
+static struct stoa_lock open_lock;
+static struct stoa_segment *segment;
+static struct stoa_mutex *mutex;
+static struct registry the_registry;
+static const struct registry *_Atomic opened;
+static __thread sigset_t mask_before;
+
+uint32_t registry_slot_count(enum registry_kind kind)
+{
+	return kinds[kind].slots;
+}
+
+void registry_name(enum registry_kind kind, int id,
+                   char ret_name[REGISTRY_NAME_BYTES])
+{
+	snprintf(ret_name, REGISTRY_NAME_BYTES, "sysv.%s.%d", kinds[kind].name,
+	         id);
+}
+
+static void file_name(enum registry_kind kind, int id, char *ret_name,
+                      size_t bytes)
+{
+	snprintf(ret_name, bytes, "sysv.%s.%d.%s", kinds[kind].name, id,
+	         kinds[kind].suffix);
+}
+
+/* ---- States ------------------------------------------------------------------ */
+
+static void enter_state(struct registry_slot *slot, uint32_t serial,
+                        enum registry_phase phase)
+{
+	uint64_t version = REGISTRY_VERSION(get(slot->state)) + 1;
+
+	/* release: pairs with the acquire of whoever loads it */
+	atomic_store_explicit(&slot->state,
+	                      REGISTRY_STATE(serial, phase, version),
+	                      memory_order_release);
+}
+
+void registry_touch(struct registry_slot *slot)
+{
+	enter_state(slot, REGISTRY_SERIAL(get(slot->state)), REGISTRY_LIVE);
+}
+
+/* Not from shared memory: where the slot is, and what its state says. */
+int registry_slot_id(const struct registry *registry, enum registry_kind kind,
+                     const struct registry_slot *slot)
+{
+	return registry_id((uint32_t)(slot - registry->slots[kind]),
+	                   get(slot->state));
+}
+
+static uint32_t high_of(const struct registry *registry,
+                        enum registry_kind kind)
+{
+	uint32_t high = get(registry->header->table[kind].high);
+
+	return high <= kinds[kind].slots ? high : kinds[kind].slots;
+}
+
+/* ---- Opening ------------------------------------------------------------------- */
+
+static void set_limits(struct registry_limits *limits)
+{
+	set(limits->msgmax, 8192);
+	set(limits->msgmnb, 16384);
+	set(limits->msgmni, 32000);
+	set(limits->semmsl, 32000);
+	set(limits->semmns, 1024000000);
+	set(limits->semopm, 500);
+	set(limits->semmni, 32000);
+	set(limits->shmmax, UINT64_MAX - (1 << 24));
+	set(limits->shmall, UINT64_MAX - (1 << 24));
+	set(limits->shmmni, 4096);
+	set(limits->mq_queues_max, 256);
+	set(limits->mq_msg_max, 10);
+	set(limits->mq_msgsize_max, 8192);
+}
+
+/* As `stoa run --limits` has written them: "msgmax=65536,msgmnb=1000000". */
+static void read_limits(struct registry_limits *limits, const char *text)
+{
+	const struct {
+		const char *name;
+		_Atomic uint64_t *limit;
+	} known[] = { { "msgmax", &limits->msgmax },
+		      { "msgmnb", &limits->msgmnb },
+		      { "msgmni", &limits->msgmni },
+		      { "semmsl", &limits->semmsl },
+		      { "semmns", &limits->semmns },
+		      { "semopm", &limits->semopm },
+		      { "semmni", &limits->semmni },
+		      { "shmmax", &limits->shmmax },
+		      { "shmall", &limits->shmall },
+		      { "shmmni", &limits->shmmni },
+		      { "queues_max", &limits->mq_queues_max },
+		      { "msg_max", &limits->mq_msg_max },
+		      { "msgsize_max", &limits->mq_msgsize_max } };
+
+	while (text && *text) {
+		size_t length = strcspn(text, "=,");
+
+		for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+			if (text[length] == '=' &&
+			    strlen(known[i].name) == length &&
+			    strncmp(text, known[i].name, length) == 0)
+				set(*known[i].limit,
+				    strtoull(text + length + 1, NULL, 0));
+		text += strcspn(text, ",");
+		text += *text == ',';
+	}
+}
+
+/* The mutex is had, and its last owner died. */
+static void repair(const struct registry *registry);
+
+static int lock_mutex(const struct registry *registry)
+{
+	int result = stoa_mutex_lock(mutex, STOA_FOREVER);
+
+	if (result == -EOWNERDEAD) {
+		repair(registry);
+		result = stoa_mutex_consistent(mutex);
+	}
+	return result;
+}
+
+static int begin(const struct registry *registry)
+{
+	int result = lock_mutex(registry);
+
+	if (result < 0)
+		return result;
+	if (get(registry->header->magic) != REGISTRY_MAGIC) {
+		set_limits(&registry->header->limits);
+		read_limits(&registry->header->limits, getenv("STOA_LIMITS"));
+		set(registry->header->magic, REGISTRY_MAGIC);
+	}
+	stoa_mutex_unlock(mutex);
+	return 0;
+}
+
+static mode_t shared_mode(struct stoa_space *space)
+{
+	struct stat directory;
+
+	return stat(stoa_space_path(space), &directory) == 0 &&
+	                       directory.st_mode & S_ISVTX ?
+	               0666 :
+	               0600;
+}
+
+static int open_registry(void)
+{
+	struct stoa_segment_attributes attributes = { .size = sizeof(attributes),
+		                                      .bytes = REGISTRY_BYTES };
+	struct stoa_space *space;
+	struct registry_slot *slots;
+	int result = dropin_space(&space);
+
+	if (result < 0)
+		return result;
+	if (!mutex)
+		result = stoa_mutex_open(space, "sysv", STOA_CREATE,
+		                         shared_mode(space), NULL, &mutex);
+	if (result == 0 && !segment)
+		result = stoa_segment_open(
+		        space, "sysv", STOA_CREATE | STOA_READ | STOA_WRITE,
+		        shared_mode(space), &attributes, &segment);
+	if (result < 0)
+		return result;
+	if (stoa_segment_size(segment) < REGISTRY_BYTES)
+		return -EUCLEAN;
+	the_registry.header = stoa_segment_data(segment);
+	slots = (void *)((char *)the_registry.header + REGISTRY_SLOTS_AT);
+	for (int i = 0; i < REGISTRY_KINDS; i++) {
+		the_registry.slots[i] = slots;
+		slots += kinds[i].slots;
+	}
+	return begin(&the_registry);
+}
+
+int registry_open(const struct registry **ret_registry)
+{
+	/* acquire: pairs with the release below */
+	const struct registry *registry =
+	        atomic_load_explicit(&opened, memory_order_acquire);
+	int result = 0;
+
+	if (!registry) {
+		stoa_private_lock(&open_lock);
+		if (!get(opened)) {
+			result = open_registry();
+			if (result == 0)
+				atomic_store_explicit(&opened, &the_registry,
+				                      memory_order_release);
+		}
+		stoa_private_unlock(&open_lock);
+		registry = &the_registry;
+	}
+	if (result < 0)
+		return result;
+	*ret_registry = registry;
+	return 0;
+}
+
+/* Signals wait, as for a system call: a handler that used the registry would
+ * wait for the thread it runs in. */
+int registry_lock(const struct registry **ret_registry)
+{
+	const struct registry *registry;
+	int result = registry_open(&registry);
+	sigset_t all;
+
+	if (result < 0)
+		return result;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &mask_before);
+	result = lock_mutex(registry);
+	if (result < 0)
+		pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
+	else
+		*ret_registry = registry;
+	return result;
+}
+
+void registry_unlock(void)
+{
+	stoa_mutex_unlock(mutex);
+	pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
+}
+
+/* ---- Slots --------------------------------------------------------------------------- */
+
+static void count_used(struct registry_table *table, int by)
+{
+	set(table->used, get(table->used) + (uint32_t)by);
+}
+
+static void free_slot(const struct registry *registry, enum registry_kind kind,
+                      struct registry_slot *slot)
+{
+	struct registry_table *table = &registry->header->table[kind];
+	uint32_t high = high_of(registry, kind);
+
+	set(slot->key, IPC_PRIVATE);
+	enter_state(slot, REGISTRY_SERIAL(get(slot->state)), REGISTRY_FREE);
+	count_used(table, -1);
+	while (high > 0 &&
+	       REGISTRY_PHASE(get(registry->slots[kind][high - 1].state)) ==
+	               REGISTRY_FREE)
+		high--;
+	set(table->high, high);
+}
+
+static int remove_object(enum registry_kind kind, int id)
+{
+	char name[REGISTRY_NAME_BYTES + 16];
+	struct stoa_space *space;
+	int result = dropin_space(&space);
+
+	if (result < 0)
+		return result;
+	file_name(kind, id, name, sizeof(name));
+	result = stoa_space_remove(space, name, 1);
+	return result == -ENOENT ? 0 : result;
+}
+
+static void repair(const struct registry *registry)
+{
+	for (int kind = 0; kind < REGISTRY_KINDS; kind++) {
+		struct registry_table *table = &registry->header->table[kind];
+		uint32_t used = 0, high = 0;
+
+		for (uint32_t i = 0; i < kinds[kind].slots; i++) {
+			struct registry_slot *slot = &registry->slots[kind][i];
+			uint64_t state = get(slot->state);
+
+			if (REGISTRY_PHASE(state) == REGISTRY_FREE)
+				continue;
+			if (REGISTRY_PHASE(state) != REGISTRY_LIVE) {
+				remove_object((enum registry_kind)kind,
+				              registry_id(i, state));
+				set(slot->key, IPC_PRIVATE);
+				enter_state(slot, REGISTRY_SERIAL(state),
+				            REGISTRY_FREE);
+				continue;
+			}
+			used++;
+			high = i + 1;
+		}
+		set(table->used, used);
+		set(table->high, high);
+	}
+}
+
+static struct registry_slot *find_key(const struct registry *registry,
+                                      enum registry_kind kind, key_t key)
+{
+	uint32_t high = high_of(registry, kind);
+
+	for (uint32_t i = 0; i < high; i++) {
+		struct registry_slot *slot = &registry->slots[kind][i];
+
+		if (get(slot->key) == key &&
+		    REGISTRY_PHASE(get(slot->state)) == REGISTRY_LIVE)
+			return slot;
+	}
+	return NULL;
+}
+
+/* The lowest that is free, as the kernel does. */
+static struct registry_slot *find_free(const struct registry *registry,
+                                       enum registry_kind kind)
+{
+	for (uint32_t i = 0; i < kinds[kind].slots; i++) {
+		struct registry_slot *slot = &registry->slots[kind][i];
+
+		if (REGISTRY_PHASE(get(slot->state)) != REGISTRY_FREE)
+			continue;
+		if (i >= high_of(registry, kind))
+			set(registry->header->table[kind].high, i + 1);
+		return slot;
+	}
+	return NULL;
+}
+
+int registry_find(const struct registry *registry, enum registry_kind kind,
+                  int id, struct registry_slot **ret_slot)
+{
+	uint32_t index = (uint32_t)id & ((1u << REGISTRY_INDEX_BITS) - 1);
+	struct registry_slot *slot;
+
+	if (id < 0 || index >= kinds[kind].slots)
+		return -EINVAL;
+	slot = &registry->slots[kind][index];
+	if (REGISTRY_PHASE(get(slot->state)) != REGISTRY_LIVE ||
+	    registry_id(index, get(slot->state)) != id)
+		return -EINVAL;
+	*ret_slot = slot;
+	return 0;
+}
+
+int registry_find_index(const struct registry *registry,
+                        enum registry_kind kind, int index,
+                        struct registry_slot **ret_slot)
+{
+	struct registry_slot *slot;
+
+	if (index < 0)
+		return -EINVAL;
+	/* As the kernel's: an identifier's index is good, too. */
+	index &= (1 << REGISTRY_INDEX_BITS) - 1;
+	if ((uint32_t)index >= kinds[kind].slots)
+		return -EINVAL;
+	slot = &registry->slots[kind][index];
+	if (REGISTRY_PHASE(get(slot->state)) != REGISTRY_LIVE)
+		return -EINVAL;
+	*ret_slot = slot;
+	return 0;
+}
+
+int registry_highest(const struct registry *registry, enum registry_kind kind)
+{
+	uint32_t high = high_of(registry, kind);
+
+	return high > 0 ? (int)high - 1 : 0;
+}
+
+/* ---- Making and removing ------------------------------------------------------------------ */
+
+static int make(const struct registry *registry, enum registry_kind kind,
+                key_t key, int flags, const struct registry_maker *maker,
+                void *context)
+{
+	struct registry_table *table = &registry->header->table[kind];
+	struct registry_slot *slot = find_free(registry, kind);
+	struct dropin_permission self;
+	struct stoa_space *space;
+	char name[REGISTRY_NAME_BYTES];
+	int id, result = dropin_space(&space);
+
+	if (result < 0)
+		return result;
+	if (!slot || get(table->used) >= maker->most)
+		return -ENOSPC;
+	uint32_t serial = REGISTRY_SERIAL(get(slot->state)) + 1;
+	if (serial > REGISTRY_SERIAL_MAX)
+		serial = 1;
+	enter_state(slot, serial, REGISTRY_MAKING);
+	count_used(table, 1);
+	id = registry_slot_id(registry, kind, slot);
+	dropin_self(&self, (mode_t)flags);
+	set(slot->uid, self.uid);
+	set(slot->cuid, self.cuid);
+	set(slot->gid, self.gid);
+	set(slot->cgid, self.cgid);
+	set(slot->mode, self.mode);
+	set(slot->changed, time(NULL));
+	for (int i = 0; i < REGISTRY_WORDS; i++)
+		set(slot->word[i], 0);
+	registry_name(kind, id, name);
+	remove_object(kind, id); /* of a registry that was lost */
+	result = maker->make(space, name, slot, context);
+	if (result < 0) {
+		remove_object(kind, id);
+		free_slot(registry, kind, slot);
+		return result;
+	}
+	set(slot->key, key);
+	enter_state(slot, serial, REGISTRY_LIVE);
+	return id;
+}
+
+static int get_or_make(const struct registry *registry, enum registry_kind kind,
+                       key_t key, int flags,
+                       const struct registry_maker *maker, void *context)
+{
+	struct registry_slot *slot =
+	        key == IPC_PRIVATE ? NULL : find_key(registry, kind, key);
+	struct dropin_permission permission;
+	int result = 0;
+
+	if (!slot)
+		return key != IPC_PRIVATE && !(flags & IPC_CREAT) ?
+		               -ENOENT :
+		               make(registry, kind, key, flags, maker, context);
+	if (flags & IPC_CREAT && flags & IPC_EXCL)
+		return -EEXIST;
+	if (maker->check)
+		result = maker->check(slot, context);
+	registry_permission(slot, &permission);
+	if (result == 0)
+		result = dropin_may(&permission, (mode_t)flags & 0777);
+	return result < 0 ? result : registry_slot_id(registry, kind, slot);
+}
+
+int registry_get(enum registry_kind kind, key_t key, int flags,
+                 const struct registry_maker *maker, void *context)
+{
+	const struct registry *registry;
+	int result = registry_lock(&registry);
+
+	if (result < 0)
+		return result;
+	result = get_or_make(registry, kind, key, flags, maker, context);
+	registry_unlock();
+	return result;
+}
+
+int registry_remove(const struct registry *registry, enum registry_kind kind,
+                    struct registry_slot *slot)
+{
+	int id = registry_slot_id(registry, kind, slot), result;
+
+	enter_state(slot, REGISTRY_SERIAL(get(slot->state)), REGISTRY_REMOVING);
+	result = remove_object(kind, id);
+	free_slot(registry, kind, slot);
+	return result;
+}
+
+/* ---- Permission ------------------------------------------------------------------------------- */
+
+void registry_permission(const struct registry_slot *slot,
+                         struct dropin_permission *ret_permission)
+{
+	*ret_permission = (struct dropin_permission){
+		.uid = get(slot->uid),
+		.cuid = get(slot->cuid),
+		.gid = get(slot->gid),
+		.cgid = get(slot->cgid),
+		.mode = get(slot->mode) & 0777
+	};
+}
+
+void registry_describe(const struct registry *registry, enum registry_kind kind,
+                       const struct registry_slot *slot,
+                       struct ipc_perm *ret_permission)
+{
+	*ret_permission = (struct ipc_perm){
+		.__key = get(slot->key),
+		.uid = get(slot->uid),
+		.gid = get(slot->gid),
+		.cuid = get(slot->cuid),
+		.cgid = get(slot->cgid),
+		.mode = (unsigned short)get(slot->mode),
+		.__seq = (unsigned short)REGISTRY_SERIAL(get(slot->state))
+	};
+	(void)registry, (void)kind;
+}
+
+/* Who may do anything at all must be able to open the file for both: the mode's
+ * finer meaning is checked at each call. */
+mode_t registry_file_mode(mode_t mode)
+{
+	mode_t wide = 0;
+
+	for (int shift = 0; shift <= 6; shift += 3)
+		if (mode >> shift & 6)
+			wide |= (mode_t)6 << shift;
+	return wide | 0600;
+}
+
+void registry_change(const struct registry *registry, enum registry_kind kind,
+                     struct registry_slot *slot, uid_t uid, gid_t gid,
+                     mode_t mode)
+{
+	char name[REGISTRY_NAME_BYTES + 16], path[4096 + sizeof(name)];
+	struct stoa_space *space;
+
+	set(slot->uid, uid);
+	set(slot->gid, gid);
+	set(slot->mode, (get(slot->mode) & ~0777u) | (mode & 0777));
+	set(slot->changed, time(NULL));
+	registry_touch(slot);
+	if (dropin_space(&space) < 0)
+		return;
+	file_name(kind, registry_slot_id(registry, kind, slot), name,
+	          sizeof(name));
+	snprintf(path, sizeof(path), "%s/%s", stoa_space_path(space), name);
+	/* What it can't, it needn't: dropin.md says what that means. */
+	int ignored = chown(path, uid, gid);
+	ignored = chmod(path, registry_file_mode(mode));
+	(void)ignored;
+}
