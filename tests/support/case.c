@@ -11,10 +11,11 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #define DIRECTORY_TEMPLATE "/dev/shm/stoa-test-XXXXXX"
 
-enum { PATH_BYTES = 512, PATHS = 8 };
+enum { PATH_BYTES = 512, PATHS = 8, ENDING_LIMIT_MS = 60000 };
 enum outcome { PASSED, FAILED, SKIPPED };
 
 /* Present only in a build with the leak sanitizer. */
@@ -102,6 +103,19 @@ static int count_leaks(int descriptors_before)
 	return leaks;
 }
 
+/* Children that the case neither awaited nor killed. */
+static int count_running_children(void)
+{
+	pid_t pid;
+
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+		;
+	if (pid < 0)
+		return 0;
+	fprintf(stderr, "left running: a child\n");
+	return 1;
+}
+
 /* In the case's process: runs it and says by its exit status how it went. */
 static void run_here(const struct CMUnitTest *test, int output)
 {
@@ -122,7 +136,8 @@ static void run_here(const struct CMUnitTest *test, int output)
 		_exit(EXIT_SKIPPED);
 	}
 	if (failures == 0)
-		failures = count_leaks(descriptors) + count_leaks_in_space();
+		failures = count_running_children() + count_leaks(descriptors) +
+		           count_leaks_in_space();
 	_exit(failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
@@ -190,14 +205,22 @@ static int await_end(pid_t pid)
 	return status;
 }
 
-/* Whether processes of the case are left; ends them. */
-static bool left_processes(pid_t group)
+/* Whether processes of the case are left; ends them. Children of children die
+ * with their parents, but take their time about it on a busy machine. */
+static bool left_processes(pid_t group, int limit_ms)
 {
+	struct timespec pause = { 0, MS };
 	bool any;
 
-	while (waitpid(-group, NULL, WNOHANG) > 0)
-		;
-	any = kill(-group, SIGKILL) == 0;
+	for (int ms = 0;; ms++) {
+		while (waitpid(-group, NULL, WNOHANG) > 0)
+			;
+		any = kill(-group, 0) == 0;
+		if (!any || ms >= limit_ms)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	kill(-group, SIGKILL);
 	while (waitpid(-group, NULL, 0) > 0)
 		;
 	return any;
@@ -268,7 +291,8 @@ static enum outcome run_case(const struct CMUnitTest *test)
 		outcome = SKIPPED;
 	else if (status > 0 && WIFSIGNALED(status))
 		dprintf(output, "ended by signal %d\n", WTERMSIG(status));
-	if (left_processes(pid) && outcome == PASSED) {
+	if (left_processes(pid, outcome == PASSED ? ENDING_LIMIT_MS : 0) &&
+	    outcome == PASSED) {
 		dprintf(output, "left processes running\n");
 		outcome = FAILED;
 	}
