@@ -215,8 +215,7 @@ TEST(a_signal_ends_the_wait_of_an_interruptible_handle)
 		child = start_child(wait_interrupted, &interrupted);
 		for (int round = 0; round < 20; round++) {
 			assert_int_equal(await_report(&child), round);
-			until_blocked(child.pid);
-			assert_system(kill(child.pid, SIGUSR1));
+			signal_until_report(&child, SIGUSR1);
 			assert_int_equal(await_report(&child), -EINTR);
 		}
 		end_child(&child);

@@ -283,8 +283,7 @@ TEST(a_signal_ends_the_wait_if_an_object_was_opened_interruptible)
 	                          0, NULL, &interruptible));
 	child = start_child(wait_interrupted, interruptible);
 	await_report(&child);
-	until_blocked(child.pid);
-	assert_system(kill(child.pid, SIGUSR1));
+	signal_until_report(&child, SIGUSR1);
 	assert_int_equal(await_report(&child), -EINTR);
 	end_child(&child);
 	child = start_child(wait_interrupted, queue);

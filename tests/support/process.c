@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -171,25 +172,43 @@ static bool is_blocking_call(long number)
 	return false;
 }
 
-void until_blocked(pid_t task)
+static bool is_blocked(pid_t task)
 {
 	char path[64];
 	long number;
 	FILE *file;
+	int matched;
 
 	snprintf(path, sizeof(path), "/proc/%d/syscall", task);
-	for (;;) {
-		int matched = 0;
+	file = fopen(path, "re");
+	if (file == NULL)
+		fail_msg("%s: %s", path, strerror(errno));
+	matched = fscanf(file, "%ld", &number);
+	fclose(file);
+	return matched == 1 && is_blocking_call(number);
+}
 
-		file = fopen(path, "re");
-		if (file == NULL)
-			fail_msg("%s: %s", path, strerror(errno));
-		matched = fscanf(file, "%ld", &number);
-		fclose(file);
-		if (matched == 1 && is_blocking_call(number))
-			return;
+void until_blocked(pid_t task)
+{
+	while (!is_blocked(task)) {
 		if (kill(task, 0) != 0)
 			fail_msg("task %d is gone", task);
+		pause_briefly();
+	}
+}
+
+bool has_report(struct child *child)
+{
+	struct pollfd report = { child->reports, POLLIN, 0 };
+
+	return poll(&report, 1, 0) != 0;
+}
+
+void signal_until_report(struct child *child, int number)
+{
+	while (!has_report(child)) {
+		if (is_blocked(child->pid))
+			assert_system(kill(child->pid, number));
 		pause_briefly();
 	}
 }

@@ -155,6 +155,7 @@ struct child watch_child(pid_t pid); /* one forked otherwise: no pipes */
 void report(int64_t value); /* in the child: tells the parent */
 int64_t await_order(void); /* in the child: waits for the parent's word */
 int64_t await_report(struct child *child);
+bool has_report(struct child *child); /* or has ended */
 void give_order(struct child *child, int64_t value);
 void end_child(struct child *child); /* waits; it must have succeeded */
 void kill_child(struct child *child); /* SIGKILL, and waits for its end */
@@ -163,6 +164,9 @@ void continue_child(struct child *child);
 
 /* Waits until the task is asleep in a futex or poll call. */
 void until_blocked(pid_t task);
+/* Sends the signal whenever the child is asleep, until it reports: a handler
+ * that runs between two slices of a wait ends nothing. */
+void signal_until_report(struct child *child, int number);
 void until_waiting(struct stoa_queue *queue, uint32_t receivers,
                    uint32_t senders);
 /* Becomes NOBODY for good. */
