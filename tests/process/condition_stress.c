@@ -147,7 +147,9 @@ static int kill_some(struct role *role, struct child *children)
 	return kills;
 }
 
-TEST(a_bounded_buffer_survives_those_who_use_it)
+/* Gives how many were killed before all items were had: few where this process
+ * seldom gets the processor. */
+static int play(void)
 {
 	struct child children[PRODUCERS + CONSUMERS];
 	struct role role = open_role();
@@ -160,7 +162,6 @@ TEST(a_bounded_buffer_survives_those_who_use_it)
 	int kills = kill_some(&role, children);
 	for (int i = 0; i < PRODUCERS + CONSUMERS; i++)
 		end_child(&children[i]);
-	assert_true(kills >= KILLS / 2);
 	assert_int_equal(buffer->in, ITEMS);
 	assert_int_equal(buffer->out, ITEMS);
 	for (int i = 0; i < ITEMS; i++)
@@ -172,6 +173,13 @@ TEST(a_bounded_buffer_survives_those_who_use_it)
 	stoa_mutex_close(role.mutex);
 	munmap(buffer, sizeof(*buffer));
 	stoa_space_close(role.space);
+	return kills;
+}
+
+TEST(a_bounded_buffer_survives_those_who_use_it)
+{
+	for (int kills = 0; kills < KILLS / 2;)
+		kills += play();
 }
 
 static const struct CMUnitTest cases[] = {
