@@ -259,12 +259,12 @@ TEST(a_call_whose_reply_can_not_be_mapped_gives_its_place_back)
 	for (int i = 0; i < VAIN; i++) {
 		forbid_descriptors();
 		int64_t result = stoa_port_call(port, "x", 1, reply, GRANT,
-		                                stoa_deadline_in(2000 * MS));
+		                                stoa_deadline_in(60 * SECOND));
 		allow_descriptors();
 		assert_result((int)result, -EMFILE);
 	}
 	assert_int_equal(stoa_port_call(port, "x", 1, reply, GRANT,
-	                                stoa_deadline_in(2000 * MS)),
+	                                stoa_deadline_in(60 * SECOND)),
 	                 GRANT);
 	assert_int_equal(await_report(&server), 1);
 	give_order(&server, 0);

@@ -213,18 +213,24 @@ TEST(a_wait_ends_at_its_deadline_with_the_mutex)
 TEST(who_gave_up_is_not_told)
 {
 	struct pair pair = make_pair();
-	struct waiting waiting[2], late[1];
+	struct waiting waiting[2];
 	atomic_int ended = 0;
 
-	start(&pair, late, 1, stoa_deadline_in(SECOND / 5), &ended);
-	waiting[0] = late[0];
-	waiting[1] = (struct waiting){ .pair = &pair,
-		                       .deadline = STOA_FOREVER,
-		                       .ended = &ended };
-	atomic_init(&waiting[1].result, 1);
-	pthread_create(&waiting[1].thread, NULL, wait_once, &waiting[1]);
-	pthread_join(late[0].thread, NULL);
-	assert_int_equal(late[0].result, -ETIMEDOUT);
+	for (int i = 0; i < 2; i++) {
+		waiting[i] = (struct waiting){
+			.pair = &pair,
+			.deadline =
+				i ? STOA_FOREVER : stoa_deadline_in(SECOND / 5),
+			.ended = &ended
+		};
+		atomic_init(&waiting[i].result, 1);
+		pthread_create(&waiting[i].thread, NULL, wait_once,
+		               &waiting[i]);
+		while (status_of(pair.condition).waiters == 0 && ended == 0)
+			sched_yield();
+	}
+	pthread_join(waiting[0].thread, NULL);
+	assert_int_equal(waiting[0].result, -ETIMEDOUT);
 	until_waiters(pair.condition, 1);
 	assert_result(stoa_condition_signal(pair.condition), 1);
 	pthread_join(waiting[1].thread, NULL);
