@@ -106,7 +106,7 @@ CASE
 it "several senders and receivers share a queue; each line comes once" <<'CASE'
 exits 0 $q create --capacity 8 orders
 for i in 1 2 3; do
-	$q recv --follow --timeout 5 orders >out.$i &
+	$q recv --follow --timeout 200 orders >out.$i &
 	receivers+=($!)
 	await USERS orders "$i"
 done

@@ -32,7 +32,7 @@ stoa stream write -p s <in 2>err.write &
 stoa stream read --progress s >out 2>err.read
 wait
 same in out
-has "$(cat err.write)" "3.8K 0:00:0"
+has "$(cat err.write)" "3.8K 0:"
 has "$(cat err.read)" "/s]"
 CASE
 
