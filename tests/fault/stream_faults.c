@@ -191,7 +191,10 @@ static const struct case_ operations[] = {
 
 static void run_one(const struct case_ *operation, int error)
 {
-	/* What the library opens once and keeps. */
+	stoa_peer self;
+
+	/* What the library opens once and keeps, in a patrol at the latest. */
+	assert_ok(stoa_space_self(space, &self));
 	assert_int_equal(operation->run(), 0);
 	if (operation->undo)
 		operation->undo();
