@@ -11,6 +11,14 @@
 
 #define STOA_FUTEX_ALL INT32_MAX
 
+/* Nobody sleeps longer without looking again. The library whose calls are made
+ * to fail is less patient: a thousand times its tests wait in vain. */
+#ifdef STOA_TESTING
+#define STOA_SLICE_NS INT64_C(10000000)
+#else
+#define STOA_SLICE_NS INT64_C(50000000)
+#endif
+
 /* Sleeps while *word is `value`, at most `timeout_ns`; of 50 ms and more a tick
  * of the coarse clock may be missing. 0: woken. -EAGAIN: the word had another
  * value. -ETIMEDOUT, -EINTR. */

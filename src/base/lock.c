@@ -8,7 +8,6 @@
 #include <errno.h>
 
 #define WAITERS 0x80000000u
-#define SLICE_NS INT64_C(50000000)
 
 static int exchange(struct stoa_lock *lock, uint32_t expected, uint32_t desired)
 {
@@ -55,8 +54,9 @@ static int acquire_slowly(struct stoa_lock *lock,
 		} else if ((word & WAITERS) ||
 		           exchange(lock, word, word | WAITERS)) {
 			result = stoa_futex_wait(&lock->word, word | WAITERS,
-			                         left < SLICE_NS ? left :
-			                                           SLICE_NS);
+			                         left < STOA_SLICE_NS ?
+			                                 left :
+			                                 STOA_SLICE_NS);
 			keep = WAITERS;
 		}
 		if (left == 0 || (result == -EINTR && owner->interruptible))

@@ -4,7 +4,6 @@
 #include <base/futex.h>
 #include <memory/segment_internal.h>
 
-#define SLICE_NS INT64_C(50000000)
 #define SEAL_MODE 0444 /* what stays of a sealed segment's mode */
 
 /* ---- Turns --------------------------------------------------------------------- */
@@ -43,7 +42,7 @@ int segment_take_turn(struct stoa_segment *segment, uint64_t *ret_agent)
 				break;
 			continue;
 		}
-		stoa_futex_wait(&control->turned, turned, SLICE_NS);
+		stoa_futex_wait(&control->turned, turned, STOA_SLICE_NS);
 		result = segment_health(segment);
 		if (result < 0)
 			return result;

@@ -16,12 +16,11 @@
 #ifndef STOA_SPACE_EVENT_H
 #define STOA_SPACE_EVENT_H
 
+#include <base/futex.h>
 #include <space/object.h>
 #include <space/waits.h>
 
 struct stoa_ring;
-
-#define STOA_SLICE_NS INT64_C(50000000) /* nobody sleeps longer unexamined */
 
 struct stoa_waiter {
 	struct stoa_object *object;

@@ -2,8 +2,6 @@
 /* Every operation on barriers while its n-th system call fails. */
 #include "inject.h"
 
-enum { SHORT_MS = 60 /* more than one slice of a wait */ };
-
 static struct stoa_barrier *barrier, *other;
 
 static int open_it(struct stage *stage, uint32_t count,

@@ -5,8 +5,7 @@
 enum {
 	HEAP_BYTES = 1 << 17,
 	BLOCKS = 4,
-	LARGE = 30000,
-	SHORT_MS = 60 /* more than one slice of a wait */
+	LARGE = 30000
 };
 
 static struct stoa_heap *heap, *other_heap;

@@ -8,6 +8,8 @@
 
 #include "support.h"
 
+enum { SHORT_MS = 16 /* more than one slice of a wait, which is of 10 here */ };
+
 struct stage {
 	const char *operation;
 	int descriptors; /* open before it */

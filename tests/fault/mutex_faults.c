@@ -3,8 +3,6 @@
  * fails. */
 #include "inject.h"
 
-enum { SHORT_MS = 60 /* more than one slice of a wait */ };
-
 static struct stoa_mutex *mutex, *other;
 static struct stoa_condition *condition;
 

@@ -4,7 +4,7 @@
 
 #include <glob.h>
 
-enum { SHORT_MS = 60 /* more than one slice of a wait */, LARGE = 20000 };
+enum { LARGE = 20000 };
 
 #define BOTH (STOA_READ | STOA_WRITE)
 

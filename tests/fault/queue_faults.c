@@ -4,7 +4,7 @@
 
 #include <signal.h>
 
-enum { LARGE = 5000, SHORT_MS = 60 /* more than one slice of a wait */ };
+enum { LARGE = 5000 };
 
 static char data[LARGE];
 

@@ -4,7 +4,7 @@
 #include "inject.h"
 #include "range_lock.h"
 
-enum { SHORT_MS = 240 /* some slices of a wait: a circle missed in the first is
+enum { SOME_MS = 240 /* some slices of a wait: a circle missed in the first is
                        * found in the next, also on a busy machine */ };
 
 static struct stoa_range_lock *lock, *other;
@@ -133,7 +133,7 @@ static long long wait_in_vain(struct stage *stage)
 {
 	(void)stage;
 	return stoa_range_lock_lock(lock, NULL,
-	                            stoa_deadline_in(SHORT_MS * MS));
+	                            stoa_deadline_in(SOME_MS * MS));
 }
 
 /* Nothing stays in line, or shown, or locked. */
@@ -209,7 +209,7 @@ static long long lock_of_dead(struct stage *stage)
 
 	(void)stage;
 	return stoa_range_lock_lock(lock, &range,
-	                            stoa_deadline_in(SHORT_MS * MS));
+	                            stoa_deadline_in(SOME_MS * MS));
 }
 
 static void after_dead(struct stage *stage, long long result)

@@ -2,8 +2,6 @@
 /* Every operation on rwlocks while its n-th system call fails. */
 #include "inject.h"
 
-enum { SHORT_MS = 60 /* more than one slice of a wait */ };
-
 static struct stoa_rwlock *lock, *other;
 
 static struct stoa_rwlock *make_rwlock(struct stage *stage)

@@ -109,7 +109,7 @@ static long long clean_and_receive(struct stage *stage)
 
 	stoa_space_clean(stage->space, 0, NULL, NULL);
 	return stoa_queue_receive(stage->queue, NULL, buffer, sizeof(buffer),
-	                          stoa_deadline_in(60 * MS), NULL);
+	                          stoa_deadline_in(SHORT_MS * MS), NULL);
 }
 
 static void after_clean_and_receive(struct stage *stage, long long result)

@@ -2,8 +2,6 @@
 /* Every operation on semaphores and sets while its n-th system call fails. */
 #include "inject.h"
 
-enum { SHORT_MS = 60 /* more than one slice of a wait */ };
-
 static struct stoa_semaphore *semaphore, *other;
 static struct stoa_semaphore_set *set, *other_set;
 static struct child holder;
