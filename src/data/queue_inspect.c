@@ -132,7 +132,7 @@ static uint64_t sort_key(struct stoa_queue *queue,
 }
 
 static uint64_t collect(struct stoa_queue *queue,
-                        const struct stoa_selector *selector,
+                        const struct stoa_selector *selector, int by_age,
                         struct peeked *peeked)
 {
 	uint64_t count = 0;
@@ -147,7 +147,7 @@ static uint64_t collect(struct stoa_queue *queue,
 		    !queue_matches(selector, cell_get(cell, type)))
 			continue;
 		peeked[count++] = (struct peeked){
-			sort_key(queue, selector, cell),
+			by_age ? 0 : sort_key(queue, selector, cell),
 			{ queue_position(queue,
 			                 queue_near(queue,
 			                            cell_get(cell, lap)),
@@ -212,10 +212,10 @@ static int copy_out(struct stoa_queue *queue, const struct queue_found *found,
 	return 0;
 }
 
-ssize_t stoa_queue_peek(struct stoa_queue *queue,
-                        const struct stoa_selector *selector, uint64_t n,
-                        void *buffer, size_t buffer_bytes,
-                        struct stoa_message *ret_message)
+static ssize_t peek(struct stoa_queue *queue,
+                    const struct stoa_selector *selector, int by_age,
+                    uint64_t n, void *buffer, size_t buffer_bytes,
+                    struct stoa_message *ret_message)
 {
 	struct stoa_message message = { 0 };
 	int result = stoa_object_enter(&queue->object);
@@ -236,7 +236,7 @@ ssize_t stoa_queue_peek(struct stoa_queue *queue,
 		return stoa_fail(-ENOMEM, "no memory to peek into queue %s",
 		                 queue->object.name);
 	for (int tries = 0; tries < PEEK_TRIES; tries++) {
-		uint64_t count = collect(queue, selector, peeked);
+		uint64_t count = collect(queue, selector, by_age, peeked);
 
 		result = n < count ? copy_out(queue, &peeked[n].found, buffer,
 		                              buffer_bytes, &message) :
@@ -251,6 +251,21 @@ ssize_t stoa_queue_peek(struct stoa_queue *queue,
 	if (ret_message)
 		*ret_message = message;
 	return (ssize_t)message.bytes;
+}
+
+ssize_t stoa_queue_peek(struct stoa_queue *queue,
+                        const struct stoa_selector *selector, uint64_t n,
+                        void *buffer, size_t buffer_bytes,
+                        struct stoa_message *ret_message)
+{
+	return peek(queue, selector, 0, n, buffer, buffer_bytes, ret_message);
+}
+
+ssize_t stoa_queue_peek_at(struct stoa_queue *queue, uint64_t n, void *buffer,
+                           size_t buffer_bytes,
+                           struct stoa_message *ret_message)
+{
+	return peek(queue, NULL, 1, n, buffer, buffer_bytes, ret_message);
 }
 
 /* ---- Purging ---------------------------------------------------------------------- */

@@ -38,6 +38,7 @@ struct request {
 	void *buffer;
 	size_t buffer_bytes;
 	int take;
+	int cut; /* to the buffer, if it is larger */
 	int describe;                /* the caller wants all of it */
 	struct stoa_message message; /* the answer; else data, bytes, cell and
 	                                word only */
@@ -52,6 +53,7 @@ static void ask(struct request *request, const struct stoa_selector *selector,
 	request->buffer = buffer;
 	request->buffer_bytes = buffer_bytes;
 	request->take = 0;
+	request->cut = 0;
 	request->describe = describe;
 	request->message.buffer_bytes = buffer_bytes;
 }
@@ -156,8 +158,11 @@ static inline int consume_inline(struct stoa_queue *queue,
 
 	if (stoa_unlikely(bytes > STOA_QUEUE_INLINE))
 		return lost_or_damaged(queue, found);
-	if (stoa_unlikely(bytes > request->buffer_bytes))
-		return still_there(found) ? -EMSGSIZE : CONSUME_LOST;
+	if (stoa_unlikely(bytes > request->buffer_bytes)) {
+		if (!request->cut)
+			return still_there(found) ? -EMSGSIZE : CONSUME_LOST;
+		bytes = request->buffer_bytes;
+	}
 	if (!STOA_BUG(2))
 		get_inline(queue_inline(queue, found->cell), request->buffer,
 		           bytes);
@@ -208,7 +213,7 @@ static inline int consume(struct stoa_queue *queue, const struct queue_found *fo
 	                                         request->message.bytes);
 	if (stoa_unlikely(!request->message.data))
 		return lost_or_damaged(queue, found);
-	if (stoa_unlikely(!request->take &&
+	if (stoa_unlikely(!request->take && !request->cut &&
 	                  request->message.bytes > request->buffer_bytes))
 		return still_there(found) ? -EMSGSIZE : CONSUME_LOST;
 	return consume_take(queue, found, request);
@@ -255,6 +260,16 @@ static int try_ordered(struct stoa_queue *queue, struct request *request,
 	return result == CONSUME_LOST ? -EAGAIN : result;
 }
 
+static void copy_message(struct request *request)
+{
+	size_t bytes = request->message.bytes < request->buffer_bytes ?
+	                       request->message.bytes :
+	                       request->buffer_bytes;
+
+	if (bytes != 0)
+		memcpy(request->buffer, request->message.data, bytes);
+}
+
 /* A message of the arena was made this call's: copies it out, and lets go. */
 static void finish_receive(struct stoa_queue *queue, struct request *request)
 {
@@ -263,7 +278,7 @@ static void finish_receive(struct stoa_queue *queue, struct request *request)
 
 	if (STOA_BUG(3))
 		queue_exchange(cell, word, queue_freed(queue, word));
-	memcpy(request->buffer, request->message.data, request->message.bytes);
+	copy_message(request);
 	queue_exchange(cell, word, queue_freed(queue, word));
 }
 
@@ -367,13 +382,14 @@ enum { THE_LONG_WAY = -EBUSY };
 /* Any message, from any queue. Its size, and all of `message` if wanted. */
 static ssize_t receive_the_long_way(struct stoa_queue *queue,
                                     const struct stoa_selector *selector,
-                                    void *buffer, size_t buffer_bytes,
+                                    void *buffer, size_t buffer_bytes, int cut,
                                     struct stoa_deadline deadline,
                                     struct stoa_message *message)
 {
 	struct request request;
 
 	ask(&request, selector, buffer, buffer_bytes, message != NULL);
+	request.cut = cut;
 	int result = receive(queue, &request, deadline);
 	if (result == 0) {
 		if (message)
@@ -433,10 +449,10 @@ stoa_always_inline ssize_t receive_quickly(struct stoa_queue *queue,
 	return (ssize_t)bytes;
 }
 
-ssize_t stoa_queue_receive(struct stoa_queue *queue,
-                           const struct stoa_selector *selector, void *buffer,
-                           size_t buffer_bytes, struct stoa_deadline deadline,
-                           struct stoa_message *ret_message)
+stoa_always_inline ssize_t
+receive_one(struct stoa_queue *queue, const struct stoa_selector *selector,
+            void *buffer, size_t buffer_bytes, int cut,
+            struct stoa_deadline deadline, struct stoa_message *ret_message)
 {
 	int64_t now;
 	ssize_t result = begin_receive(queue, selector);
@@ -450,8 +466,8 @@ ssize_t stoa_queue_receive(struct stoa_queue *queue,
 			return queue_end(queue, result);
 		}
 		result = receive_the_long_way(queue, selector, buffer,
-		                              buffer_bytes, deadline,
-		                              ret_message);
+		                              buffer_bytes, cut,
+		                              deadline, ret_message);
 		if (result < 0)
 			return result;
 		now = queue_now();
@@ -459,6 +475,25 @@ ssize_t stoa_queue_receive(struct stoa_queue *queue,
 	queue_account(queue, STOA_READ, 1, (uint64_t)result, now);
 	queue_tell_senders(queue, 1);
 	return queue_end(queue, result);
+}
+
+ssize_t stoa_queue_receive(struct stoa_queue *queue,
+                           const struct stoa_selector *selector, void *buffer,
+                           size_t buffer_bytes, struct stoa_deadline deadline,
+                           struct stoa_message *ret_message)
+{
+	return receive_one(queue, selector, buffer, buffer_bytes, 0, deadline,
+	                   ret_message);
+}
+
+ssize_t stoa_queue_receive_cut(struct stoa_queue *queue,
+                               const struct stoa_selector *selector,
+                               void *buffer, size_t buffer_bytes,
+                               struct stoa_deadline deadline,
+                               struct stoa_message *ret_message)
+{
+	return receive_one(queue, selector, buffer, buffer_bytes, 1, deadline,
+	                   ret_message);
 }
 
 /* The next of a batch. 0, or what ends it. */
