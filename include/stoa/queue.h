@@ -11,7 +11,8 @@
  *                  instruction of a send, receive, take or acknowledge blocks
  *                  nobody else.
  *   STOA_PRIORITY  highest priority first, FIFO within one priority (POSIX).
- *                  Sends are lock-free; receivers take turns.
+ *                  Sends are lock-free (but who finds the queue at its limit
+ *                  takes a turn, too); receivers take turns.
  *   STOA_TYPE      receivers may ask for types (System V). The same.
  *
  * Death: a send takes effect at one instant. A sender killed before it leaves
@@ -27,7 +28,7 @@
  *
  * Limits: capacity 1 .. 2^28 messages, message 0 .. 1 GiB, 65,472 handles at
  * once. Memory: 256 bytes for each message of capacity rounded up to a power
- * of two (88 more if ordered by priority or type), and total_bytes. Messages up to STOA_QUEUE_INLINE bytes
+ * of two (96 more if ordered by priority or type), and total_bytes. Messages up to STOA_QUEUE_INLINE bytes
  * need nothing else. Fork: the child may use the handle, as itself; what the
  * parent has taken or reserved stays the parent's. Not async-signal-safe; no
  * cancellation points.
@@ -51,7 +52,7 @@ extern "C" {
 
 #define STOA_QUEUE_INLINE 80 /* bytes of payload beside the message's state */
 #define STOA_QUEUE_PRIORITIES 32768
-#define STOA_QUEUE_UNLIMITED UINT64_MAX /* limits of 2^32 - 1 and more are it */
+#define STOA_QUEUE_UNLIMITED UINT64_MAX
 
 struct stoa_queue;
 
@@ -72,8 +73,8 @@ struct stoa_queue_attributes {
 	/* At most so many bytes and messages in the queue at once, as
 	 * msg_qbytes of System V; zero: STOA_QUEUE_UNLIMITED. With either of
 	 * them the queue is one with limits, which alone may be changed by
-	 * stoa_queue_set_limit(); it is ordered STOA_PRIORITY or STOA_TYPE, and
-	 * its capacity is less than 2^20. */
+	 * stoa_queue_set_limit(); it is ordered STOA_PRIORITY or STOA_TYPE. It
+	 * never has more than 64 GiB in messages. */
 	uint64_t limit_bytes;
 	uint64_t limit_messages;
 	uint64_t reserved[2]; /* zero */
@@ -166,8 +167,9 @@ STOA_API int stoa_queue_cancel(struct stoa_queue *queue,
  * empty messages), STOA_QUEUE_UNLIMITED everything that there is room for.
  * What is in the queue already stays; who sleeps looks again. Does not block.
  *   What is taken or reserved counts, by the size that was reserved; what a
- * dead sender left does not. A sender may find the queue full, and wait or get
- * -EAGAIN, only if at some moment of its call it was.
+ * dead sender left does not. A send waits, or gets -EAGAIN, only if at some
+ * moment of its call the queue was full; or if a receiver was stopped in the
+ * midst of its turn.
  * -EINVAL: the queue was made without limits.
  */
 STOA_API int stoa_queue_set_limit(struct stoa_queue *queue, uint64_t bytes,

@@ -197,6 +197,30 @@ static int consume_take(struct stoa_queue *queue,
 	return 0;
 }
 
+static void copy_message(struct request *request)
+{
+	size_t bytes = request->message.bytes < request->buffer_bytes ?
+	                       request->message.bytes :
+	                       request->buffer_bytes;
+
+	if (bytes != 0)
+		memcpy(request->buffer, request->message.data, bytes);
+}
+
+/* A message of the arena in a queue with limits: copied in the turn, then
+ * freed. See LIMITS. */
+static int consume_in_turn(struct stoa_queue *queue,
+                           const struct queue_found *found,
+                           struct request *request)
+{
+	copy_message(request);
+	if (!queue_exchange(found->cell, found->word,
+	                    queue_freed(queue, found->word)))
+		return CONSUME_LOST;
+	request->message.word = 0;
+	return 0;
+}
+
 /* Makes the message found this call's. 0, CONSUME_LOST, -EMSGSIZE, -EUCLEAN. */
 static inline int consume(struct stoa_queue *queue, const struct queue_found *found,
                    struct request *request)
@@ -216,6 +240,8 @@ static inline int consume(struct stoa_queue *queue, const struct queue_found *fo
 	if (stoa_unlikely(!request->take && !request->cut &&
 	                  request->message.bytes > request->buffer_bytes))
 		return still_there(found) ? -EMSGSIZE : CONSUME_LOST;
+	if (queue->limits && !request->take)
+		return consume_in_turn(queue, found, request);
 	return consume_take(queue, found, request);
 }
 
@@ -235,6 +261,35 @@ static inline int try_fifo(struct stoa_queue *queue, struct request *request)
 	return -EAGAIN;
 }
 
+/* For people, as note_sender(). */
+static void note_receiver(struct stoa_queue *queue)
+{
+	atomic_store_explicit(&queue->control->last_receive_ns, queue_now(),
+	                      memory_order_relaxed);
+	atomic_store_explicit(&queue->control->last_receiver_pid,
+	                      atomic_load_explicit(&queue->object.pid,
+	                                           memory_order_relaxed),
+	                      memory_order_relaxed);
+}
+
+/* As consume(), under the lock of a queue with limits. */
+static int consume_within(struct stoa_queue *queue,
+                          const struct queue_found *found,
+                          struct request *request)
+{
+	uint64_t unit = queue_counted(found->cell);
+
+	if (STOA_BUG(44))
+		queue_leave(queue, unit);
+	int result = consume(queue, found, request);
+	if (stoa_unlikely(result < 0))
+		return result;
+	if (!request->take && !STOA_BUG(44))
+		queue_leave(queue, unit);
+	note_receiver(queue);
+	return 0;
+}
+
 static int try_ordered(struct stoa_queue *queue, struct request *request,
                        struct stoa_deadline deadline)
 {
@@ -248,7 +303,10 @@ static int try_ordered(struct stoa_queue *queue, struct request *request,
 	for (int i = 0; i < LOST_MAX; i++) {
 		result = queue_select(queue, request->selector, &found);
 		if (result == 0)
-			result = consume(queue, &found, request);
+			result = queue->limits ?
+			                 consume_within(queue, &found,
+			                                request) :
+			                 consume(queue, &found, request);
 		if (result == 0)
 			queue_deselect(queue, &found);
 		if (result != CONSUME_LOST)
@@ -258,16 +316,6 @@ static int try_ordered(struct stoa_queue *queue, struct request *request,
 		queue_note_vain(queue, request->selector);
 	queue_selection_unlock(queue);
 	return result == CONSUME_LOST ? -EAGAIN : result;
-}
-
-static void copy_message(struct request *request)
-{
-	size_t bytes = request->message.bytes < request->buffer_bytes ?
-	                       request->message.bytes :
-	                       request->buffer_bytes;
-
-	if (bytes != 0)
-		memcpy(request->buffer, request->message.data, bytes);
 }
 
 /* A message of the arena was made this call's: copies it out, and lets go. */
@@ -571,8 +619,7 @@ int stoa_queue_acknowledge(struct stoa_queue *queue,
 	if (result < 0)
 		return result;
 	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_TAKEN);
-	if (!cell || !queue_exchange(cell, message->word,
-	                             queue_freed(queue, message->word)))
+	if (!cell || !queue_free_cell(queue, cell, message->word))
 		return queue_stale(queue);
 	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
 	queue_account(queue, STOA_READ, 1, message->bytes, queue_now());
