@@ -647,6 +647,24 @@ static inline int64_t queue_now(void)
 	return stoa_sys_clock_ns(CLOCK_REALTIME_COARSE);
 }
 
+/* When the message was sent (received) that just was: a queue with limits knows
+ * already, or of a later one. relaxed: for people. */
+static inline int64_t queue_sent_at(struct stoa_queue *queue)
+{
+	return stoa_unlikely(queue->limits) ?
+	               atomic_load_explicit(&queue->control->last_send_ns,
+	                                    memory_order_relaxed) :
+	               queue_now();
+}
+
+static inline int64_t queue_received_at(struct stoa_queue *queue)
+{
+	return stoa_unlikely(queue->limits) ?
+	               atomic_load_explicit(&queue->control->last_receive_ns,
+	                                    memory_order_relaxed) :
+	               queue_now();
+}
+
 /* For people: so many messages of so many bytes together were sent
  * (STOA_WRITE) or received, at `now`. */
 static inline void queue_account(struct stoa_queue *queue, unsigned direction,

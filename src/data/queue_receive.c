@@ -222,7 +222,7 @@ static int consume_in_turn(struct stoa_queue *queue,
 }
 
 /* Makes the message found this call's. 0, CONSUME_LOST, -EMSGSIZE, -EUCLEAN. */
-static inline int consume(struct stoa_queue *queue, const struct queue_found *found,
+stoa_always_inline int consume(struct stoa_queue *queue, const struct queue_found *found,
                    struct request *request)
 {
 	uint32_t payload = cell_get(found->cell, payload);
@@ -273,7 +273,8 @@ static void note_receiver(struct stoa_queue *queue)
 }
 
 /* As consume(), under the lock of a queue with limits. */
-static int consume_within(struct stoa_queue *queue,
+__attribute__((noinline)) static int
+consume_within(struct stoa_queue *queue,
                           const struct queue_found *found,
                           struct request *request)
 {
@@ -303,7 +304,7 @@ static int try_ordered(struct stoa_queue *queue, struct request *request,
 	for (int i = 0; i < LOST_MAX; i++) {
 		result = queue_select(queue, request->selector, &found);
 		if (result == 0)
-			result = queue->limits ?
+			result = stoa_unlikely(queue->limits) ?
 			                 consume_within(queue, &found,
 			                                request) :
 			                 consume(queue, &found, request);
@@ -518,7 +519,7 @@ receive_one(struct stoa_queue *queue, const struct stoa_selector *selector,
 		                              deadline, ret_message);
 		if (result < 0)
 			return result;
-		now = queue_now();
+		now = queue_received_at(queue);
 	}
 	queue_account(queue, STOA_READ, 1, (uint64_t)result, now);
 	queue_tell_senders(queue, 1);
@@ -587,7 +588,8 @@ int stoa_queue_receive_many(struct stoa_queue *queue,
 	}
 	if (received == 0)
 		return result;
-	queue_account(queue, STOA_READ, received, bytes, queue_now());
+	queue_account(queue, STOA_READ, received, bytes,
+	              queue_received_at(queue));
 	queue_tell_senders(queue, (int)received);
 	return (int)queue_end(queue, (long)received);
 }

@@ -175,12 +175,40 @@ static void note_sender(struct stoa_queue *queue)
 	                      memory_order_relaxed);
 }
 
+/* The usual way: there is room, and the message is small. 0, or -EAGAIN. */
+stoa_always_inline int claim_quickly(struct stoa_queue *queue, size_t bytes,
+                                     struct queue_found *claim)
+{
+	uint64_t admitted;
+
+	if (stoa_unlikely(bytes > STOA_QUEUE_INLINE || STOA_BUG(46)) ||
+	    stoa_unlikely(!queue_fits(queue_limits(queue),
+	                              queue_content(queue, &admitted), bytes)))
+		return -EAGAIN;
+	int result = queue_claim(queue, QUEUE_WRITING, claim);
+	if (stoa_unlikely(result < 0))
+		return result;
+	queue_advance_tail(queue, queue_next(queue, claim->position));
+	cell_set(claim->cell, lap,
+	         (uint32_t)queue_lap_of(queue, claim->position));
+	cell_set(claim->cell, payload, 0);
+	result = queue_admit(queue, claim->cell, claim->word, bytes);
+	if (stoa_unlikely(result < 0)) {
+		queue_give_up(queue, claim->cell, claim->word);
+		queue_tell_senders(queue, 1);
+	}
+	return result;
+}
+
 static int send_within(struct stoa_queue *queue, struct outgoing message,
                        uint64_t *ret_position)
 {
 	struct queue_found claim;
-	int result = claim_within(queue, QUEUE_WRITING, message.bytes, &claim);
+	int result = claim_quickly(queue, message.bytes, &claim);
 
+	if (stoa_unlikely(result < 0))
+		result = claim_within(queue, QUEUE_WRITING, message.bytes,
+		                      &claim);
 	if (stoa_unlikely(result < 0))
 		return result;
 	fill_cell(queue, claim.cell, message);
@@ -332,7 +360,7 @@ int stoa_queue_send_many(struct stoa_queue *queue,
 	}
 	if (sent == 0)
 		return (int)queue_end(queue, result);
-	queue_account(queue, STOA_WRITE, sent, bytes, queue_now());
+	queue_account(queue, STOA_WRITE, sent, bytes, queue_sent_at(queue));
 	queue_tell_receivers(queue, position, (int)sent);
 	return (int)queue_end(queue, (long)sent);
 }
@@ -353,7 +381,8 @@ stoa_always_inline int send_one(struct stoa_queue *queue,
 	if (stoa_likely(result == 0)) {
 		if (queue_streams(queue))
 			queue_prefetch(queue, position, QUEUE_STREAM_PLACES);
-		queue_account(queue, STOA_WRITE, 1, message.bytes, queue_now());
+		queue_account(queue, STOA_WRITE, 1, message.bytes,
+		              queue_sent_at(queue));
 		queue_tell_receivers(queue, position, 1);
 	}
 	return (int)queue_end(queue, result);
