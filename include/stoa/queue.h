@@ -11,7 +11,8 @@
  *                  instruction of a send, receive, take or acknowledge blocks
  *                  nobody else.
  *   STOA_PRIORITY  highest priority first, FIFO within one priority (POSIX).
- *                  Sends are lock-free; receivers take turns.
+ *                  Sends are lock-free (but who finds the queue at its limit
+ *                  takes a turn, too); receivers take turns.
  *   STOA_TYPE      receivers may ask for types (System V). The same.
  *
  * Death: a send takes effect at one instant. A sender killed before it leaves
@@ -27,7 +28,7 @@
  *
  * Limits: capacity 1 .. 2^28 messages, message 0 .. 1 GiB, 65,472 handles at
  * once. Memory: 256 bytes for each message of capacity rounded up to a power
- * of two (88 more if ordered by priority or type), and total_bytes. Messages up to STOA_QUEUE_INLINE bytes
+ * of two (96 more if ordered by priority or type), and total_bytes. Messages up to STOA_QUEUE_INLINE bytes
  * need nothing else. Fork: the child may use the handle, as itself; what the
  * parent has taken or reserved stays the parent's. Not async-signal-safe; no
  * cancellation points.
@@ -51,6 +52,7 @@ extern "C" {
 
 #define STOA_QUEUE_INLINE 80 /* bytes of payload beside the message's state */
 #define STOA_QUEUE_PRIORITIES 32768
+#define STOA_QUEUE_UNLIMITED UINT64_MAX
 
 struct stoa_queue;
 
@@ -68,7 +70,14 @@ struct stoa_queue_attributes {
 	 * finds room whatever the gaps; but at most 16 MiB, or twice 4 of the
 	 * largest if that is more. */
 	uint64_t total_bytes;
-	uint64_t reserved[4]; /* zero */
+	/* At most so many bytes and messages in the queue at once, as
+	 * msg_qbytes of System V; zero: STOA_QUEUE_UNLIMITED. With either of
+	 * them the queue is one with limits, which alone may be changed by
+	 * stoa_queue_set_limit(); it is ordered STOA_PRIORITY or STOA_TYPE. It
+	 * never has more than 64 GiB in messages. */
+	uint64_t limit_bytes;
+	uint64_t limit_messages;
+	uint64_t reserved[2]; /* zero */
 };
 
 /* A message: what to send, or what was received. */
@@ -152,6 +161,20 @@ STOA_API int stoa_queue_commit(struct stoa_queue *queue,
 STOA_API int stoa_queue_cancel(struct stoa_queue *queue,
                                const struct stoa_message *message);
 
+/*
+ * From now on a send waits while the queue's messages and itself are more than
+ * `messages`, or their bytes more than `bytes`. 0 lets nothing in (`bytes`: but
+ * empty messages), STOA_QUEUE_UNLIMITED everything that there is room for.
+ * What is in the queue already stays; who sleeps looks again. Does not block.
+ *   What is taken or reserved counts, by the size that was reserved; what a
+ * dead sender left does not. A send waits, or gets -EAGAIN, only if at some
+ * moment of its call the queue was full; or if a receiver was stopped in the
+ * midst of its turn.
+ * -EINVAL: the queue was made without limits.
+ */
+STOA_API int stoa_queue_set_limit(struct stoa_queue *queue, uint64_t bytes,
+                                  uint64_t messages);
+
 /* ---- Receive ------------------------------------------------------------ */
 
 enum stoa_selection {
@@ -180,6 +203,15 @@ STOA_API ssize_t stoa_queue_receive(struct stoa_queue *queue,
                                     void *buffer, size_t buffer_bytes,
                                     struct stoa_deadline deadline,
                                     struct stoa_message *ret_message);
+
+/* The same, but a message larger than the buffer is cut to it, in the same
+ * step, and the rest of it is lost (MSG_NOERROR). Returns the message's whole
+ * size, which may be more than buffer_bytes. */
+STOA_API ssize_t stoa_queue_receive_cut(struct stoa_queue *queue,
+                                        const struct stoa_selector *selector,
+                                        void *buffer, size_t buffer_bytes,
+                                        struct stoa_deadline deadline,
+                                        struct stoa_message *ret_message);
 
 /* Receives up to `count` messages, each into its message's data of
  * buffer_bytes; waits only for the first. Returns the number received. */
@@ -215,6 +247,12 @@ STOA_API ssize_t stoa_queue_peek(struct stoa_queue *queue,
                                  uint64_t n, void *buffer, size_t buffer_bytes,
                                  struct stoa_message *ret_message);
 
+/* The same with the n-th in the order of sending, whatever the queue's own
+ * order (MSG_COPY). */
+STOA_API ssize_t stoa_queue_peek_at(struct stoa_queue *queue, uint64_t n,
+                                    void *buffer, size_t buffer_bytes,
+                                    struct stoa_message *ret_message);
+
 /* Drops every message that is in the queue and not taken; returns how many
  * (saturating at INT_MAX). Does not block. */
 STOA_API int stoa_queue_purge(struct stoa_queue *queue);
@@ -245,6 +283,28 @@ struct stoa_queue_stat {
  * moment if nothing changes meanwhile. Looks at every cell: O(capacity). */
 STOA_API int stoa_queue_stat(struct stoa_queue *queue,
                              struct stoa_queue_stat *ret_stat);
+
+/* What IPC_STAT and mq_getattr ask for. */
+struct stoa_queue_count {
+	uint32_t size; /* set by the caller: sizeof this struct */
+	uint32_t reserved;
+	uint64_t messages; /* that a receive could give */
+	uint64_t bytes;    /* in these */
+	uint64_t limit_bytes, limit_messages; /* STOA_QUEUE_UNLIMITED: none */
+	pid_t last_sender_pid, last_receiver_pid; /* 0: nobody yet */
+	int64_t last_send_ns, last_receive_ns; /* CLOCK_REALTIME, by the tick;
+	                                          0: never */
+};
+
+/*
+ * messages and bytes are true of one moment during the call. Of a queue with
+ * limits the last sender is that of the message sent last, or of one that is
+ * being sent; of others, if two sent within a tick of the clock, either.
+ *   Ordered queues: takes a receiver's turn, and costs what has come since the
+ * last turn. STOA_FIFO: looks at every cell.
+ */
+STOA_API int stoa_queue_count(struct stoa_queue *queue,
+                              struct stoa_queue_count *ret_count);
 
 /*
  * A descriptor for poll and epoll that is readable while the queue is

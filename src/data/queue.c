@@ -102,8 +102,20 @@ static int geometry_in_range(const uint64_t *geometry)
 	return geometry[QUEUE_GEOMETRY_ORDER] <= STOA_TYPE && capacity >= 1 &&
 	       capacity <= QUEUE_CAPACITY_MAX && largest <= QUEUE_MESSAGE_MAX &&
 	       blocks <= BLOCKS_MAX &&
+	       (geometry[QUEUE_GEOMETRY_LIMITS] == 0 ||
+	        geometry[QUEUE_GEOMETRY_ORDER] != STOA_FIFO) &&
 	       (largest <= STOA_QUEUE_INLINE ||
 	        largest <= blocks * QUEUE_BLOCK_BYTES);
+}
+
+static uint64_t limits_asked(const struct stoa_queue_attributes *attributes)
+{
+	uint64_t bytes = attributes->limit_bytes ?: STOA_QUEUE_UNLIMITED;
+	uint64_t messages = attributes->limit_messages ?: STOA_QUEUE_UNLIMITED;
+
+	if (!attributes->limit_bytes && !attributes->limit_messages)
+		return 0;
+	return queue_pack_limits(bytes, messages);
 }
 
 static int read_attributes(const char *name,
@@ -120,7 +132,7 @@ static int read_attributes(const char *name,
 			                 name);
 		attributes = *given;
 	}
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 2; i++)
 		if (attributes.reserved[i] != 0)
 			return stoa_fail(-EINVAL,
 			                 "attributes of queue %s: reserved "
@@ -143,6 +155,13 @@ static int read_attributes(const char *name,
 		                 "have room for one message of "
 		                 "max_message_bytes",
 		                 name);
+	if ((attributes.limit_bytes || attributes.limit_messages) &&
+	    attributes.order == STOA_FIFO)
+		return stoa_fail(-EINVAL,
+		                 "attributes of queue %s: only queues ordered "
+		                 "by priority or type have limits",
+		                 name);
+	geometry[QUEUE_GEOMETRY_LIMITS] = limits_asked(&attributes);
 	geometry[QUEUE_GEOMETRY_ORDER] = attributes.order;
 	geometry[QUEUE_GEOMETRY_CAPACITY] = capacity;
 	geometry[QUEUE_GEOMETRY_MAX_MESSAGE] = largest;
@@ -177,6 +196,8 @@ static void set_places(struct stoa_queue *queue)
 	queue->order = (enum stoa_queue_order)geometry[QUEUE_GEOMETRY_ORDER];
 	queue->capacity = (uint32_t)geometry[QUEUE_GEOMETRY_CAPACITY];
 	queue->max_message = geometry[QUEUE_GEOMETRY_MAX_MESSAGE];
+	queue->limits = geometry[QUEUE_GEOMETRY_LIMITS];
+	queue->quick_bytes = queue->limits ? 0 : STOA_QUEUE_INLINE + 1;
 	queue->blocks = (uint32_t)geometry[QUEUE_GEOMETRY_BLOCKS];
 	queue->control = (void *)(base + OBJECT_KIND_OFFSET);
 	queue->cells = (void *)(base + at.cells);
@@ -360,7 +381,7 @@ void queue_wake_receivers(struct stoa_queue *queue, uint32_t asked,
 void queue_wake_senders(struct stoa_queue *queue, int cells)
 {
 	stoa_event_raise(&queue->object, STOA_WRITE,
-	                 queue->blocks ? INT_MAX : cells);
+	                 queue->blocks || queue->limits ? INT_MAX : cells);
 }
 
 int queue_stale(struct stoa_queue *queue)
@@ -425,6 +446,17 @@ static int ordered_ready(struct stoa_queue *queue)
 	return result;
 }
 
+/* For a message of one byte. */
+static int within_limit(struct stoa_queue *queue)
+{
+	uint64_t admitted;
+
+	return !queue->limits ||
+	       queue_fits(queue_limits(queue), queue_content(queue, &admitted),
+	                  1) ||
+	       queue_full(queue, 1) == 0;
+}
+
 int queue_ready(struct stoa_object *object, unsigned direction,
                 const struct stoa_wait *wait)
 {
@@ -434,7 +466,7 @@ int queue_ready(struct stoa_object *object, unsigned direction,
 	int soon;
 
 	if (direction == STOA_WRITE)
-		return queue_has_room(queue);
+		return queue_has_room(queue) && within_limit(queue);
 	if (queue->order != STOA_FIFO)
 		return ordered_ready(queue);
 	if (queue_find(queue, &found, &soon) == 0)

@@ -49,6 +49,7 @@ void queue_index_clear(struct stoa_queue *queue)
 	set(queue->control->fresh, 1);
 	set(queue->control->pending, 0);
 	set(queue->control->listed, 0);
+	set(queue->control->listed_bytes, 0);
 	for (uint32_t i = 0; i < queue->capacity; i++)
 		queue->entries[i].listed = 0;
 }
@@ -258,7 +259,10 @@ int queue_index_insert(struct stoa_queue *queue, uint32_t cell,
 	if (result < 0)
 		return result;
 	entry->listed = 1;
+	entry->bytes = cell_get(queue_cell_at(queue, cell), bytes);
 	set(queue->control->listed, get(queue->control->listed) + 1);
+	set(queue->control->listed_bytes,
+	    get(queue->control->listed_bytes) + entry->bytes);
 	return 0;
 }
 
@@ -329,6 +333,8 @@ int queue_index_remove(struct stoa_queue *queue, uint32_t cell)
 		return result;
 	entry->listed = 0;
 	set(queue->control->listed, get(queue->control->listed) - 1);
+	set(queue->control->listed_bytes,
+	    get(queue->control->listed_bytes) - once(entry->bytes));
 	return leaf->first == 0 ? prune(queue, &way) : mend(queue, &way);
 }
 

@@ -42,6 +42,14 @@ static void add_seat(struct stoa_queue *queue, uint32_t index,
 	stat->senders_waiting += atomic_load(&seat->writers_waiting);
 }
 
+static void add_seats(struct stoa_queue *queue, struct stoa_queue_stat *stat)
+{
+	uint32_t seats = stoa_object_seats(&queue->object);
+
+	for (uint32_t i = 0; i < seats; i++)
+		add_seat(queue, i, stat);
+}
+
 static void add_cell(struct queue_cell *cell, struct stoa_queue_stat *stat)
 {
 	switch (QUEUE_WORD_PHASE(atomic_load_explicit(&cell->word,
@@ -89,9 +97,7 @@ int stoa_queue_stat(struct stoa_queue *queue, struct stoa_queue_stat *ret_stat)
 		return result;
 	for (uint32_t i = 0; i < queue->capacity; i++)
 		add_cell(queue_cell_at(queue, i), &stat);
-	uint32_t seats = stoa_object_seats(&queue->object);
-	for (uint32_t i = 0; i < seats; i++)
-		add_seat(queue, i, &stat);
+	add_seats(queue, &stat);
 	stat.high_water = atomic_load(&queue->control->high_water);
 	if (stat.high_water < stat.messages)
 		stat.high_water = stat.messages;
@@ -99,6 +105,98 @@ int stoa_queue_stat(struct stoa_queue *queue, struct stoa_queue_stat *ret_stat)
 	result = (int)queue_end(queue, 0);
 	if (result == 0)
 		*ret_stat = stat;
+	return result;
+}
+
+/* ---- Counting -------------------------------------------------------------------- */
+
+/* What the index of an ordered queue lists. -EAGAIN: a stopped one has the
+ * lock. */
+static int count_listed(struct stoa_queue *queue,
+                        struct stoa_queue_count *count)
+{
+	int result = queue_selection_lock(queue, STOA_NOW);
+
+	if (result < 0)
+		return result;
+	result = queue_list_surely(queue);
+	/* relaxed: changed under the selection lock only */
+	count->messages = atomic_load_explicit(&queue->control->listed,
+	                                       memory_order_relaxed);
+	count->bytes = atomic_load_explicit(&queue->control->listed_bytes,
+	                                    memory_order_relaxed);
+	queue_selection_unlock(queue);
+	return result;
+}
+
+static int count_messages(struct stoa_queue *queue,
+                          struct stoa_queue_count *count)
+{
+	struct stoa_queue_stat stat = { 0 };
+	int result = queue->order == STOA_FIFO ? -EAGAIN :
+	                                         count_listed(queue, count);
+
+	if (result != -EAGAIN)
+		return result;
+	for (uint32_t i = 0; i < queue->capacity; i++)
+		add_cell(queue_cell_at(queue, i), &stat);
+	count->messages = stat.messages;
+	count->bytes = stat.bytes;
+	return 0;
+}
+
+static void count_last(struct stoa_queue *queue, struct stoa_queue_count *count)
+{
+	struct queue_control *control = queue->control;
+	struct stoa_queue_stat stat = { 0 };
+
+	if (queue->limits) {
+		count->last_sender_pid = atomic_load(&control->last_sender_pid);
+		count->last_send_ns = atomic_load(&control->last_send_ns);
+		count->last_receiver_pid =
+		        atomic_load(&control->last_receiver_pid);
+		count->last_receive_ns = atomic_load(&control->last_receive_ns);
+		return;
+	}
+	add_seats(queue, &stat);
+	count->last_sender_pid = stat.last_sender_pid;
+	count->last_send_ns = stat.last_send_ns;
+	count->last_receiver_pid = stat.last_receiver_pid;
+	count->last_receive_ns = stat.last_receive_ns;
+}
+
+/* As it was given: the most that fits is none. */
+static uint64_t limit_or_none(uint64_t limit, uint64_t most)
+{
+	return limit == most ? STOA_QUEUE_UNLIMITED : limit;
+}
+
+int stoa_queue_count(struct stoa_queue *queue,
+                     struct stoa_queue_count *ret_count)
+{
+	struct stoa_queue_count count = { .size = sizeof count };
+	int result = stoa_object_enter(&queue->object);
+
+	if (ret_count->size != sizeof count)
+		return stoa_fail(-EINVAL,
+		                 "count of queue %s: size must be "
+		                 "sizeof(struct stoa_queue_count)",
+		                 queue->object.name);
+	if (result == 0)
+		result = stoa_object_health(&queue->object);
+	if (result == 0)
+		result = count_messages(queue, &count);
+	if (result < 0)
+		return result;
+	uint64_t limits = queue->limits ? queue_limits(queue) : UINT64_MAX;
+	count.limit_bytes = limit_or_none(limits & QUEUE_LIMIT_BYTES,
+	                                  QUEUE_LIMIT_BYTES);
+	count.limit_messages = limit_or_none(limits >> QUEUE_LIMIT_BITS,
+	                                     QUEUE_LIMIT_MESSAGES);
+	count_last(queue, &count);
+	result = (int)queue_end(queue, 0);
+	if (result == 0)
+		*ret_count = count;
 	return result;
 }
 
@@ -132,7 +230,7 @@ static uint64_t sort_key(struct stoa_queue *queue,
 }
 
 static uint64_t collect(struct stoa_queue *queue,
-                        const struct stoa_selector *selector,
+                        const struct stoa_selector *selector, int by_age,
                         struct peeked *peeked)
 {
 	uint64_t count = 0;
@@ -147,7 +245,7 @@ static uint64_t collect(struct stoa_queue *queue,
 		    !queue_matches(selector, cell_get(cell, type)))
 			continue;
 		peeked[count++] = (struct peeked){
-			sort_key(queue, selector, cell),
+			by_age ? 0 : sort_key(queue, selector, cell),
 			{ queue_position(queue,
 			                 queue_near(queue,
 			                            cell_get(cell, lap)),
@@ -212,10 +310,10 @@ static int copy_out(struct stoa_queue *queue, const struct queue_found *found,
 	return 0;
 }
 
-ssize_t stoa_queue_peek(struct stoa_queue *queue,
-                        const struct stoa_selector *selector, uint64_t n,
-                        void *buffer, size_t buffer_bytes,
-                        struct stoa_message *ret_message)
+static ssize_t peek(struct stoa_queue *queue,
+                    const struct stoa_selector *selector, int by_age,
+                    uint64_t n, void *buffer, size_t buffer_bytes,
+                    struct stoa_message *ret_message)
 {
 	struct stoa_message message = { 0 };
 	int result = stoa_object_enter(&queue->object);
@@ -236,7 +334,7 @@ ssize_t stoa_queue_peek(struct stoa_queue *queue,
 		return stoa_fail(-ENOMEM, "no memory to peek into queue %s",
 		                 queue->object.name);
 	for (int tries = 0; tries < PEEK_TRIES; tries++) {
-		uint64_t count = collect(queue, selector, peeked);
+		uint64_t count = collect(queue, selector, by_age, peeked);
 
 		result = n < count ? copy_out(queue, &peeked[n].found, buffer,
 		                              buffer_bytes, &message) :
@@ -253,7 +351,39 @@ ssize_t stoa_queue_peek(struct stoa_queue *queue,
 	return (ssize_t)message.bytes;
 }
 
+ssize_t stoa_queue_peek(struct stoa_queue *queue,
+                        const struct stoa_selector *selector, uint64_t n,
+                        void *buffer, size_t buffer_bytes,
+                        struct stoa_message *ret_message)
+{
+	return peek(queue, selector, 0, n, buffer, buffer_bytes, ret_message);
+}
+
+ssize_t stoa_queue_peek_at(struct stoa_queue *queue, uint64_t n, void *buffer,
+                           size_t buffer_bytes,
+                           struct stoa_message *ret_message)
+{
+	return peek(queue, NULL, 1, n, buffer, buffer_bytes, ret_message);
+}
+
 /* ---- Purging ---------------------------------------------------------------------- */
+
+static int purge_cell(struct stoa_queue *queue, struct queue_cell *cell,
+                      int locked)
+{
+	uint64_t word = atomic_load_explicit(&cell->word, memory_order_acquire);
+	enum queue_phase phase = QUEUE_WORD_PHASE(word);
+	uint64_t unit = queue_counted(cell);
+
+	if (phase != QUEUE_READY && phase != QUEUE_RETURNED)
+		return 0;
+	queue_note_disorder(queue, cell, word);
+	if (!queue_exchange(cell, word, queue_freed(queue, word)))
+		return 0;
+	if (locked && queue->limits)
+		queue_leave(queue, unit);
+	return 1;
+}
 
 int stoa_queue_purge(struct stoa_queue *queue)
 {
@@ -267,18 +397,18 @@ int stoa_queue_purge(struct stoa_queue *queue)
 	if (!(queue->object.flags & STOA_READ))
 		return stoa_fail(-EBADF, "queue %s was not opened to receive",
 		                 queue->object.name);
-	for (uint32_t i = 0; i < queue->capacity; i++) {
-		struct queue_cell *cell = queue_cell_at(queue, i);
-		uint64_t word = atomic_load_explicit(&cell->word,
-		                                     memory_order_acquire);
-		enum queue_phase phase = QUEUE_WORD_PHASE(word);
-
-		if (phase != QUEUE_READY && phase != QUEUE_RETURNED)
-			continue;
-		queue_note_disorder(queue, cell, word);
-		if (queue_exchange(cell, word, queue_freed(queue, word)) &&
+	/* Without the lock only if a stopped one has it. */
+	int locked = queue->order != STOA_FIFO &&
+	             queue_selection_lock(queue, STOA_NOW) == 0;
+	if (queue->order != STOA_FIFO && !locked)
+		queue_doubt(queue);
+	for (uint32_t i = 0; i < queue->capacity; i++)
+		if (purge_cell(queue, queue_cell_at(queue, i), locked) &&
 		    purged < INT_MAX)
 			purged++;
+	if (locked) {
+		queue_distrust_index(queue);
+		queue_selection_unlock(queue);
 	}
 	if (stoa_event_asked(&queue->object, STOA_WRITE))
 		stoa_event_raise(&queue->object, STOA_WRITE, INT_MAX);

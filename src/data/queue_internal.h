@@ -24,6 +24,8 @@ struct stoa_queue {
 	uint64_t index_mask;
 	uint64_t era_mask;
 	uint64_t max_message;
+	size_t quick_bytes; /* messages of fewer bytes are sent the usual way */
+	uint64_t limits; /* at first; 0: a queue without */
 	uint32_t blocks;
 	struct queue_control *control;
 	struct queue_cell *cells;
@@ -54,6 +56,12 @@ struct stoa_queue {
 		enum stoa_selection selection;
 		int64_t type;
 	} vain;
+
+	/* The last turn that found the queue full: see LIMITS. The same. */
+	struct {
+		uint64_t turn; /* 0: none */
+		uint64_t admitted, left, doubts;
+	} full;
 };
 
 /* ---- Positions ---------------------------------------------------------- */
@@ -434,6 +442,107 @@ int queue_index_pick(struct stoa_queue *queue,
                      const struct stoa_selector *selector, uint32_t *ret_cell);
 /* Fetches what will be picked next, if that is known and far. */
 void queue_index_prefetch(struct stoa_queue *queue);
+
+/* Under the lock: brings the index up to date. 0, -EUCLEAN, -ENOMEM. */
+int queue_list_all(struct stoa_queue *queue);
+/* The same, and nothing stays listed that is gone. */
+int queue_list_surely(struct stoa_queue *queue);
+/* Under the lock: the next turn makes the index anew. */
+void queue_distrust_index(struct stoa_queue *queue);
+/* Under the lock: how many are being written by the living; gives up what the
+ * dead were writing, and adds their number to *buried. */
+uint32_t queue_sift_writing(struct stoa_queue *queue, uint32_t *buried);
+
+/* ---- Limits (queue_limit.c): see LIMITS in queue_layout.h ---------------- */
+
+static inline uint64_t queue_unit(uint64_t bytes)
+{
+	return (UINT64_C(1) << QUEUE_LIMIT_BITS) + (bytes & QUEUE_LIMIT_BYTES);
+}
+
+static inline uint64_t queue_pack_limits(uint64_t bytes, uint64_t messages)
+{
+	if (bytes > QUEUE_LIMIT_BYTES)
+		bytes = QUEUE_LIMIT_BYTES;
+	if (messages > QUEUE_LIMIT_MESSAGES)
+		messages = QUEUE_LIMIT_MESSAGES;
+	return messages << QUEUE_LIMIT_BITS | bytes;
+}
+
+/* seq_cst: EVENT_DEKKER, with who raises them. */
+static inline uint64_t queue_limits(struct stoa_queue *queue)
+{
+	return atomic_load_explicit(&queue->control->limits,
+	                            memory_order_seq_cst) ^
+	       queue->limits;
+}
+
+/* Whether a message of `bytes` fits to `content`. */
+static inline int queue_fits(uint64_t limits, uint64_t content, uint64_t bytes)
+{
+	return (content >> QUEUE_LIMIT_BITS) + 1 <=
+	               limits >> QUEUE_LIMIT_BITS &&
+	       (content & QUEUE_LIMIT_BYTES) + bytes <=
+	               (limits & QUEUE_LIMIT_BYTES);
+}
+
+/* What is in, or more. In this order: see L in LIMITS; acquire: left isn't
+ * loaded before. */
+static inline uint64_t queue_content(struct stoa_queue *queue,
+                                     uint64_t *ret_admitted)
+{
+	*ret_admitted = atomic_load_explicit(&queue->control->admitted,
+	                                     memory_order_seq_cst);
+	return *ret_admitted - atomic_load_explicit(&queue->control->left,
+	                                            memory_order_acquire);
+}
+
+/* After the claim: lets the cell's message in. 0, or -EAGAIN: full, perhaps;
+ * the cell is still claimed. */
+static inline int queue_admit(struct stoa_queue *queue, struct queue_cell *cell,
+                              uint64_t word, uint64_t bytes)
+{
+	uint64_t admitted, content;
+
+	cell_set(cell, counted, (uint64_t)QUEUE_WORD_LAP(word) << 32 | bytes);
+	do {
+		content = queue_content(queue, &admitted);
+		if (!queue_fits(queue_limits(queue), content, bytes))
+			return -EAGAIN;
+		/* seq_cst, and so release: `counted` is seen by who counts */
+	} while (!atomic_compare_exchange_weak_explicit(
+	        &queue->control->admitted, &admitted,
+	        admitted + queue_unit(bytes), memory_order_seq_cst,
+	        memory_order_relaxed));
+	return 0;
+}
+
+/* What admitting a cell's message has added. Foreign. */
+static inline uint64_t queue_counted(const struct queue_cell *cell)
+{
+	return queue_unit((uint32_t)cell_get(cell, counted));
+}
+
+/* Under the lock, after the cell was freed. release: L in LIMITS. */
+static inline void queue_leave(struct stoa_queue *queue, uint64_t unit)
+{
+	atomic_store_explicit(&queue->control->left,
+	                      atomic_load_explicit(&queue->control->left,
+	                                           memory_order_relaxed) +
+	                              unit,
+	                      memory_order_release);
+}
+
+/* Before what may have been let in goes, unheard of. */
+void queue_doubt(struct stoa_queue *queue);
+/* Under the lock: puts `left` right. */
+void queue_recount(struct stoa_queue *queue);
+/* The queue seems to be at its limit. 0: it is not; -EAGAIN: full; -EUCLEAN,
+ * -ENOMEM. */
+int queue_full(struct stoa_queue *queue, uint64_t bytes);
+/* Frees a cell that was let in. 0: it wasn't in `word` any more. */
+int queue_free_cell(struct stoa_queue *queue, struct queue_cell *cell,
+                    uint64_t word);
 
 /* ---- What calls have in common (queue.c) -------------------------------- */
 

@@ -121,6 +121,47 @@
  * by a seq_cst read-modify-write after raising turns.
  *   A message at `ingested` needn't be listed if it is the newest, and what the
  * selector means rather than anything in the index.
+ *
+ * LIMITS (of ordered queues that were made with one). A message's unit is 2^36
+ * plus its bytes. `admitted` is the sum, modulo 2^64, of the units of all
+ * messages that were ever let in, `left` of those that went. So their
+ * difference is what is in, as messages above 36 bits of bytes, whatever was
+ * carried over. It may be too much, after a death; never too little.
+ *   admitted: senders', by compare-and-swap. left: the lock's holder's, stored.
+ *
+ *     sender                              receiver, holding the lock
+ *     claims: WRITING or RESERVED         loads counted
+ *     counted = its lap and bytes         READY, RETURNED, TAKEN -> FREE
+ *  L  loads admitted, then left: fits?    left += unit
+ *  A  admitted += unit, if it is as at L
+ *     WRITING -> READY
+ *
+ *   At L the difference was right, or too much: what left says is gone was
+ * gone; and admitted is the same at A. So no moment sees more than the limit.
+ *   Who gives up before A takes nothing back, and nobody ever takes from
+ * admitted. Who dies from A on, before READY, has left it too much; burial
+ * can't know, and says so: it raises `doubts` before the cell is FREE. So does
+ * whoever frees without the lock (which may be a stopped one's) for good; and
+ * a sender whose cell was buried under it, living. A receiver that dies before
+ * `left` has left it too much, and dirty.
+ *   `settled` are the doubts that a count has dealt with. A count, under the
+ * lock, loads doubts, admitted, all cells, and admitted again: if that is what
+ * it was, then the units of all that isn't FREE are what is in, and left
+ * follows. What is WRITING or RESERVED and of a living one counts if `counted`
+ * is of its lap, else it isn't at L yet; as it may be before A, a count that
+ * met such leaves the doubt. Of a dead one, it is buried. Who finds dirty
+ * counts.
+ *   FULL, for certain: only a holder of the lock may say so, when it has
+ * listed all that was committed, buried the dead among those pending, and
+ * counted if there is doubt. For a process with one thread it goes on being
+ * true while turns, admitted, doubts and the limits are what they were: see
+ * QUEUE_TURNS. What the index lists should be what is in; if it isn't for long
+ * (scribbled, or the living were taken for dead), it is counted, too.
+ *   Plain receives copy before they free, large messages too: nothing that was
+ * received comes back, over the limit.
+ *   `left` is plainly stored before the unlock, and who waits for room is looked
+ * for after it: EVENT_DEKKER, as the unlock is a locked instruction (x86), or
+ * a release before an acquire (aarch64), which keep that order.
  */
 #ifndef STOA_DATA_QUEUE_LAYOUT_H
 #define STOA_DATA_QUEUE_LAYOUT_H
@@ -138,6 +179,9 @@
 #define QUEUE_PIECES_MAX_BYTES 3072 /* larger payloads get whole blocks */
 #define QUEUE_FIRST_LAP 1
 #define QUEUE_ERA_LAPS (UINT64_C(1) << 20)
+#define QUEUE_LIMIT_BITS 36 /* of bytes; the rest of a unit's word: messages */
+#define QUEUE_LIMIT_BYTES ((UINT64_C(1) << QUEUE_LIMIT_BITS) - 1)
+#define QUEUE_LIMIT_MESSAGES ((UINT64_C(1) << (64 - QUEUE_LIMIT_BITS)) - 1)
 #define QUEUE_SCAN_ASKED 1 /* low bit of returned; above it, a count */
 
 /* Words of the object's geometry. */
@@ -145,7 +189,8 @@ enum {
 	QUEUE_GEOMETRY_ORDER,
 	QUEUE_GEOMETRY_CAPACITY,
 	QUEUE_GEOMETRY_MAX_MESSAGE,
-	QUEUE_GEOMETRY_BLOCKS
+	QUEUE_GEOMETRY_BLOCKS,
+	QUEUE_GEOMETRY_LIMITS /* at first; 0: a queue without */
 };
 
 enum queue_phase {
@@ -193,6 +238,7 @@ struct queue_control {
 	_Atomic uint32_t pending;  /* list of cells met in WRITING; + 1 */
 	_Atomic uint32_t listed;   /* cells in leaves */
 	_Atomic uint64_t turns;    /* of the lock so far: see QUEUE_TURNS */
+	_Atomic uint64_t listed_bytes; /* of these messages */
 
 	/* Registered for one signal. Truth: notify_token; the rest is the
 	 * token's. A dead token's registration is anybody's to replace. */
@@ -201,6 +247,19 @@ struct queue_control {
 	_Atomic int32_t notify_signal;
 	_Atomic uint64_t notify_value;
 	_Atomic uint64_t notify_peer;
+
+	/* See LIMITS. Senders': */
+	_Alignas(128) _Atomic uint64_t admitted;
+	_Atomic uint64_t limits; /* xor the geometry's */
+	_Atomic uint64_t doubts; /* only rises */
+	_Atomic int64_t last_send_ns;
+	_Atomic int32_t last_sender_pid;
+	/* The lock's holder's: */
+	_Alignas(128) _Atomic uint64_t left;
+	_Atomic uint64_t settled;
+	_Atomic int64_t counted_ns; /* when; 0: never */
+	_Atomic int64_t last_receive_ns;
+	_Atomic int32_t last_receiver_pid;
 };
 
 struct queue_cell {
@@ -213,7 +272,8 @@ struct queue_cell {
 	uint64_t sender;  /* peer */
 	int32_t sender_pid;
 	uint32_t deliveries;
-	uint64_t unused[10];
+	uint64_t counted; /* with limits: lap above 32 bits of bytes admitted */
+	uint64_t unused[9];
 };
 
 struct queue_payload {
@@ -235,6 +295,8 @@ struct queue_entry { /* one for each cell */
 	uint64_t key;
 	uint32_t next; /* cell + 1, in a leaf's or the pending list */
 	uint32_t listed; /* 0 no, 1 in a leaf, 2 pending */
+	uint32_t bytes;  /* in a leaf: the message's */
+	uint32_t reserved;
 };
 
 struct queue_node {
@@ -265,11 +327,22 @@ AT(queue_control, fresh, 536);
 AT(queue_control, pending, 540);
 AT(queue_control, listed, 544);
 AT(queue_control, turns, 552);
+AT(queue_control, listed_bytes, 560);
 AT(queue_control, notify_token, 640);
 AT(queue_control, notify_pid, 644);
 AT(queue_control, notify_signal, 648);
 AT(queue_control, notify_value, 656);
 AT(queue_control, notify_peer, 664);
+AT(queue_control, admitted, 768);
+AT(queue_control, limits, 776);
+AT(queue_control, doubts, 784);
+AT(queue_control, last_send_ns, 792);
+AT(queue_control, last_sender_pid, 800);
+AT(queue_control, left, 896);
+AT(queue_control, settled, 904);
+AT(queue_control, counted_ns, 912);
+AT(queue_control, last_receive_ns, 920);
+AT(queue_control, last_receiver_pid, 928);
 AT(queue_cell, word, 0);
 AT(queue_cell, lap, 8);
 AT(queue_cell, bytes, 12);
@@ -279,12 +352,13 @@ AT(queue_cell, payload, 28);
 AT(queue_cell, sender, 32);
 AT(queue_cell, sender_pid, 40);
 AT(queue_cell, deliveries, 44);
+AT(queue_cell, counted, 48);
 AT(queue_node, key, 8);
 AT(queue_node, first, 16);
 AT(queue_node, bit, 24);
 _Static_assert(sizeof(struct queue_cell) == 128, "cell size");
 _Static_assert(sizeof(struct queue_payload) == 128, "payload size");
-_Static_assert(sizeof(struct queue_entry) == 24, "entry size");
+_Static_assert(sizeof(struct queue_entry) == 32, "entry size");
 _Static_assert(sizeof(struct queue_node) == 32, "node size");
 _Static_assert(sizeof(struct queue_control) <= QUEUE_CONTROL_BYTES, "control");
 _Static_assert(OBJECT_KIND_OFFSET % 4096 == 0, "control is on its own page");

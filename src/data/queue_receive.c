@@ -38,6 +38,7 @@ struct request {
 	void *buffer;
 	size_t buffer_bytes;
 	int take;
+	int cut; /* to the buffer, if it is larger */
 	int describe;                /* the caller wants all of it */
 	struct stoa_message message; /* the answer; else data, bytes, cell and
 	                                word only */
@@ -52,6 +53,7 @@ static void ask(struct request *request, const struct stoa_selector *selector,
 	request->buffer = buffer;
 	request->buffer_bytes = buffer_bytes;
 	request->take = 0;
+	request->cut = 0;
 	request->describe = describe;
 	request->message.buffer_bytes = buffer_bytes;
 }
@@ -156,8 +158,11 @@ static inline int consume_inline(struct stoa_queue *queue,
 
 	if (stoa_unlikely(bytes > STOA_QUEUE_INLINE))
 		return lost_or_damaged(queue, found);
-	if (stoa_unlikely(bytes > request->buffer_bytes))
-		return still_there(found) ? -EMSGSIZE : CONSUME_LOST;
+	if (stoa_unlikely(bytes > request->buffer_bytes)) {
+		if (!request->cut)
+			return still_there(found) ? -EMSGSIZE : CONSUME_LOST;
+		bytes = request->buffer_bytes;
+	}
 	if (!STOA_BUG(2))
 		get_inline(queue_inline(queue, found->cell), request->buffer,
 		           bytes);
@@ -192,6 +197,30 @@ static int consume_take(struct stoa_queue *queue,
 	return 0;
 }
 
+static void copy_message(struct request *request)
+{
+	size_t bytes = request->message.bytes < request->buffer_bytes ?
+	                       request->message.bytes :
+	                       request->buffer_bytes;
+
+	if (bytes != 0)
+		memcpy(request->buffer, request->message.data, bytes);
+}
+
+/* A message of the arena in a queue with limits: copied in the turn, then
+ * freed. See LIMITS. */
+static int consume_in_turn(struct stoa_queue *queue,
+                           const struct queue_found *found,
+                           struct request *request)
+{
+	copy_message(request);
+	if (!queue_exchange(found->cell, found->word,
+	                    queue_freed(queue, found->word)))
+		return CONSUME_LOST;
+	request->message.word = 0;
+	return 0;
+}
+
 /* Makes the message found this call's. 0, CONSUME_LOST, -EMSGSIZE, -EUCLEAN. */
 static inline int consume(struct stoa_queue *queue, const struct queue_found *found,
                    struct request *request)
@@ -208,9 +237,11 @@ static inline int consume(struct stoa_queue *queue, const struct queue_found *fo
 	                                         request->message.bytes);
 	if (stoa_unlikely(!request->message.data))
 		return lost_or_damaged(queue, found);
-	if (stoa_unlikely(!request->take &&
+	if (stoa_unlikely(!request->take && !request->cut &&
 	                  request->message.bytes > request->buffer_bytes))
 		return still_there(found) ? -EMSGSIZE : CONSUME_LOST;
+	if (queue->limits && !request->take)
+		return consume_in_turn(queue, found, request);
 	return consume_take(queue, found, request);
 }
 
@@ -230,6 +261,35 @@ static inline int try_fifo(struct stoa_queue *queue, struct request *request)
 	return -EAGAIN;
 }
 
+/* For people, as note_sender(). */
+static void note_receiver(struct stoa_queue *queue)
+{
+	atomic_store_explicit(&queue->control->last_receive_ns, queue_now(),
+	                      memory_order_relaxed);
+	atomic_store_explicit(&queue->control->last_receiver_pid,
+	                      atomic_load_explicit(&queue->object.pid,
+	                                           memory_order_relaxed),
+	                      memory_order_relaxed);
+}
+
+/* As consume(), under the lock of a queue with limits. */
+static int consume_within(struct stoa_queue *queue,
+                          const struct queue_found *found,
+                          struct request *request)
+{
+	uint64_t unit = queue_counted(found->cell);
+
+	if (STOA_BUG(44))
+		queue_leave(queue, unit);
+	int result = consume(queue, found, request);
+	if (stoa_unlikely(result < 0))
+		return result;
+	if (!request->take && !STOA_BUG(44))
+		queue_leave(queue, unit);
+	note_receiver(queue);
+	return 0;
+}
+
 static int try_ordered(struct stoa_queue *queue, struct request *request,
                        struct stoa_deadline deadline)
 {
@@ -243,7 +303,10 @@ static int try_ordered(struct stoa_queue *queue, struct request *request,
 	for (int i = 0; i < LOST_MAX; i++) {
 		result = queue_select(queue, request->selector, &found);
 		if (result == 0)
-			result = consume(queue, &found, request);
+			result = queue->limits ?
+			                 consume_within(queue, &found,
+			                                request) :
+			                 consume(queue, &found, request);
 		if (result == 0)
 			queue_deselect(queue, &found);
 		if (result != CONSUME_LOST)
@@ -263,7 +326,7 @@ static void finish_receive(struct stoa_queue *queue, struct request *request)
 
 	if (STOA_BUG(3))
 		queue_exchange(cell, word, queue_freed(queue, word));
-	memcpy(request->buffer, request->message.data, request->message.bytes);
+	copy_message(request);
 	queue_exchange(cell, word, queue_freed(queue, word));
 }
 
@@ -367,13 +430,14 @@ enum { THE_LONG_WAY = -EBUSY };
 /* Any message, from any queue. Its size, and all of `message` if wanted. */
 static ssize_t receive_the_long_way(struct stoa_queue *queue,
                                     const struct stoa_selector *selector,
-                                    void *buffer, size_t buffer_bytes,
+                                    void *buffer, size_t buffer_bytes, int cut,
                                     struct stoa_deadline deadline,
                                     struct stoa_message *message)
 {
 	struct request request;
 
 	ask(&request, selector, buffer, buffer_bytes, message != NULL);
+	request.cut = cut;
 	int result = receive(queue, &request, deadline);
 	if (result == 0) {
 		if (message)
@@ -433,10 +497,10 @@ stoa_always_inline ssize_t receive_quickly(struct stoa_queue *queue,
 	return (ssize_t)bytes;
 }
 
-ssize_t stoa_queue_receive(struct stoa_queue *queue,
-                           const struct stoa_selector *selector, void *buffer,
-                           size_t buffer_bytes, struct stoa_deadline deadline,
-                           struct stoa_message *ret_message)
+stoa_always_inline ssize_t
+receive_one(struct stoa_queue *queue, const struct stoa_selector *selector,
+            void *buffer, size_t buffer_bytes, int cut,
+            struct stoa_deadline deadline, struct stoa_message *ret_message)
 {
 	int64_t now;
 	ssize_t result = begin_receive(queue, selector);
@@ -450,8 +514,8 @@ ssize_t stoa_queue_receive(struct stoa_queue *queue,
 			return queue_end(queue, result);
 		}
 		result = receive_the_long_way(queue, selector, buffer,
-		                              buffer_bytes, deadline,
-		                              ret_message);
+		                              buffer_bytes, cut,
+		                              deadline, ret_message);
 		if (result < 0)
 			return result;
 		now = queue_now();
@@ -459,6 +523,25 @@ ssize_t stoa_queue_receive(struct stoa_queue *queue,
 	queue_account(queue, STOA_READ, 1, (uint64_t)result, now);
 	queue_tell_senders(queue, 1);
 	return queue_end(queue, result);
+}
+
+ssize_t stoa_queue_receive(struct stoa_queue *queue,
+                           const struct stoa_selector *selector, void *buffer,
+                           size_t buffer_bytes, struct stoa_deadline deadline,
+                           struct stoa_message *ret_message)
+{
+	return receive_one(queue, selector, buffer, buffer_bytes, 0, deadline,
+	                   ret_message);
+}
+
+ssize_t stoa_queue_receive_cut(struct stoa_queue *queue,
+                               const struct stoa_selector *selector,
+                               void *buffer, size_t buffer_bytes,
+                               struct stoa_deadline deadline,
+                               struct stoa_message *ret_message)
+{
+	return receive_one(queue, selector, buffer, buffer_bytes, 1, deadline,
+	                   ret_message);
 }
 
 /* The next of a batch. 0, or what ends it. */
@@ -536,8 +619,7 @@ int stoa_queue_acknowledge(struct stoa_queue *queue,
 	if (result < 0)
 		return result;
 	struct queue_cell *cell = queue_cell_of(queue, message, QUEUE_TAKEN);
-	if (!cell || !queue_exchange(cell, message->word,
-	                             queue_freed(queue, message->word)))
+	if (!cell || !queue_free_cell(queue, cell, message->word))
 		return queue_stale(queue);
 	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
 	queue_account(queue, STOA_READ, 1, message->bytes, queue_now());

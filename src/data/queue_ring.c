@@ -498,6 +498,16 @@ static void bury_taken(struct stoa_queue *queue, struct queue_cell *cell,
 		queue_finish_return(queue, cell, returning);
 }
 
+/* It may have been let in, or not. */
+static void bury_claim(struct stoa_queue *queue, struct queue_cell *cell,
+                       uint64_t word)
+{
+	if (queue->limits && !STOA_BUG(43))
+		queue_doubt(queue);
+	if (!STOA_BUG(4))
+		queue_give_up(queue, cell, word);
+}
+
 int queue_bury(struct stoa_object *object, uint32_t token)
 {
 	struct stoa_queue *queue = (struct stoa_queue *)object;
@@ -513,8 +523,7 @@ int queue_bury(struct stoa_object *object, uint32_t token)
 		switch (QUEUE_WORD_PHASE(word)) {
 		case QUEUE_RESERVED:
 		case QUEUE_WRITING:
-			if (!STOA_BUG(4))
-				queue_give_up(queue, cell, word);
+			bury_claim(queue, cell, word);
 			break;
 		case QUEUE_TAKEN:
 			bury_taken(queue, cell, word);

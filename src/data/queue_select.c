@@ -197,6 +197,8 @@ static int rebuild(struct stoa_queue *queue)
 
 	if (!positions)
 		return -ENOMEM;
+	if (queue->limits && !STOA_BUG(45))
+		queue_recount(queue);
 	uint64_t tail = queue_tail(queue);
 	queue_index_clear(queue);
 	uint32_t count = collect(queue, tail, positions);
@@ -505,19 +507,17 @@ int queue_select_soon(struct stoa_queue *queue)
 	return 0;
 }
 
-int queue_select(struct stoa_queue *queue, const struct stoa_selector *selector,
-                 struct queue_found *ret_found)
+/* Brings the index up to date; then picks, if ret_found isn't NULL. */
+static int list_and_pick(struct stoa_queue *queue,
+                         const struct stoa_selector *selector,
+                         struct queue_found *ret_found)
 {
 	int result;
 
-	if (select_newest(queue, selector, ret_found)) {
-		raise_high_water(queue, get(queue->control->listed) + 1);
-		return 0;
-	}
 	for (int tries = 0; tries < 2; tries++) {
 		result = bring_up_to_date(queue);
 		raise_high_water(queue, get(queue->control->listed));
-		if (result == 0)
+		if (result == 0 && ret_found)
 			result = pick_confirmed(queue, selector, ret_found);
 		if (result != -EUCLEAN)
 			return result;
@@ -530,6 +530,66 @@ int queue_select(struct stoa_queue *queue, const struct stoa_selector *selector,
 		return result;
 	return stoa_object_damaged(&queue->object,
 	                           "its index doesn't fit its messages");
+}
+
+int queue_select(struct stoa_queue *queue, const struct stoa_selector *selector,
+                 struct queue_found *ret_found)
+{
+	if (select_newest(queue, selector, ret_found)) {
+		raise_high_water(queue, get(queue->control->listed) + 1);
+		return 0;
+	}
+	return list_and_pick(queue, selector, ret_found);
+}
+
+int queue_list_all(struct stoa_queue *queue)
+{
+	return list_and_pick(queue, NULL, NULL);
+}
+
+/* Purged without the lock. */
+int queue_list_surely(struct stoa_queue *queue)
+{
+	uint64_t doubts = atomic_load_explicit(&queue->control->doubts,
+	                                       memory_order_seq_cst);
+
+	if (doubts != get(queue->control->settled) && rebuild(queue) == 0 &&
+	    !queue->limits)
+		set(queue->control->settled, doubts);
+	return queue_list_all(queue);
+}
+
+void queue_distrust_index(struct stoa_queue *queue)
+{
+	set(queue->control->dirty, INDEX_BROKEN);
+}
+
+uint32_t queue_sift_writing(struct stoa_queue *queue, uint32_t *buried)
+{
+	uint32_t number = get(queue->control->pending);
+	uint32_t living = 0;
+
+	for (uint32_t i = 0; number != 0 && number <= queue->capacity &&
+	                     i <= queue->capacity;
+	     i++) {
+		struct queue_cell *cell = queue_cell_at(queue, number - 1);
+		uint64_t word = atomic_load_explicit(&cell->word,
+		                                     memory_order_acquire);
+		enum queue_phase phase = QUEUE_WORD_PHASE(word);
+
+		number = queue->entries[number - 1].next;
+		if (phase != QUEUE_WRITING && phase != QUEUE_RESERVED)
+			continue;
+		if (stoa_object_alive(&queue->object,
+		                      QUEUE_WORD_TOKEN(word))) {
+			living++;
+			continue;
+		}
+		queue_doubt(queue);
+		queue_give_up(queue, cell, word);
+		++*buried;
+	}
+	return living;
 }
 
 void queue_deselect(struct stoa_queue *queue, const struct queue_found *found)

@@ -6,6 +6,8 @@
 
 #include <limits.h>
 
+#define ADMIT_TRIES 1000
+
 stoa_always_inline void put_word(uint64_t *to, const char *from, size_t bytes)
 {
 	uint64_t word = 0;
@@ -100,6 +102,8 @@ stoa_always_inline void fill_cell(struct stoa_queue *queue,
 
 static int commit_failed(struct stoa_queue *queue)
 {
+	if (queue->limits)
+		queue_doubt(queue);
 	if (queue_end(queue, 0) < 0)
 		return -EIO;
 	return stoa_fail(-ESTALE,
@@ -131,14 +135,83 @@ stoa_always_inline int commit_early(struct stoa_queue *queue,
 	               0;
 }
 
+/* ---- With limits: see LIMITS in queue_layout.h -------------------------------- */
+
+/* Claims as claim_message() does, and is let in. */
+static int claim_within(struct stoa_queue *queue, enum queue_phase phase,
+                        size_t bytes, struct queue_found *claim)
+{
+	for (int tries = 0; tries < ADMIT_TRIES; tries++) {
+		uint64_t admitted;
+		int result = 0;
+
+		if (stoa_unlikely(!queue_fits(queue_limits(queue),
+		                              queue_content(queue, &admitted),
+		                              bytes)))
+			result = queue_full(queue, bytes);
+		if (stoa_likely(result == 0))
+			result = claim_message(queue, phase, bytes, claim);
+		if (stoa_unlikely(result < 0))
+			return result;
+		if (STOA_BUG(46) || stoa_likely(queue_admit(queue, claim->cell,
+		                                            claim->word,
+		                                            bytes) == 0))
+			return 0;
+		queue_give_up(queue, claim->cell, claim->word);
+		queue_tell_senders(queue, 1);
+	}
+	return -EAGAIN;
+}
+
+/* Before the commit: whoever has the message knows whose it is. For people,
+ * and relaxed. */
+static void note_sender(struct stoa_queue *queue)
+{
+	atomic_store_explicit(&queue->control->last_send_ns, queue_now(),
+	                      memory_order_relaxed);
+	atomic_store_explicit(&queue->control->last_sender_pid,
+	                      atomic_load_explicit(&queue->object.pid,
+	                                           memory_order_relaxed),
+	                      memory_order_relaxed);
+}
+
+static int send_within(struct stoa_queue *queue, struct outgoing message,
+                       uint64_t *ret_position)
+{
+	struct queue_found claim;
+	int result = claim_within(queue, QUEUE_WRITING, message.bytes, &claim);
+
+	if (stoa_unlikely(result < 0))
+		return result;
+	fill_cell(queue, claim.cell, message);
+	if (stoa_likely(message.bytes <= STOA_QUEUE_INLINE))
+		put_inline(queue_inline(queue, claim.cell), message.data,
+		           message.bytes);
+	else
+		memcpy(queue_arena_at(queue, cell_get(claim.cell, payload),
+		                      message.bytes) ?:
+		               queue->arena,
+		       message.data, message.bytes);
+	note_sender(queue);
+	*ret_position = claim.position;
+	result = commit_word(queue, claim.cell, claim.word);
+	if (STOA_BUG(46))
+		queue_admit(queue, claim.cell, claim.word, message.bytes);
+	return result;
+}
+
+/* ---- The usual ways ------------------------------------------------------------ */
+
 static int send_in_arena(struct stoa_queue *queue,
                          struct outgoing message,
                          uint64_t *ret_position)
 {
 	struct queue_found claim;
+
+	if (queue->limits)
+		return send_within(queue, message, ret_position);
 	int result = claim_message(queue, QUEUE_WRITING, message.bytes,
 	                           &claim);
-
 	if (result < 0)
 		return result;
 	fill_cell(queue, claim.cell, message);
@@ -157,7 +230,7 @@ stoa_always_inline int try_send(struct stoa_queue *queue,
 {
 	struct queue_found claim;
 
-	if (stoa_unlikely(message.bytes > STOA_QUEUE_INLINE))
+	if (stoa_unlikely(message.bytes >= queue->quick_bytes))
 		return send_in_arena(queue, message, ret_position);
 	int result = queue_claim(queue, QUEUE_WRITING, &claim);
 	if (stoa_unlikely(result < 0))
@@ -305,7 +378,11 @@ static int try_reserve(struct stoa_queue *queue, size_t bytes,
                        struct stoa_message *ret_message)
 {
 	struct queue_found claim;
-	int result = claim_message(queue, QUEUE_RESERVED, bytes, &claim);
+	int result = queue->limits ?
+	                     claim_within(queue, QUEUE_RESERVED, bytes,
+	                                  &claim) :
+	                     claim_message(queue, QUEUE_RESERVED, bytes,
+	                                   &claim);
 
 	if (result < 0)
 		return result;
@@ -379,6 +456,8 @@ int stoa_queue_commit(struct stoa_queue *queue,
 	fill_cell(queue, cell, outgoing(message));
 	uint64_t position = queue_position(
 	        queue, queue_near(queue, cell_get(cell, lap)), message->cell);
+	if (queue->limits)
+		note_sender(queue);
 	result = commit_word(queue, cell, writing);
 	if (result < 0)
 		return result;
@@ -398,7 +477,9 @@ int stoa_queue_cancel(struct stoa_queue *queue,
 	if (!cell || atomic_load_explicit(&cell->word, memory_order_relaxed) !=
 	                     message->word)
 		return queue_stale(queue);
-	if (!STOA_BUG(14))
+	if (queue->limits)
+		queue_free_cell(queue, cell, message->word);
+	else if (!STOA_BUG(14))
 		queue_give_up(queue, cell, message->word);
 	atomic_fetch_sub_explicit(&queue->held, 1, memory_order_relaxed);
 	queue_tell_senders(queue, 1);
