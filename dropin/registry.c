@@ -408,15 +408,20 @@ static int make(const struct registry *registry, enum registry_kind kind,
                 void *context)
 {
 	struct registry_table *table = &registry->header->table[kind];
-	struct registry_slot *slot = find_free(registry, kind);
+	struct registry_slot *slot;
 	struct dropin_permission self;
 	struct stoa_space *space;
 	char name[REGISTRY_NAME_BYTES];
 	int id, result = dropin_space(&space);
 
+	if (result == 0 && maker->admit)
+		result = maker->admit(context);
 	if (result < 0)
 		return result;
-	if (!slot || get(table->used) >= maker->most)
+	if (get(table->used) >= maker->most)
+		return -ENOSPC;
+	slot = find_free(registry, kind);
+	if (!slot)
 		return -ENOSPC;
 	uint32_t serial = REGISTRY_SERIAL(get(slot->state)) + 1;
 	if (serial > REGISTRY_SERIAL_MAX)
