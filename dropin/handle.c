@@ -144,11 +144,8 @@ int handle_find_held(const struct registry *registry,
 
 	if (!handles)
 		return -ENOMEM;
-	if (result < 0) {
-		if (id >= 0)
-			give_up(table, &handles[index]);
+	if (result < 0)
 		return result;
-	}
 	registry_permission(slot, &permission);
 	result = wanted ? dropin_may(&permission, wanted) : 0;
 	if (result < 0)
