@@ -131,8 +131,9 @@ static void look_at(struct handle *handle, const struct registry_slot *slot)
 	atomic_store(&handle->may, may);
 }
 
-static int find(const struct registry *registry, struct handle_table *table,
-                int id, unsigned wanted, struct handle **ret_handle)
+int handle_find_held(const struct registry *registry,
+                     struct handle_table *table, int id, unsigned wanted,
+                     struct handle **ret_handle)
 {
 	uint32_t index = (uint32_t)id & ((1u << REGISTRY_INDEX_BITS) - 1);
 	struct handle *_Atomic *handles = handles_of(table);
@@ -143,11 +144,8 @@ static int find(const struct registry *registry, struct handle_table *table,
 
 	if (!handles)
 		return -ENOMEM;
-	if (result < 0) {
-		if (id >= 0)
-			give_up(table, &handles[index]);
+	if (result < 0)
 		return result;
-	}
 	registry_permission(slot, &permission);
 	result = wanted ? dropin_may(&permission, wanted) : 0;
 	if (result < 0)
@@ -180,7 +178,7 @@ int handle_find(struct handle_table *table, int id, unsigned wanted,
 	result = registry_lock(&registry);
 	if (result < 0)
 		return result;
-	result = find(registry, table, id, wanted, ret_handle);
+	result = handle_find_held(registry, table, id, wanted, ret_handle);
 	registry_unlock();
 	return result;
 }

@@ -61,6 +61,11 @@ struct handle_table {
 int handle_find(struct handle_table *table, int id, unsigned wanted,
                 struct handle **ret_handle);
 
+/* The same with the registry's lock held. */
+int handle_find_held(const struct registry *registry,
+                     struct handle_table *table, int id, unsigned wanted,
+                     struct handle **ret_handle);
+
 void handle_close(struct handle_table *table, struct handle *handle);
 
 /* Forgets what is remembered of the index: after a removal by this process. */

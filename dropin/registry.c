@@ -17,7 +17,9 @@
 #include <unistd.h>
 
 #include <stoa/mutex.h>
+#include <stoa/queue.h>
 #include <stoa/segment.h>
+#include <stoa/semaphore_set.h>
 
 #define get(word) atomic_load_explicit(&(word), memory_order_relaxed)
 #define set(word, value) \
@@ -264,6 +266,38 @@ void registry_unlock(void)
 	pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
 }
 
+/* ---- The object's file --------------------------------------------------------- */
+
+/* Who may do anything at all must be able to open the file for both: the mode's
+ * finer meaning is checked at each call. */
+mode_t registry_file_mode(mode_t mode)
+{
+	mode_t wide = 0;
+
+	for (int shift = 0; shift <= 6; shift += 3)
+		if (mode >> shift & 6)
+			wide |= (mode_t)6 << shift;
+	return wide | 0600;
+}
+
+/* What it can't, it needn't: dropin.md says what that means. */
+static void set_file_mode(const struct registry *registry,
+                          enum registry_kind kind,
+                          const struct registry_slot *slot)
+{
+	char name[REGISTRY_NAME_BYTES + 16], path[4096 + sizeof(name)];
+	struct stoa_space *space;
+
+	if (dropin_space(&space) < 0)
+		return;
+	file_name(kind, registry_slot_id(registry, kind, slot), name,
+	          sizeof(name));
+	snprintf(path, sizeof(path), "%s/%s", stoa_space_path(space), name);
+	int ignored = chown(path, get(slot->uid), get(slot->gid));
+	ignored = chmod(path, registry_file_mode(get(slot->mode)));
+	(void)ignored;
+}
+
 /* ---- Slots --------------------------------------------------------------------------- */
 
 static void count_used(struct registry_table *table, int by)
@@ -277,9 +311,13 @@ static void free_slot(const struct registry *registry, enum registry_kind kind,
 	struct registry_table *table = &registry->header->table[kind];
 	uint32_t high = high_of(registry, kind);
 
+	uint32_t index = (uint32_t)(slot - registry->slots[kind]);
+
 	set(slot->key, IPC_PRIVATE);
 	enter_state(slot, REGISTRY_SERIAL(get(slot->state)), REGISTRY_FREE);
 	count_used(table, -1);
+	if (index < get(table->free_from))
+		set(table->free_from, index);
 	while (high > 0 &&
 	       REGISTRY_PHASE(get(registry->slots[kind][high - 1].state)) ==
 	               REGISTRY_FREE)
@@ -287,17 +325,86 @@ static void free_slot(const struct registry *registry, enum registry_kind kind,
 	set(table->high, high);
 }
 
+/* What can't be opened is damaged or others': its name goes, if it may. Nobody
+ * who can open it is asleep on it then. */
+static int remove_queue(struct stoa_space *space, const char *name)
+{
+	struct stoa_queue *queue;
+	int result = stoa_queue_open(space, name, STOA_READ | STOA_WRITE, 0,
+	                             NULL, &queue);
+
+	if (result < 0)
+		return result == -ENOENT ? result :
+		                           stoa_queue_unlink(space, name);
+	result = stoa_queue_remove(queue);
+	stoa_queue_close(queue);
+	return result;
+}
+
+static int remove_set(struct stoa_space *space, const char *name)
+{
+	struct stoa_semaphore_set *set;
+	int result = stoa_semaphore_set_open(space, name, 0, 0, NULL, &set);
+
+	if (result < 0)
+		return result == -ENOENT ?
+		               result :
+		               stoa_semaphore_set_unlink(space, name);
+	result = stoa_semaphore_set_remove(set);
+	stoa_semaphore_set_close(set);
+	return result;
+}
+
 static int remove_object(enum registry_kind kind, int id)
 {
-	char name[REGISTRY_NAME_BYTES + 16];
+	char name[REGISTRY_NAME_BYTES];
 	struct stoa_space *space;
 	int result = dropin_space(&space);
 
 	if (result < 0)
 		return result;
-	file_name(kind, id, name, sizeof(name));
-	result = stoa_space_remove(space, name, 1);
+	registry_name(kind, id, name);
+	switch (kind) {
+	case REGISTRY_MESSAGE:
+		result = remove_queue(space, name);
+		break;
+	case REGISTRY_SEMAPHORE:
+		result = remove_set(space, name);
+		break;
+	default:
+		result = stoa_segment_unlink(space, name);
+	}
 	return result == -ENOENT ? 0 : result;
+}
+
+/* Amid registry_change() a process may have died that had changed some of the
+ * permission and not told: all who remember the slot look again, and the file's
+ * mode is set as the slot has it. */
+static void finish_change(const struct registry *registry,
+                          enum registry_kind kind, struct registry_slot *slot)
+{
+	registry_touch(slot);
+	set_file_mode(registry, kind, slot);
+}
+
+static int repair_slot(const struct registry *registry,
+                       enum registry_kind kind, uint32_t index)
+{
+	struct registry_slot *slot = &registry->slots[kind][index];
+	uint64_t state = get(slot->state);
+
+	switch (REGISTRY_PHASE(state)) {
+	case REGISTRY_FREE:
+		return 0;
+	case REGISTRY_LIVE:
+		finish_change(registry, kind, slot);
+		return 1;
+	default: /* REGISTRY_MAKING, REGISTRY_REMOVING, or what can't be */
+		remove_object(kind, registry_id(index, state));
+		set(slot->key, IPC_PRIVATE);
+		enter_state(slot, REGISTRY_SERIAL(state), REGISTRY_FREE);
+		return 0;
+	}
 }
 
 static void repair(const struct registry *registry)
@@ -307,24 +414,14 @@ static void repair(const struct registry *registry)
 		uint32_t used = 0, high = 0;
 
 		for (uint32_t i = 0; i < kinds[kind].slots; i++) {
-			struct registry_slot *slot = &registry->slots[kind][i];
-			uint64_t state = get(slot->state);
-
-			if (REGISTRY_PHASE(state) == REGISTRY_FREE)
+			if (!repair_slot(registry, (enum registry_kind)kind, i))
 				continue;
-			if (REGISTRY_PHASE(state) != REGISTRY_LIVE) {
-				remove_object((enum registry_kind)kind,
-				              registry_id(i, state));
-				set(slot->key, IPC_PRIVATE);
-				enter_state(slot, REGISTRY_SERIAL(state),
-				            REGISTRY_FREE);
-				continue;
-			}
 			used++;
 			high = i + 1;
 		}
 		set(table->used, used);
 		set(table->high, high);
+		set(table->free_from, 0);
 	}
 }
 
@@ -343,20 +440,36 @@ static struct registry_slot *find_key(const struct registry *registry,
 	return NULL;
 }
 
-/* The lowest that is free, as the kernel does. */
-static struct registry_slot *find_free(const struct registry *registry,
-                                       enum registry_kind kind)
+static struct registry_slot *find_free_between(const struct registry *registry,
+                                               enum registry_kind kind,
+                                               uint32_t from, uint32_t to)
 {
-	for (uint32_t i = 0; i < kinds[kind].slots; i++) {
+	struct registry_table *table = &registry->header->table[kind];
+
+	for (uint32_t i = from; i < to; i++) {
 		struct registry_slot *slot = &registry->slots[kind][i];
 
 		if (REGISTRY_PHASE(get(slot->state)) != REGISTRY_FREE)
 			continue;
+		set(table->free_from, i + 1);
 		if (i >= high_of(registry, kind))
-			set(registry->header->table[kind].high, i + 1);
+			set(table->high, i + 1);
 		return slot;
 	}
 	return NULL;
+}
+
+/* The lowest that is free. The hint may be anything. */
+static struct registry_slot *find_free(const struct registry *registry,
+                                       enum registry_kind kind)
+{
+	uint32_t from = get(registry->header->table[kind].free_from);
+	struct registry_slot *slot;
+
+	if (from > kinds[kind].slots)
+		from = 0;
+	slot = find_free_between(registry, kind, from, kinds[kind].slots);
+	return slot ?: find_free_between(registry, kind, 0, from);
 }
 
 int registry_find(const struct registry *registry, enum registry_kind kind,
@@ -408,15 +521,20 @@ static int make(const struct registry *registry, enum registry_kind kind,
                 void *context)
 {
 	struct registry_table *table = &registry->header->table[kind];
-	struct registry_slot *slot = find_free(registry, kind);
+	struct registry_slot *slot;
 	struct dropin_permission self;
 	struct stoa_space *space;
 	char name[REGISTRY_NAME_BYTES];
 	int id, result = dropin_space(&space);
 
+	if (result == 0 && maker->admit)
+		result = maker->admit(context);
 	if (result < 0)
 		return result;
-	if (!slot || get(table->used) >= maker->most)
+	if (get(table->used) >= maker->most)
+		return -ENOSPC;
+	slot = find_free(registry, kind);
+	if (!slot)
 		return -ENOSPC;
 	uint32_t serial = REGISTRY_SERIAL(get(slot->state)) + 1;
 	if (serial > REGISTRY_SERIAL_MAX)
@@ -434,10 +552,12 @@ static int make(const struct registry *registry, enum registry_kind kind,
 	for (int i = 0; i < REGISTRY_WORDS; i++)
 		set(slot->word[i], 0);
 	registry_name(kind, id, name);
-	remove_object(kind, id); /* of a registry that was lost */
 	result = maker->make(space, name, slot, context);
-	if (result < 0) {
+	if (result == -EEXIST) { /* of a registry that was lost */
 		remove_object(kind, id);
+		result = maker->make(space, name, slot, context);
+	}
+	if (result < 0) {
 		free_slot(registry, kind, slot);
 		return result;
 	}
@@ -523,37 +643,14 @@ void registry_describe(const struct registry *registry, enum registry_kind kind,
 	(void)registry, (void)kind;
 }
 
-/* Who may do anything at all must be able to open the file for both: the mode's
- * finer meaning is checked at each call. */
-mode_t registry_file_mode(mode_t mode)
-{
-	mode_t wide = 0;
-
-	for (int shift = 0; shift <= 6; shift += 3)
-		if (mode >> shift & 6)
-			wide |= (mode_t)6 << shift;
-	return wide | 0600;
-}
-
 void registry_change(const struct registry *registry, enum registry_kind kind,
                      struct registry_slot *slot, uid_t uid, gid_t gid,
                      mode_t mode)
 {
-	char name[REGISTRY_NAME_BYTES + 16], path[4096 + sizeof(name)];
-	struct stoa_space *space;
-
 	set(slot->uid, uid);
 	set(slot->gid, gid);
 	set(slot->mode, (get(slot->mode) & ~0777u) | (mode & 0777));
 	set(slot->changed, time(NULL));
 	registry_touch(slot);
-	if (dropin_space(&space) < 0)
-		return;
-	file_name(kind, registry_slot_id(registry, kind, slot), name,
-	          sizeof(name));
-	snprintf(path, sizeof(path), "%s/%s", stoa_space_path(space), name);
-	/* What it can't, it needn't: dropin.md says what that means. */
-	int ignored = chown(path, uid, gid);
-	ignored = chmod(path, registry_file_mode(mode));
-	(void)ignored;
+	set_file_mode(registry, kind, slot);
 }

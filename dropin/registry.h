@@ -47,11 +47,13 @@ static inline int registry_id(uint32_t index, uint64_t state)
 
 /* How objects of a kind are made; each with the caller's context. */
 struct registry_maker {
+	/* Before anything else: may there be one such as is wanted? NULL: yes. */
+	int (*admit)(void *context);
 	/* Makes the object `name`, which there isn't, and sets the slot's words
 	 * (all zero). */
 	int (*make)(struct stoa_space *space, const char *name,
 	            struct registry_slot *slot, void *context);
-	/* Of one that exists and has the key: does it serve? */
+	/* Of one that exists and has the key: does it serve? NULL: yes. */
 	int (*check)(const struct registry_slot *slot, void *context);
 	uint64_t most; /* objects of the kind: -ENOSPC */
 };

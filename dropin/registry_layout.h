@@ -35,8 +35,10 @@
  * States a death may leave: MAKING, REMOVING, and a LIVE slot with fields half
  * changed by IPC_SET: each a word by itself that was asked for, so no more than
  * some of what the dead wanted. Who gets the mutex with -EOWNERDEAD removes the
- * objects of slots in MAKING and REMOVING, and frees these. `used` and `next`
- * are counted anew.
+ * objects of slots in MAKING and REMOVING, and frees these; and raises the
+ * version of all that are LIVE, as the dead one may have changed a permission
+ * and told nobody. `used` and `high` are counted anew. Who repairs may die as
+ * well: the mutex tells the next one, until stoa_mutex_consistent().
  *
  * Objects are named "sysv.KIND.IDENTIFIER": "sysv.msg.32768".
  */
@@ -82,7 +84,9 @@ struct registry_slot {
 struct registry_table {
 	_Atomic uint32_t used; /* slots that are not FREE */
 	_Atomic uint32_t high; /* all from here on are FREE */
-	uint64_t unused[3];
+	_Atomic uint32_t free_from; /* hint: none before it is FREE */
+	uint32_t unused_word;
+	uint64_t unused[2];
 };
 
 /* What sysctl has for the kernel's. */

@@ -8,12 +8,46 @@
 
 #include <sys/syscall.h>
 
-int dropin_syscall(long number, const long argument[6], long *ret_result)
+/* Arguments as the system calls have them: each a word, of which an int is the
+ * low half. */
+static int system_v(long number, const long a[6], long *ret_result)
 {
 	switch (number) {
+	case SYS_msgget:
+		*ret_result = dropin_msgget((key_t)a[0], (int)a[1]);
+		return 1;
+	case SYS_msgsnd:
+		*ret_result = dropin_msgsnd((int)a[0], (void *)a[1],
+		                            (size_t)a[2], (int)a[3]);
+		return 1;
+	case SYS_msgrcv:
+		*ret_result = dropin_msgrcv((int)a[0], (void *)a[1],
+		                            (size_t)a[2], a[3], (int)a[4]);
+		return 1;
+	case SYS_msgctl:
+		*ret_result = dropin_msgctl((int)a[0], (int)a[1], (void *)a[2]);
+		return 1;
+	case SYS_semget:
+		*ret_result = dropin_semget((key_t)a[0], (int)a[1], (int)a[2]);
+		return 1;
+	case SYS_semop:
+		*ret_result = dropin_semtimedop((int)a[0], (void *)a[1],
+		                                (size_t)a[2], NULL);
+		return 1;
+	case SYS_semtimedop:
+		*ret_result = dropin_semtimedop((int)a[0], (void *)a[1],
+		                                (size_t)a[2], (void *)a[3]);
+		return 1;
+	case SYS_semctl:
+		*ret_result = dropin_semctl((int)a[0], (int)a[1], (int)a[2],
+		                            (unsigned long)a[3]);
+		return 1;
 	default:
-		(void)argument, (void)ret_result;
 		return 0;
 	}
-	return 1;
+}
+
+int dropin_syscall(long number, const long argument[6], long *ret_result)
+{
+	return system_v(number, argument, ret_result);
 }
