@@ -120,7 +120,7 @@ static int read_attributes(const char *name,
 			                 name);
 		attributes = *given;
 	}
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 2; i++)
 		if (attributes.reserved[i] != 0)
 			return stoa_fail(-EINVAL,
 			                 "attributes of queue %s: reserved "
@@ -150,6 +150,8 @@ static int read_attributes(const char *name,
 	        largest <= STOA_QUEUE_INLINE ? 0 :
 	        total ? page_up(total) / QUEUE_BLOCK_BYTES :
 	                default_blocks(capacity, largest);
+	memcpy(&geometry[QUEUE_GEOMETRY_LABEL], attributes.label,
+	       sizeof attributes.label);
 	return 0;
 }
 
