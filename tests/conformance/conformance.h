@@ -102,6 +102,9 @@ long need(const char *what, long value);
 /* What must work for the rest to mean anything. */
 #define NEED(call) need(#call, (long)(call))
 
+/* NULL, in a way that compilers don't see. */
+void *nowhere(void);
+
 /* ---- children ---- */
 
 /* What children and their parent share: one page per group. */
