@@ -218,6 +218,13 @@ static void of_removed(void)
 	EQUAL("nothing is undone in it", value(0), 0);
 }
 
+static long add_to(int which)
+{
+	struct sembuf operation = { 0, 1, SEM_UNDO };
+
+	return semop(which, &operation, 1);
+}
+
 static void several(void)
 {
 	struct sembuf both[] = { { 0, 1, SEM_UNDO }, { 1, 1, 0 } };
@@ -229,8 +236,7 @@ static void several(void)
 	int first = set;
 	set_new(2);
 	int second = set;
-	child = START((set = first, one(0, 1, SEM_UNDO)) +
-	              (set = second, one(0, 1, SEM_UNDO)));
+	child = START(add_to(first) + add_to(second));
 	finish(&child);
 	EQUAL("several sets are undone: one", semctl(first, 0, GETVAL), 0);
 	EQUAL("several sets are undone: another", semctl(second, 0, GETVAL), 0);
