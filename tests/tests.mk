@@ -1,6 +1,6 @@
 # tests.mk: check (layers, and all tests of rooms, faults and the command),
-# check-asan-ubsan, check-tsan; crash, hostile, fuzz and model come from
-# files of their own.
+# check-asan-ubsan, check-tsan; crash, hostile, fuzz, model and conformance
+# come from files of their own.
 # V=1 shows every case; STOA_TEST_SEED=N repeats a run; JOBS=N says how many
 # programs run at once.
 
@@ -74,3 +74,4 @@ run-threads: $(THREAD_BIN)
 
 -include $(wildcard $(BUILD)/tests/*/*.d) $(FAULT_OBJ:.o=.d)
 -include tests/crash/crash.mk tests/hostile/hostile.mk tests/model/model.mk
+-include tests/conformance/conformance.mk
