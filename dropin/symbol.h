@@ -18,11 +18,15 @@
 #define LIBC_2_3_3 "GLIBC_2.3.3"
 #define LIBC_2_3_4 "GLIBC_2.3.4"
 #define LIBC_2_7 "GLIBC_2.7"
+#define LIBC_2_11 "GLIBC_2.11"
+#define LIBC_2_15 "GLIBC_2.15"
 #else
 #define LIBC_BASE "GLIBC_2.17"
 #define LIBC_2_3_3 "GLIBC_2.17"
 #define LIBC_2_3_4 "GLIBC_2.17"
 #define LIBC_2_7 "GLIBC_2.17"
+#define LIBC_2_11 "GLIBC_2.17"
+#define LIBC_2_15 "GLIBC_2.17"
 #endif
 #define LIBC_2_30 "GLIBC_2.30"
 #define LIBC_2_34 "GLIBC_2.34"
