@@ -31,6 +31,8 @@ static const struct tool_verb verbs[] = {
 	  "create, write, read, copy, stat, resize, rm" },
 	{ "topic", tool_topic,
 	  "create, pub, sub, echo, hz, latest, record, replay, stat, rm" },
+	{ "run", tool_dropin_run,
+	  "run a program with its IPC answered by stoa" },
 	{ "bench", tool_queue_bench, "measure stoa on this machine" },
 	{ "demo", stoa_tool_demo, "one real job by several processes" },
 	{ NULL, NULL, NULL }
