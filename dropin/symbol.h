@@ -22,6 +22,8 @@
 #define LIBC_2_6 "GLIBC_2.6"
 #define LIBC_2_7 "GLIBC_2.7"
 #define LIBC_2_9 "GLIBC_2.9"
+#define LIBC_2_11 "GLIBC_2.11"
+#define LIBC_2_15 "GLIBC_2.15"
 #define LIBC_2_16 "GLIBC_2.16"
 #else
 #define LIBC_BASE "GLIBC_2.17"
@@ -32,6 +34,8 @@
 #define LIBC_2_6 "GLIBC_2.17"
 #define LIBC_2_7 "GLIBC_2.17"
 #define LIBC_2_9 "GLIBC_2.17"
+#define LIBC_2_11 "GLIBC_2.17"
+#define LIBC_2_15 "GLIBC_2.17"
 #define LIBC_2_16 "GLIBC_2.17"
 #endif
 #define LIBC_2_28 "GLIBC_2.28"

@@ -25,6 +25,7 @@ install: all
 	$(Q)$(INSTALL) -m 644 $(BUILD)/libstoa.a $(DESTDIR)$(LIBDIR)/
 	$(Q)$(INSTALL) -m 755 $(BUILD)/$(SONAME) $(DESTDIR)$(LIBDIR)/
 	$(Q)ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libstoa.so
+	$(Q)$(INSTALL) -m 755 $(BUILD)/$(DROPIN) $(DESTDIR)$(LIBDIR)/
 	$(Q)$(INSTALL) -m 644 $(INSTALL_HEADERS) $(DESTDIR)$(INCDIR)/stoa/
 	$(Q)$(INSTALL) -m 644 $(BUILD)/stoa.pc $(DESTDIR)$(LIBDIR)/pkgconfig/
 	$(Q)for page in $(INSTALL_MAN); do \
@@ -36,7 +37,7 @@ install: all
 uninstall:
 	$(Q)rm -f $(DESTDIR)$(BINDIR)/stoa $(DESTDIR)$(LIBDIR)/libstoa.a \
 	  $(DESTDIR)$(LIBDIR)/$(SONAME) $(DESTDIR)$(LIBDIR)/libstoa.so \
-	  $(DESTDIR)$(LIBDIR)/pkgconfig/stoa.pc $(DESTDIR)$(BASHDIR)/stoa
+	  $(DESTDIR)$(LIBDIR)/$(DROPIN) $(DESTDIR)$(LIBDIR)/pkgconfig/stoa.pc $(DESTDIR)$(BASHDIR)/stoa
 	$(Q)rm -f $(patsubst include/%,$(DESTDIR)$(INCDIR)/%,$(INSTALL_HEADERS))
 	$(Q)for page in $(INSTALL_MAN); do \
 	  rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/}; done

@@ -31,6 +31,11 @@ static const struct tool_verb verbs[] = {
 	  "create, write, read, copy, stat, resize, rm" },
 	{ "topic", tool_topic,
 	  "create, pub, sub, echo, hz, latest, record, replay, stat, rm" },
+	{ "run", tool_dropin_run,
+	  "run a program with its IPC answered by stoa" },
+	{ "ipcs", tool_ipcs, "list the System V objects of such programs" },
+	{ "ipcmk", tool_ipcmk, "make System V objects" },
+	{ "ipcrm", tool_ipcrm, "remove System V objects" },
 	{ "bench", tool_queue_bench, "measure stoa on this machine" },
 	{ "demo", stoa_tool_demo, "one real job by several processes" },
 	{ NULL, NULL, NULL }

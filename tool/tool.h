@@ -54,6 +54,10 @@ int tool_segment(int argc, char **argv);
 int tool_mapping(int argc, char **argv);
 int tool_semset(int argc, char **argv);
 int tool_lock(int argc, char **argv);
+int tool_dropin_run(int argc, char **argv);
+int tool_ipcs(int argc, char **argv);
+int tool_ipcmk(int argc, char **argv);
+int tool_ipcrm(int argc, char **argv);
 
 /* Runs the verb named by argv[0]; NULL-named last entry ends `verbs`. */
 const struct tool_verb *tool_find_verb(const struct tool_verb *verbs,

@@ -21,7 +21,7 @@ trap 'rm -rf "$scratch"' EXIT
 trap '[[ -z $pid ]] || kill -KILL -- "-$pid"; exit 1' INT TERM HUP
 chmod 755 "$scratch"
 mkdir "$scratch/bin"
-cp "$build/stoa" "$scratch/bin/stoa"
+cp "$build/stoa" "$build/libstoa-dropin.so" "$scratch/bin/"
 ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -o "$scratch/bin/json_check" \
 	"$here/json_check.c" || exit 1
 
