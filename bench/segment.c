@@ -3,7 +3,8 @@
  * Segments: one made, attached, detached and removed, beside shm_open(3) and
  * shmget(2): with its memory not touched at all (which those then don't even
  * get), with all of it written, and with it reserved; one that is there attached
- * and detached. And a checked copy out of a mapping beside memcpy(3).
+ * and detached. Segments of a pool, acquired and released, or discarded so that
+ * their memory comes and goes, too. And a checked copy out of a mapping beside memcpy(3).
  */
 #include "harness.h"
 
@@ -22,8 +23,8 @@
 #define SHM_NAME "/stoa-bench-segment"
 #define NAME "bench-segment"
 
-enum way { SHM, SYSV, STOA, MEMCPY, CHECKED, CHECKED_FILE };
-enum care { BARE, TOUCHED, RESERVED, ATTACH };
+enum way { SHM, SYSV, STOA, POOL, MEMCPY, CHECKED, CHECKED_FILE };
+enum care { BARE, TOUCHED, RESERVED, ATTACH, DISCARDED };
 
 struct stage {
 	const struct bench_row *row;
@@ -32,6 +33,7 @@ struct stage {
 	size_t bytes;
 	struct stoa_space *space;
 	struct stoa_segment *segment;
+	struct stoa_pool *pool;
 	struct stoa_mapping *mapping;
 	char *from, *to;
 	int id;
@@ -40,8 +42,9 @@ struct stage {
 
 static void touch(const struct stage *stage, char *data)
 {
-	for (size_t i = 0; stage->care == TOUCHED && i < stage->bytes;
-	     i += PAGE)
+	if (stage->care != TOUCHED && stage->care != DISCARDED)
+		return;
+	for (size_t i = 0; i < stage->bytes; i += PAGE)
 		*(volatile char *)(data + i) = 1;
 }
 
@@ -105,6 +108,20 @@ static int stoa_round(struct stage *stage)
 	return result;
 }
 
+static int pool_round(struct stage *stage)
+{
+	uint64_t segment;
+	int result = stoa_pool_acquire(stage->pool, STOA_NOW, &segment);
+	char *data = result < 0 ? NULL : stoa_pool_data(stage->pool, segment);
+
+	if (!data)
+		return result < 0 ? result : -ESTALE;
+	touch(stage, data);
+	return stage->care == DISCARDED ?
+	               stoa_pool_discard(stage->pool, segment) :
+	               stoa_pool_release(stage->pool, segment);
+}
+
 static int memcpy_round(struct stage *stage)
 {
 	memcpy(stage->to, stage->from, stage->bytes);
@@ -122,8 +139,8 @@ static int checked_round(struct stage *stage)
 
 static int (*const rounds[])(struct stage *stage) = {
 	[SHM] = shm_round,	 [SYSV] = sysv_round,	    [STOA] = stoa_round,
-	[MEMCPY] = memcpy_round, [CHECKED] = checked_round,
-	[CHECKED_FILE] = checked_round,
+	[POOL] = pool_round,	 [MEMCPY] = memcpy_round,
+	[CHECKED] = checked_round, [CHECKED_FILE] = checked_round,
 };
 
 /* ---- Stages -------------------------------------------------------------------- */
@@ -159,6 +176,21 @@ static int open_copy(struct stage *stage)
 	return 0;
 }
 
+static int open_pool(struct stage *stage)
+{
+	const struct stoa_pool_attributes attributes = {
+		.size = sizeof(attributes),
+		.block_bytes = stage->bytes,
+		.blocks = 16,
+		.segments = 1
+	};
+	int result = stoa_space_open(bench_setup.space, 0, &stage->space);
+
+	return result < 0 ? result :
+	                    stoa_pool_open(stage->space, NULL, STOA_CREATE,
+	                                   0600, &attributes, &stage->pool);
+}
+
 /* What is to be attached is there before. */
 static int open_stage(struct stage *stage)
 {
@@ -169,6 +201,8 @@ static int open_stage(struct stage *stage)
 
 	if (stage->way >= MEMCPY)
 		return open_copy(stage);
+	if (stage->way == POOL)
+		return open_pool(stage);
 	if (stage->way == STOA) {
 		result = stoa_space_open(bench_setup.space, 0, &stage->space);
 		if (result < 0 || stage->care != ATTACH)
@@ -200,6 +234,7 @@ static void close_stage(struct stage *stage)
 	if (stage->segment)
 		stoa_segment_remove(stage->segment);
 	stoa_segment_close(stage->segment);
+	stoa_pool_close(stage->pool);
 	if (stage->space)
 		stoa_space_close(stage->space);
 	if (stage->id > 0)
@@ -281,6 +316,12 @@ static const struct bench_row segment_rows[] = {
 	     STOA, BARE, PAGE),
 	LIFE("stoa-4k-written", "stoa, 4 KiB, written",
 	     "segment/shm-4k-written", BENCH_STOA, STOA, TOUCHED, PAGE),
+	LIFE("pool-4k", "stoa, one of a pool, 4 KiB", "segment/shm-4k",
+	     BENCH_STOA, POOL, BARE, PAGE),
+	LIFE("pool-4k-written", "stoa, one of a pool, written",
+	     "segment/shm-4k-written", BENCH_STOA, POOL, TOUCHED, PAGE),
+	LIFE("pool-4k-discarded", "stoa, the same, and its memory discarded",
+	     "segment/shm-4k-written", BENCH_STOA, POOL, DISCARDED, PAGE),
 	LIFE("shm-1m-reserved", "shm_open, 1 MiB, reserved", NULL,
 	     BENCH_KERNEL, SHM, RESERVED, 256 * PAGE),
 	LIFE("stoa-1m", "stoa, 1 MiB (reserved)", "segment/shm-1m-reserved",

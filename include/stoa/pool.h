@@ -29,6 +29,18 @@
  * is told -ESTALE. What is in flight when the queue itself is removed must be
  * claimed and released by somebody: stoa_pool_each() finds it.
  *
+ * A pool of segments (attributes.segments) is many small pieces of shared
+ * memory instead of one large one, and is used in the same way: the identifiers
+ * of segments travel, and whoever claims one asks where it is. But each is given
+ * memory only when it is acquired for the first time (-ENOSPC), and
+ * stoa_pool_discard() gives that back; each process maps those that it uses, by
+ * pages of their own, to write (stoa_pool_data) or only to be read
+ * (stoa_pool_view), and what lies behind a segment is mapped by nobody: whoever
+ * writes past its end gets SIGSEGV, and spoils nothing. It needs address space
+ * for all of them, and two entries of /proc/sys/vm/max_map_count for each that
+ * is mapped. (For single ones, with names, sizes and permissions of their own,
+ * see segment.)
+ *
  *   who may run at once   acquire  release  give  claim  data  stat  close
  *   any thread or process    -        -       -     -      -     -     X
  *   (- free; X the caller sees to it that nobody else uses that handle. What is
@@ -72,7 +84,8 @@ struct stoa_pool_attributes {
 	uint32_t blocks;      /* how many: no default */
 	uint32_t alignment;   /* of blocks: a power of two; default 64 */
 	uint32_t threads;     /* that may acquire; default 128 */
-	uint32_t reserved_word;
+	uint32_t segments;    /* 1: each is a segment; see above. Not in memory
+	                         of the caller's */
 	uint64_t reserved[4]; /* zero */
 };
 
@@ -130,7 +143,9 @@ STOA_API struct stoa_object *stoa_pool_object(struct stoa_pool *pool);
  * Takes a free block: *ret_block is its identifier. Blocks while there is
  * none. Its bytes are whatever was left in them; what was written before the
  * release that freed it is visible (acquire). -EUSERS: more threads than the
- * pool was made for have acquired; -ENOMEM.
+ * pool was made for have acquired; -ENOMEM. Of a pool of segments also -ENOSPC:
+ * it has none yet, and the tmpfs is too full to give it memory; -EBADF: the
+ * program has closed the pool's descriptor.
  */
 STOA_API int stoa_pool_acquire(struct stoa_pool *pool,
                                struct stoa_deadline deadline,
@@ -141,12 +156,21 @@ STOA_API int stoa_pool_acquire(struct stoa_pool *pool,
  * -ESTALE: that use of the block is over; -EPERM: another's. */
 STOA_API int stoa_pool_release(struct stoa_pool *pool, uint64_t block);
 
+/* Releases it, and in a pool of segments gives its memory back to the system:
+ * the next who acquires it finds zeros. Errors as of release; -EBADF. */
+STOA_API int stoa_pool_discard(struct stoa_pool *pool, uint64_t block);
+
 /* The block's first byte, in this process; block_bytes of them. NULL, with a
- * sentence: no block of this pool's, or that use of it is over. */
+ * sentence: no block of this pool's, or that use of it is over; of segments
+ * also: it can't be mapped. */
 STOA_API void *stoa_pool_data(struct stoa_pool *pool, uint64_t block);
 
-/* The identifier of the block, in use, that begins at `data`. -EINVAL: none
- * begins there; -ESTALE: it is free. */
+/* The same, to be read only. A segment is mapped for it through a descriptor
+ * that was opened so: mprotect(2) can't make it writable. */
+STOA_API const void *stoa_pool_view(struct stoa_pool *pool, uint64_t block);
+
+/* The identifier of the block, in use, that begins at `data` (as data() gave
+ * it). -EINVAL: none begins there; -ESTALE: it is free. */
 STOA_API int stoa_pool_block(struct stoa_pool *pool, const void *data,
                              uint64_t *ret_block);
 
@@ -180,7 +204,10 @@ struct stoa_pool_status {
 	uint32_t free, held, in_flight; /* those of the dead are free by then */
 	uint32_t collected;             /* by this call */
 	uint32_t threads, threads_max;  /* that have a part to themselves */
-	uint64_t bytes;                 /* of memory, all in all */
+	uint64_t bytes;        /* all in all */
+	uint64_t memory_bytes; /* that it takes now: less, if of segments */
+	uint32_t segments;     /* 1: each is one */
+	uint32_t reserved_word;
 	int64_t created_ns; /* CLOCK_REALTIME; 0: in memory of the caller's */
 	uint64_t generation;
 	pid_t creator_pid;

@@ -27,7 +27,7 @@ static int stale(struct stoa_pool *pool, uint64_t block)
 	                 (unsigned long long)block, pool->object.name);
 }
 
-static int not_ours(struct stoa_pool *pool, uint64_t block)
+int pool_not_ours(struct stoa_pool *pool, uint64_t block)
 {
 	return stoa_fail(-EPERM,
 	                 "block %#llx of pool %s is not this process's: claim "
@@ -47,8 +47,7 @@ static int is_current(uint64_t word, uint64_t block)
 	       (word & SLAB_GENERATION_MASK) == POOL_GENERATION(block);
 }
 
-/* 0, and its word: the block is in use, and it is this use. */
-static int look_up(struct stoa_pool *pool, uint64_t block, uint64_t *ret_word)
+int pool_look_up(struct stoa_pool *pool, uint64_t block, uint64_t *ret_word)
 {
 	uint64_t word;
 
@@ -66,10 +65,12 @@ void *stoa_pool_data(struct stoa_pool *pool, uint64_t block)
 	uint64_t word;
 
 	if (stoa_unlikely(!stoa_object_healthy(&pool->object)) ||
-	    stoa_unlikely(look_up(pool, block, &word) < 0)) {
+	    stoa_unlikely(pool_look_up(pool, block, &word) < 0)) {
 		stoa_object_health(&pool->object);
 		return NULL;
 	}
+	if (stoa_unlikely(pool->opened))
+		return pool_open_segment(pool, POOL_INDEX(block), POOL_WRITES);
 	return pool->data + POOL_INDEX(block) * pool->shape.stride;
 }
 
@@ -195,19 +196,24 @@ static int try_acquire(struct stoa_pool *pool, struct slab_keeper *keeper,
 	return -EAGAIN;
 }
 
+int pool_take(struct stoa_pool *pool, uint64_t *ret_block)
+{
+	struct slab_keeper *keeper;
+	int result = slab_keeper_make(&pool->store, &keeper);
+
+	return result < 0 ? result : try_acquire(pool, keeper, ret_block);
+}
+
 static __attribute__((noinline)) int
 acquire_slowly(struct stoa_pool *pool, struct stoa_deadline deadline,
                uint64_t *ret_block)
 {
-	struct slab_keeper *keeper = NULL;
 	struct stoa_waiter waiter;
 	uint64_t block = 0;
 	int step, result = pool_enter(pool);
 
 	if (result == 0)
-		result = slab_keeper_make(&pool->store, &keeper);
-	if (result == 0)
-		result = try_acquire(pool, keeper, &block);
+		result = pool_take(pool, &block);
 	if (result != -EAGAIN || deadline.kind == STOA_DEADLINE_NOW)
 		goto out;
 	stoa_waiter_init(&waiter, &pool->object, STOA_READ, deadline);
@@ -220,7 +226,7 @@ acquire_slowly(struct stoa_pool *pool, struct stoa_deadline deadline,
 		}
 		if (waiter.armed)
 			slab_wait_barrier();
-		result = try_acquire(pool, keeper, &block);
+		result = pool_take(pool, &block);
 	}
 	stoa_waiter_fini(&waiter);
 	/* This one may have been woken in another's stead. */
@@ -229,6 +235,8 @@ acquire_slowly(struct stoa_pool *pool, struct stoa_deadline deadline,
 out:
 	if (stoa_unlikely(!stoa_object_healthy(&pool->object)))
 		return stoa_object_health(&pool->object);
+	if (result == 0 && !pool_furnished(pool, block))
+		result = pool_furnish(pool, &block);
 	if (result == 0)
 		*ret_block = block;
 	return result;
@@ -245,8 +253,16 @@ int stoa_pool_acquire(struct stoa_pool *pool, struct stoa_deadline deadline,
 		int32_t index = slab_take(keeper, cache, &word);
 
 		if (stoa_likely(index >= 0)) {
-			*ret_block = POOL_BLOCK(
+			uint64_t block = POOL_BLOCK(
 			        cache->first + (uint32_t)index, word);
+
+			if (stoa_unlikely(!pool_furnished(pool, block))) {
+				int result = pool_furnish(pool, &block);
+
+				if (result < 0)
+					return result;
+			}
+			*ret_block = block;
 			return 0;
 		}
 	}
@@ -277,7 +293,7 @@ static __attribute__((noinline)) int release_slowly(struct stoa_pool *pool,
 	int result = pool_enter(pool);
 
 	if (result == 0)
-		result = look_up(pool, block, &word);
+		result = pool_look_up(pool, block, &word);
 	if (result < 0)
 		return result;
 	stoa_peer peer = atomic_load_explicit(&pool->object.peer,
@@ -285,7 +301,7 @@ static __attribute__((noinline)) int release_slowly(struct stoa_pool *pool,
 	if (word != slab_held_word(word, peer) ||
 	    !slab_exchange(&pool->words[POOL_INDEX(block)], word,
 	                   slab_free_word(word)))
-		return not_ours(pool, block);
+		return pool_not_ours(pool, block);
 	pool_tell(pool, POOL_INDEX(block) >> pool->slab_shift);
 	return stoa_object_health(&pool->object);
 }
@@ -355,7 +371,7 @@ int stoa_pool_claim(struct stoa_pool *pool, uint64_t block)
 	                      atomic_load_explicit(&pool->object.peer,
 	                                           memory_order_relaxed));
 	for (int i = 0; i < TRIES; i++) {
-		result = look_up(pool, block, &word);
+		result = pool_look_up(pool, block, &word);
 		if (result < 0 || word == mine)
 			break;
 		result = slab_exchange(&pool->words[POOL_INDEX(block)], word,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* memory/pool_inspect.c: whose the blocks are; whether one is free. */
 #include <base/error.h>
+#include <base/system.h>
 #include <memory/pool_internal.h>
 
 int stoa_pool_collect(struct stoa_pool *pool)
@@ -114,7 +115,16 @@ int stoa_pool_stat(struct stoa_pool *pool, struct stoa_pool_status *ret_status)
 	status.free = status.blocks - status.held - status.in_flight;
 	status.threads = count_desks(pool);
 	status.threads_max = pool->shape.desks;
-	status.bytes = pool->bytes;
+	status.bytes = status.memory_bytes = pool->bytes;
+	if (pool->given) {
+		struct stat stat;
+
+		status.segments = 1;
+		status.memory_bytes =
+		        stoa_sys_fstat(pool->object.fd, &stat) == 0 ?
+		                (uint64_t)stat.st_blocks * 512 :
+		                0;
+	}
 	if (pool->object.header) {
 		status.created_ns = pool->object.copy.created_ns;
 		status.generation = pool->object.copy.generation;

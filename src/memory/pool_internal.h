@@ -24,7 +24,14 @@ struct stoa_pool {
 	struct pool_slab *slabs;
 	_Atomic uint64_t *words;
 	char *data;
+
+	/* Of a pool of segments, else NULL. */
+	_Atomic uint32_t *given;
+	_Atomic uint8_t *opened; /* of each: POOL_WRITES, POOL_READS */
+	char *_Atomic view;      /* as data, to be read only; NULL: not yet */
 };
+
+enum { POOL_WRITES = 1, POOL_READS = 2 };
 
 /* An identifier: the generation where words have it, and the block's index. No
  * shifts: each is on the way from one use of a block to the next. */
@@ -51,6 +58,34 @@ static inline int pool_enter(struct stoa_pool *pool)
 
 /* Blocks have become free: wakes who waits. */
 void pool_tell(struct stoa_pool *pool, uint32_t slab);
+
+/* ---- Segments (pool_segment.c) ----------------------------------------------- */
+
+/* Takes address space for them. */
+int pool_map(struct stoa_pool *pool);
+void pool_unmap(struct stoa_pool *pool);
+
+/* Gives memory to the segment *block, which this process holds. Where there is
+ * none it looks for another that has some. On failure it holds neither:
+ * -ENOSPC, -EBADF. */
+int pool_furnish(struct stoa_pool *pool, uint64_t *block);
+/* A block that is free now, with or without memory. -EAGAIN: there is none. */
+int pool_take(struct stoa_pool *pool, uint64_t *ret_block);
+
+/* The segment's first byte, mapped as asked; NULL, with a sentence. */
+char *pool_open_segment(struct stoa_pool *pool, uint32_t index, unsigned how);
+
+/* 0, and its word: the block is in use, and it is this use. */
+int pool_look_up(struct stoa_pool *pool, uint64_t block, uint64_t *ret_word);
+int pool_not_ours(struct stoa_pool *pool, uint64_t block);
+
+static inline int pool_furnished(struct stoa_pool *pool, uint64_t block)
+{
+	/* relaxed: who had the block before me stored it before the word */
+	return stoa_likely(!pool->given) ||
+	       atomic_load_explicit(&pool->given[POOL_INDEX(block)],
+	                            memory_order_relaxed) != 0;
+}
 
 int pool_ready(struct stoa_object *object, unsigned direction,
                const struct stoa_wait *wait);

@@ -3,9 +3,11 @@
 #include <base/error.h>
 #include <memory/kinds.h>
 #include <memory/pool_internal.h>
+#include <stoa/segment.h>
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define OPEN_FLAGS (STOA_CREATE | STOA_EXCLUSIVE | STOA_INTERRUPTIBLE)
 #define DEFAULT_THREADS 128u
@@ -39,6 +41,11 @@ static uint64_t slab_count_of(const struct pool_shared *shape)
 	       shape->slab_blocks;
 }
 
+static int is_page_size(uint64_t bytes)
+{
+	return is_power_of_two(bytes) && bytes >= 4096 && bytes <= 65536;
+}
+
 static uint64_t words_at(const struct pool_shared *shape)
 {
 	return sizeof(struct pool_place) +
@@ -46,7 +53,23 @@ static uint64_t words_at(const struct pool_shared *shape)
 	       slab_count_of(shape) * sizeof(struct pool_slab);
 }
 
-/* Everything else follows from these four. 0: they can't be. */
+/* Where segments begin is a page of the file. 0: too large a file. */
+static uint64_t work_out_segments(struct pool_shared *shape)
+{
+	uint64_t end = OBJECT_KIND_OFFSET + words_at(shape) +
+	               shape->blocks * (sizeof(uint64_t) + sizeof(uint32_t));
+	uint64_t bytes;
+
+	if (!is_page_size(shape->page) || shape->alignment > shape->page)
+		return 0;
+	shape->stride = round_up(shape->block_bytes, shape->page) +
+	                shape->page;
+	shape->data_at = round_up(end, shape->page) - OBJECT_KIND_OFFSET;
+	bytes = shape->data_at + shape->blocks * shape->stride;
+	return bytes <= STOA_SEGMENT_LIMIT ? bytes : 0;
+}
+
+/* Everything else follows from these five. 0: they can't be. */
 static uint64_t work_out(struct pool_shared *shape)
 {
 	if (shape->blocks == 0 || shape->blocks > STOA_POOL_BLOCKS_MAX ||
@@ -57,6 +80,8 @@ static uint64_t work_out(struct pool_shared *shape)
 	    shape->alignment > STOA_POOL_ALIGNMENT_MAX)
 		return 0;
 	shape->slab_blocks = slab_blocks_of(shape->blocks);
+	if (shape->page)
+		return work_out_segments(shape);
 	shape->stride = round_up(shape->block_bytes, shape->alignment);
 	shape->data_at = round_up(words_at(shape) +
 	                                  shape->blocks * sizeof(uint64_t),
@@ -84,21 +109,24 @@ static int64_t read_attributes(const char *name,
 		return bad_attributes(name, "size must be sizeof(struct "
 		                            "stoa_pool_attributes)");
 	for (int i = 0; i < 4; i++)
-		if (given->reserved[i] != 0 || given->reserved_word != 0)
+		if (given->reserved[i] != 0 || given->segments > 1)
 			return bad_attributes(name,
-			                      "reserved fields must be zero");
+			                      "reserved fields must be zero, "
+			                      "and segments 0 or 1");
 	*shape = (struct pool_shared){
 		.block_bytes = given->block_bytes,
 		.blocks = given->blocks,
 		.alignment = given->alignment ?: DEFAULT_ALIGNMENT,
 		.desks = given->threads ?: DEFAULT_THREADS,
+		.page = given->segments ? (uint64_t)sysconf(_SC_PAGESIZE) : 0,
 	};
 	bytes = work_out(shape);
 	if (bytes == 0)
 		return stoa_fail(-EINVAL,
 		                 "attributes of pool %s: 1 to %d blocks of 1 "
 		                 "to %d bytes, alignment a power of two up to "
-		                 "%d, and at most %d threads",
+		                 "%d, and at most %d threads; of segments 32 "
+		                 "TiB",
 		                 name, STOA_POOL_BLOCKS_MAX,
 		                 STOA_POOL_BLOCK_BYTES_MAX,
 		                 STOA_POOL_ALIGNMENT_MAX,
@@ -110,6 +138,10 @@ int64_t stoa_pool_bytes(const struct stoa_pool_attributes *attributes)
 {
 	struct pool_shared shape;
 
+	if (attributes && attributes->segments)
+		return bad_attributes("in memory", "segments are mapped from "
+		                                   "a file: see "
+		                                   "stoa_pool_open");
 	return read_attributes("in memory", attributes, &shape);
 }
 
@@ -120,17 +152,24 @@ int64_t stoa_pool_bytes(const struct stoa_pool_attributes *attributes)
 static int adopt(struct stoa_pool *pool, char *base, uint64_t bytes)
 {
 	const struct pool_place *place = (const void *)base;
+	const struct stoa_object *object = &pool->object;
 	struct pool_shared found = { 0 }, shape;
-	uint64_t needed;
+	uint64_t needed, room = bytes;
 
 	if (bytes >= sizeof *place)
 		found = place->shared;
 	shape = (struct pool_shared){ .block_bytes = found.block_bytes,
 		                      .blocks = found.blocks,
 		                      .alignment = found.alignment,
-		                      .desks = found.desks };
+		                      .desks = found.desks,
+		                      .page = found.page };
 	needed = work_out(&shape);
-	if (needed == 0 || needed > bytes ||
+	if (shape.page && !object->header)
+		needed = 0; /* nothing to map them from */
+	else if (shape.page)
+		room = object->copy.file_bytes - OBJECT_KIND_OFFSET;
+	if (needed == 0 || needed > room || shape.data_at > bytes ||
+	    (shape.page && shape.page != (uint64_t)sysconf(_SC_PAGESIZE)) ||
 	    memcmp(&shape, &found, sizeof shape) != 0)
 		return stoa_fail(-EUCLEAN,
 		                 "pool %s is damaged: its shape can't be true; "
@@ -154,7 +193,10 @@ static int adopt(struct stoa_pool *pool, char *base, uint64_t bytes)
 	pool->store.caches = 1;
 	pool->slabs = (void *)(pool->store.desks + shape.desks);
 	pool->words = (void *)(base + words_at(&shape));
-	pool->data = base + shape.data_at;
+	if (shape.page)
+		pool->given = (void *)(pool->words + shape.blocks);
+	else
+		pool->data = base + shape.data_at;
 	return 0;
 }
 
@@ -171,11 +213,39 @@ static int set_up(struct stoa_pool *pool, char *base, uint64_t bytes)
 {
 	int result = adopt(pool, base, bytes);
 
+	if (result == 0 && pool->given)
+		result = pool_map(pool);
 	if (result == 0)
 		result = stoa_object_sit(&pool->object);
 	if (result == 0 && pool->object.header)
 		stoa_object_bury(&pool->object, OPEN_BURIES);
 	return result;
+}
+
+/* Of a pool of segments only what comes before them is mapped at once. */
+static int prepare(struct stoa_object *object)
+{
+	uint64_t mapped = object->copy.geometry[POOL_GEOMETRY_MAPPED];
+
+	if (mapped == 0)
+		return 0;
+	if (mapped < OBJECT_KIND_OFFSET + sizeof(struct pool_place) ||
+	    mapped > object->bytes)
+		return stoa_fail(-EUCLEAN,
+		                 "pool %s is damaged: its header can't be true; "
+		                 "remove it",
+		                 object->name);
+	object->bytes = mapped;
+	return 0;
+}
+
+static void make_plan(const struct pool_shared *shape, uint64_t bytes,
+                      struct stoa_object_plan *plan)
+{
+	plan->file_bytes = OBJECT_KIND_OFFSET + bytes;
+	if (shape->page)
+		plan->reserved_bytes = OBJECT_KIND_OFFSET + shape->data_at;
+	plan->geometry[POOL_GEOMETRY_MAPPED] = plan->reserved_bytes;
 }
 
 int stoa_pool_open(struct stoa_space *space, const char *name, unsigned flags,
@@ -186,6 +256,7 @@ int stoa_pool_open(struct stoa_space *space, const char *name, unsigned flags,
 	struct pool_place content = { 0 };
 	struct stoa_object_plan plan = { .kind = &stoa_pool_kind,
 		                         .mode = mode,
+		                         .prepare = prepare,
 		                         .content = &content,
 		                         .content_bytes = sizeof content };
 	struct stoa_pool *pool;
@@ -195,7 +266,7 @@ int stoa_pool_open(struct stoa_space *space, const char *name, unsigned flags,
 		return stoa_name_check(name, &shown);
 	if (result == 0 && (flags & STOA_CREATE)) {
 		result = read_attributes(shown, attributes, &content.shared);
-		plan.file_bytes = OBJECT_KIND_OFFSET + (uint64_t)result;
+		make_plan(&content.shared, (uint64_t)result, &plan);
 	}
 	if (result < 0)
 		return (int)result;
@@ -216,6 +287,7 @@ int stoa_pool_open(struct stoa_space *space, const char *name, unsigned flags,
 	return 0;
 
 close:
+	pool_unmap(pool);
 	stoa_object_close(object);
 	stoa_object_abandon(object);
 free:
@@ -241,7 +313,10 @@ int stoa_pool_place(struct stoa_space *space, void *memory, size_t bytes,
 	        stoa_object_check_flags(&stoa_pool_kind, "in memory", flags);
 
 	if (result == 0 && (flags & STOA_CREATE)) {
-		result = read_attributes("in memory", attributes, &shape);
+		result = stoa_pool_bytes(attributes);
+		if (result >= 0)
+			result = read_attributes("in memory", attributes,
+			                         &shape);
 		if (result > (int64_t)bytes)
 			result = stoa_fail(-EINVAL,
 			                   "such a pool needs %lld bytes of "
@@ -276,6 +351,7 @@ void stoa_pool_close(struct stoa_pool *pool)
 	if (!pool)
 		return;
 	slab_store_fini(&pool->store);
+	pool_unmap(pool);
 	stoa_object_close(&pool->object);
 	free(pool);
 }

@@ -60,9 +60,11 @@ static void make_plan(const struct stoa_segment_attributes *attributes,
 	plan->reserved_bytes = segment_page_up(attributes->bytes);
 }
 
-static int adopt(struct stoa_segment *segment)
+/* The header's copy is as it should be; nothing is mapped yet. An attachment is
+ * locked first, and mapped together with the header if all of it may be. */
+static int prepare(struct stoa_object *object)
 {
-	struct stoa_object *object = &segment->object;
+	struct stoa_segment *segment = (struct stoa_segment *)object;
 	const uint64_t *geometry = object->copy.geometry;
 	uint64_t bytes = geometry[SEGMENT_GEOMETRY_BYTES];
 	uint64_t limit = geometry[SEGMENT_GEOMETRY_LIMIT];
@@ -76,12 +78,17 @@ static int adopt(struct stoa_segment *segment)
 		                 "segment %s is damaged: its header can't be "
 		                 "true; remove it",
 		                 object->name);
-	segment->control = (void *)(object->base + OBJECT_WORDS_OFFSET);
 	segment->first_size = bytes;
 	segment->limit = limit;
 	segment->data_offset = data;
 	segment->may_write = !object->read_only;
-	return 0;
+	/* What has been made to be read is opened again: see open_again(). */
+	if (!segment->attaches || (object->read_only && object->created))
+		return 0;
+	if (!segment->address && data == SEGMENT_DATA &&
+	    segment_page_up(bytes) == limit)
+		object->bytes = data + limit;
+	return segment_lock(segment);
 }
 
 /* The object's file, open to be written unless it is only to be read. Without
@@ -95,6 +102,7 @@ static int open_object(struct stoa_segment *segment, struct stoa_space *space,
 	int result;
 
 	plan->mapped_bytes = OBJECT_HEADER_BYTES;
+	plan->prepare = prepare;
 	plan->read_only = access == STOA_READ;
 	result = stoa_object_open(object, space, name, flags,
 	                          &stoa_segment_kind, plan);
@@ -127,23 +135,22 @@ static int open_again(struct stoa_segment *segment,
 
 static int open_segment(struct stoa_segment *segment, struct stoa_space *space,
                         const char *name, unsigned flags,
-                        struct stoa_object_plan *plan, void *address)
+                        struct stoa_object_plan *plan)
 {
-	char file[STOA_FILE_NAME_MAX + 1];
 	struct stoa_object *object = &segment->object;
-	int result = open_object(segment, space, name, flags, plan);
+	int result;
 
+	segment->attach_fd = -1;
+	segment->attaches = flags & (STOA_READ | STOA_WRITE);
+	result = open_object(segment, space, name, flags, plan);
 	if (result == 0 && plan->read_only && (!name || object->created))
 		result = open_again(segment, plan);
 	if (result < 0)
 		return result;
-	result = adopt(segment);
+	segment->control = (void *)(object->base + OBJECT_WORDS_OFFSET);
 	pthread_mutex_init(&segment->mutex, NULL);
-	segment->attach_fd = -1;
-	if (name)
-		stoa_name_join(object->name, object->kind->name, file);
-	if (result == 0 && (flags & (STOA_READ | STOA_WRITE)))
-		result = segment_attach(segment, name ? file : NULL, address);
+	if (segment->attaches)
+		result = segment_attach(segment);
 	if (result < 0) {
 		stoa_object_close(object);
 		stoa_object_abandon(object);
@@ -182,8 +189,8 @@ int stoa_segment_open(struct stoa_space *space, const char *name, unsigned flags
 	                               sizeof *segment);
 	if (!segment)
 		return -ENOMEM;
-	result = open_segment(segment, space, name, flags, &plan,
-	                      wanted.address);
+	segment->address = wanted.address;
+	result = open_segment(segment, space, name, flags, &plan);
 	if (result < 0) {
 		free(segment);
 		return result;

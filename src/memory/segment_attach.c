@@ -33,54 +33,23 @@ static int lock_some_byte(int fd, int64_t label, uint32_t first,
 	return -EUSERS;
 }
 
-/* A description of the file for this attachment alone. By name it's quicker,
- * if the name still is this file's. */
-static int open_description(struct stoa_segment *segment, const char *file,
-                            int access)
+int segment_lock(struct stoa_segment *segment)
 {
 	struct stoa_object *object = &segment->object;
-	struct stat stat;
-
-	if (file) {
-		int fd = stoa_sys_openat(object->space->life.directory, file,
-		                         access | O_NOFOLLOW | O_NONBLOCK, 0);
-
-		if (fd >= 0 && stoa_sys_fstat(fd, &stat) == 0 &&
-		    stat.st_ino == object->inode)
-			return fd;
-		if (fd >= 0)
-			stoa_sys_close(fd);
-	}
-	return stoa_sys_reopen(object->fd, access);
-}
-
-static int take_lock(struct stoa_segment *segment, const char *file)
-{
-	struct stoa_object *object = &segment->object;
-	int writes = segment->protection & PROT_WRITE;
+	int writes = object->flags & STOA_WRITE;
 	stoa_peer peer = 0;
-	int fd = open_description(segment, file, writes ? O_RDWR : O_RDONLY);
 	int result;
 
-	/* Just made, with a mode that doesn't let its owner write. */
-	segment->keeps_both = fd == -EACCES && writes;
-	if (segment->keeps_both)
-		fd = open_description(segment, file, O_RDONLY);
-	if (fd < 0)
-		return fd;
 	/* Who may only read the space is nobody in it. */
 	stoa_life_join(&object->space->life, &peer);
-	result = lock_some_byte(fd,
+	result = lock_some_byte(object->fd,
 	                        ATTACH_FIRST | (writes ? ATTACH_WRITES : 0) |
 	                                (int64_t)(peer << ATTACH_NUMBER_BITS),
 	                        (uint32_t)object->copy.generation,
 	                        &segment->attach_byte);
-	if (result < 0) {
-		stoa_sys_close(fd);
-		return result;
-	}
-	segment->attach_fd = fd;
-	return 0;
+	return result < 0 ? stoa_fail(result, "can't attach segment %s: %s",
+	                              object->name, strerror(-result)) :
+	                    0;
 }
 
 /* Sealed, or being sealed? See seals in segment_layout.h. */
@@ -115,15 +84,51 @@ static struct stoa_segment *forked_segment(struct stoa_fork *entry)
 
 /* Another description for this attachment's descriptor. Once it is sealed, or
  * rights were given up, it may be one that only reads: that's enough to count. */
-static int open_another(struct stoa_segment *segment)
+static int open_another(struct stoa_segment *segment, int *ret_writes)
 {
 	int fd = -EACCES;
 
-	if (segment->may_write && !segment->keeps_both)
+	*ret_writes = segment->may_write &&
+	              segment->attach_fd == segment->object.fd;
+	if (*ret_writes)
 		fd = stoa_sys_reopen(segment->attach_fd, O_RDWR);
-	if (fd == -EACCES)
+	if (fd == -EACCES) {
+		*ret_writes = 0;
 		fd = stoa_sys_reopen(segment->attach_fd, O_RDONLY);
+	}
 	return fd;
+}
+
+static int replace_descriptor(int old, int fd)
+{
+	int result = (int)stoa_system_call(SYS_dup3, fd, old, O_CLOEXEC, 0, 0,
+	                                   0);
+
+	stoa_sys_close(fd);
+	return result;
+}
+
+/* The first fork: the lock goes to a description that nothing is mapped by.
+ * Both have the byte for an instant, so whoever counts finds it once. */
+static int unpin(struct stoa_segment *segment)
+{
+	int mapped = segment->attach_fd, writes;
+	int fd = open_another(segment, &writes);
+	int result;
+
+	if (fd < 0)
+		return fd;
+	result = stoa_sys_lock_byte(fd, segment->attach_byte, F_RDLCK);
+	if (result == 0 && !STOA_BUG(64))
+		result = stoa_sys_lock_byte(mapped, segment->attach_byte,
+		                            F_UNLCK);
+	if (result == 0 && (writes || !segment->may_write))
+		return replace_descriptor(mapped, fd);
+	if (result == 0)
+		segment->attach_fd = fd;
+	else
+		stoa_sys_close(fd);
+	return result;
 }
 
 /* The child's attachment: it is there before the child is. */
@@ -132,13 +137,17 @@ static void before_fork(struct stoa_fork *entry)
 	struct stoa_segment *segment = forked_segment(entry);
 	int64_t label = segment->attach_byte & ~(int64_t)(ATTACH_NUMBERS - 1);
 	struct stat stat;
+	int writes;
 
 	segment->child_fd = -1;
 	/* The program may have closed it, and opened something else. */
 	if (stoa_sys_fstat(segment->attach_fd, &stat) < 0 ||
 	    stat.st_ino != segment->object.inode || STOA_BUG(63))
 		return;
-	int fd = open_another(segment);
+	if (segment->pinned && unpin(segment) < 0)
+		return;
+	segment->pinned = 0;
+	int fd = open_another(segment, &writes);
 	if (fd < 0)
 		return;
 	if (lock_some_byte(fd, label, (uint32_t)segment->attach_byte + 1,
@@ -165,9 +174,7 @@ static void in_child(struct stoa_fork *entry)
 
 	pthread_mutex_init(&segment->mutex, NULL);
 	if (fd >= 0) {
-		stoa_system_call(SYS_dup3, fd, segment->attach_fd, O_CLOEXEC, 0,
-		                 0, 0);
-		stoa_sys_close(fd);
+		replace_descriptor(segment->attach_fd, fd);
 		segment->attach_byte = segment->child_byte;
 	}
 	segment_put(segment->shares, fd < 0);
@@ -177,20 +184,23 @@ int segment_part(struct stoa_segment *segment)
 {
 	int64_t label = segment->attach_byte & ~(int64_t)(ATTACH_NUMBERS - 1);
 	int result = segment_check_descriptor(segment);
-	int fd;
+	int fd, writes;
 
 	if (result < 0)
 		return result;
-	fd = result = open_another(segment);
+	fd = result = open_another(segment, &writes);
 	if (fd >= 0)
 		result = lock_some_byte(fd, label, 0, &segment->attach_byte);
+	if (result >= 0 && segment->pinned && (writes || !segment->may_write))
+		result = segment_map_again(segment, fd);
+	else
+		segment->pinned = 0;
 	if (result >= 0) {
-		result = (int)stoa_system_call(SYS_dup3, fd, segment->attach_fd,
-		                               O_CLOEXEC, 0, 0, 0);
+		result = replace_descriptor(segment->attach_fd, fd);
 		segment_put(segment->shares, 0);
-	}
-	if (fd >= 0)
+	} else if (fd >= 0) {
 		stoa_sys_close(fd);
+	}
 	if (result < 0)
 		return stoa_fail(result,
 		                 "can't attach segment %s in this forked child: "
@@ -206,37 +216,26 @@ static void note(struct stoa_segment *segment, _Atomic int64_t *when_ns)
 	if (!segment->may_write || segment_get(segment->object.poisoned))
 		return;
 	segment_put(*when_ns, stoa_sys_clock_ns(CLOCK_REALTIME));
-	segment_put(segment->control->last_pid, stoa_sys_getpid());
+	segment_put(segment->control->last_pid,
+	            stoa_life_pid(&segment->object.space->life));
 }
 
-int segment_attach(struct stoa_segment *segment, const char *file,
-                   void *address)
+int segment_attach(struct stoa_segment *segment)
 {
 	struct stoa_object *object = &segment->object;
-	int result;
+	int result = 0;
 
 	segment->protection = object->flags & STOA_WRITE ?
 	                              PROT_READ | PROT_WRITE :
 	                              PROT_READ;
-	result = take_lock(segment, file);
-	if (result < 0)
-		return stoa_fail(result, "can't attach segment %s: %s",
-		                 object->name, strerror(-result));
 	if (segment->protection & PROT_WRITE)
 		result = check_seals(segment);
 	if (result == 0)
-		result = segment_map(segment, address);
-	if (result < 0) {
-		stoa_sys_close(segment->attach_fd);
-		segment->attach_fd = -1;
+		result = segment_map(segment);
+	if (result < 0)
 		return result;
-	}
-	/* What it was mapped through isn't needed any more, unless it alone
-	 * may write. */
-	if (!segment->keeps_both) {
-		stoa_sys_close(object->fd);
-		object->fd = segment->attach_fd;
-	}
+	segment->attach_fd = object->fd;
+	segment->pinned = 1;
 	segment->fork = (struct stoa_fork){ .before = before_fork,
 		                            .parent = in_parent,
 		                            .child = in_child };
@@ -245,7 +244,8 @@ int segment_attach(struct stoa_segment *segment, const char *file,
 	return 0;
 }
 
-/* The memory goes first: where no lock is, there is no mapping. */
+/* The memory goes first: where no lock is, there is no mapping. The rest of
+ * both goes with the object. */
 void segment_detach(struct stoa_segment *segment)
 {
 	struct stoa_object *object = &segment->object;
@@ -253,8 +253,8 @@ void segment_detach(struct stoa_segment *segment)
 	if (segment->attach_fd < 0)
 		return;
 	stoa_fork_delist(&segment->fork);
-	segment_unmap(segment);
 	note(segment, &segment->control->last_detach_ns);
+	segment_unmap(segment);
 	if (segment->attach_fd != object->fd)
 		stoa_sys_close_inode(segment->attach_fd, object->inode);
 	segment->attach_fd = -1; /* else stoa_object_close() closes it */

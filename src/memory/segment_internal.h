@@ -19,16 +19,20 @@ struct stoa_segment {
 	uint64_t first_size, limit, data_offset; /* checked at open */
 	int may_write; /* the file; the control words, too */
 
-	/* The attachment; NULL: none. */
+	/* The attachment; NULL: none. Part of the object's mapping if that has
+	 * room for it. */
+	void *address; /* asked for */
+	int attaches;
 	char *data;
 	int protection;
 	_Atomic uint64_t mapped; /* bytes at data that can be touched */
 	pthread_mutex_t mutex;   /* for changing that */
 
-	/* Whose lock says that it's there; may be object.fd. -1: none. */
+	/* Whose lock says that it's there: object.fd, or one of its own if that
+	 * alone may write. -1: none. */
 	int attach_fd;
 	int64_t attach_byte;
-	int keeps_both; /* descriptors: the other one alone may write */
+	int pinned; /* by the mapping, as never forked */
 	struct stoa_fork fork;
 	int child_fd; /* between the fork handlers */
 	int64_t child_byte;
@@ -37,10 +41,10 @@ struct stoa_segment {
 
 /* ---- Attachments (segment_attach.c) --------------------------------------- */
 
-/* Becomes one: locks, maps, and is known to fork. `file` is NULL without a
- * name. */
-int segment_attach(struct stoa_segment *segment, const char *file,
-                   void *address);
+/* Becomes one: locks (before anything is mapped); then maps what isn't yet, and
+ * is known to fork. */
+int segment_lock(struct stoa_segment *segment);
+int segment_attach(struct stoa_segment *segment);
 void segment_detach(struct stoa_segment *segment);
 
 /* How many there are, and how many of them may write. */
@@ -51,12 +55,15 @@ int segment_each_user(struct stoa_space *space, int fd,
                       int (*visit)(const struct stoa_user *user, void *context),
                       void *context);
 
-/* A forked child that shares its parent's takes one of its own. */
+/* A forked child that shares its parent's takes one of its own: it locks, and
+ * maps by it. */
 int segment_part(struct stoa_segment *segment);
 
 /* ---- Memory (segment_map.c) ------------------------------------------------ */
 
-int segment_map(struct stoa_segment *segment, void *address);
+int segment_map(struct stoa_segment *segment);
+/* Maps all of it once more, in its place, by this descriptor. */
+int segment_map_again(struct stoa_segment *segment, int fd);
 void segment_unmap(struct stoa_segment *segment);
 /* Lets so many bytes be touched. */
 int segment_extend(struct stoa_segment *segment, uint64_t size);

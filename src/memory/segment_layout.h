@@ -8,7 +8,8 @@
  *           size of one
  *   data    `limit` bytes of the file, of which memory is given to the first
  *           `size`; the rest is a hole. Data begins at 64 KiB, or at 2 MiB if
- *           huge pages were asked for
+ *           huge pages were asked for. What can't grow is mapped with its
+ *           header by one call, and the hole between them with it
  *
  * TRUTH: size and seals, one word each; and who is attached, the kernel's.
  *
@@ -45,16 +46,21 @@
  *   ATTACH_FIRST | writes << 61 | peer << 12 | number
  *
  * far beyond the file's bytes. The kernel drops it when the last descriptor is
- * closed: by close, exec and death, after the memory was torn down. Nothing is
- * mapped through that description: a mapping would pin it, and a forked child's
- * would keep its dead parent attached. The data is mapped through another one,
- * that is closed at once.
+ * closed, and nothing is mapped by the description any more: by close, exec and
+ * death, after the memory was torn down.
  *   An attachment takes its byte before it maps, and drops it after it has
- * unmapped; so where no byte is locked there's no mapping.
+ * unmapped; so where no byte is locked there's no mapping. It maps by the
+ * description that has its lock. A forked child would have that mapping, too,
+ * and keep its dead parent attached; so what can wait until then is done before
+ * the first fork: another description takes a lock on the same byte, and then
+ * the one that things are mapped by gives its own up. Two locks on one byte
+ * count as one, so the attachment is counted once at each instant.
  *   Fork: before it the parent opens a description for the child, and locks a
  * byte with it. The child has both, and closes the parent's; the parent closes
  * the child's. Whichever of them dies at whichever instant, its own goes with
  * it as soon as the other has left fork().
+ *   Where there is no descriptor for that, the child shares its parent's, until
+ * its next call: then it opens its own, and maps by it.
  *   The count is asked of the kernel: a lock in a range, then in what is left
  * of it on either side. No process and no memory is trusted with it, and those
  * who may only read take part.

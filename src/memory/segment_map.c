@@ -187,10 +187,32 @@ static int clear_way(struct stoa_segment *segment, char *address)
 	return result;
 }
 
-int segment_map(struct stoa_segment *segment, void *address)
+/* All of it is mapped; what others have given back isn't to be touched. */
+static int map_with_header(struct stoa_segment *segment, uint64_t size)
+{
+	char *data = segment->object.base + segment->data_offset;
+	uint64_t pages = segment_page_up(size);
+	int result = 0;
+
+	if (pages < segment->limit)
+		result = sys_mprotect(data + pages, segment->limit - pages,
+		                      PROT_NONE);
+	if (result < 0)
+		return fail_to_map(segment, NULL, result);
+	segment->data = data;
+	segment_put(segment->mapped, pages);
+	return 0;
+}
+
+static int maps_with_header(const struct stoa_segment *segment)
+{
+	return segment->object.bytes > OBJECT_HEADER_BYTES;
+}
+
+int segment_map(struct stoa_segment *segment)
 {
 	uint64_t size;
-	void *data;
+	void *data, *address = segment->address;
 	int protection = segment->protection;
 	int result = segment_load_size(segment, &size);
 
@@ -200,6 +222,8 @@ int segment_map(struct stoa_segment *segment, void *address)
 		return result == -EUCLEAN || result == -EIO ?
 		               result :
 		               fail_to_map(segment, address, result);
+	if (maps_with_header(segment))
+		return map_with_header(segment, size);
 	if (segment_page_up(size) < segment->limit)
 		protection = PROT_NONE; /* until it is known to be there */
 	if (!address && is_huge(segment))
@@ -233,8 +257,10 @@ void segment_unmap(struct stoa_segment *segment)
 {
 	if (!segment->data)
 		return;
-	stoa_guard_remove(segment->data);
-	stoa_sys_munmap(segment->data, segment->limit);
+	if (!maps_with_header(segment)) {
+		stoa_guard_remove(segment->data);
+		stoa_sys_munmap(segment->data, segment->limit);
+	}
 	segment->data = NULL;
 }
 
@@ -263,30 +289,52 @@ int segment_extend(struct stoa_segment *segment, uint64_t size)
 	return result;
 }
 
+/* Puts a mapping by `fd` in place of the one there is. */
+static int map_data_again(struct stoa_segment *segment, int fd, int protection)
+{
+	const int flags = MAP_SHARED | MAP_NORESERVE | MAP_FIXED;
+	uint64_t mapped;
+	void *data;
+	int result;
+
+	pthread_mutex_lock(&segment->mutex);
+	mapped = segment_get(segment->mapped);
+	result = stoa_sys_mmap(segment->data, mapped, protection, flags, fd,
+	                       (off_t)segment->data_offset, &data);
+	if (result == 0 && mapped < segment->limit)
+		result = stoa_sys_mmap(
+		        segment->data + mapped, segment->limit - mapped,
+		        PROT_NONE, flags, fd,
+		        (off_t)(segment->data_offset + mapped), &data);
+	if (result == 0)
+		segment->protection = protection;
+	pthread_mutex_unlock(&segment->mutex);
+	return result;
+}
+
+int segment_map_again(struct stoa_segment *segment, int fd)
+{
+	struct stoa_object *object = &segment->object;
+	void *base;
+	int result = stoa_sys_mmap(
+	        object->base, OBJECT_HEADER_BYTES,
+	        segment->may_write ? PROT_READ | PROT_WRITE : PROT_READ,
+	        MAP_SHARED | MAP_FIXED, fd, 0, &base);
+
+	return result < 0 ? result :
+	                    map_data_again(segment, fd, segment->protection);
+}
+
 int segment_map_read_only(struct stoa_segment *segment)
 {
 	struct stoa_object *object = &segment->object;
 	int fd = stoa_sys_reopen(object->fd, O_RDONLY);
 	int result = fd;
-	void *data;
 
-	if (fd < 0)
-		goto fail;
-	pthread_mutex_lock(&segment->mutex);
-	uint64_t mapped = segment_get(segment->mapped);
-	result = stoa_sys_mmap(segment->data, mapped, PROT_READ,
-	                       MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
-	                       (off_t)segment->data_offset, &data);
-	if (result == 0 && mapped < segment->limit)
-		result = stoa_sys_mmap(
-		        segment->data + mapped, segment->limit - mapped,
-		        PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
-		        (off_t)(segment->data_offset + mapped), &data);
-	if (result == 0)
-		segment->protection = PROT_READ;
-	pthread_mutex_unlock(&segment->mutex);
-	stoa_sys_close(fd);
-fail:
+	if (fd >= 0) {
+		result = map_data_again(segment, fd, PROT_READ);
+		stoa_sys_close(fd);
+	}
 	if (result < 0)
 		stoa_fail(result, "can't map segment %s read-only: %s",
 		          object->name, strerror(-result));

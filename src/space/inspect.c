@@ -370,7 +370,7 @@ static int unlink_generation(struct stoa_space *space, const char *file,
 	if (result <= 0)
 		return result;
 	snprintf(gone, sizeof gone, GONE_PREFIX "%016llx.%d",
-	         (unsigned long long)generation, stoa_sys_getpid());
+	         (unsigned long long)generation, stoa_life_pid(&space->life));
 	result = (int)stoa_system_call(SYS_renameat2, directory, (long)file,
 	                               directory, (long)gone, RENAME_NOREPLACE,
 	                               0);

@@ -29,6 +29,41 @@ static void after_fork_in_child(struct stoa_fork *entry)
 	pthread_mutex_init(&life->mutex, NULL);
 }
 
+int stoa_life_pid(struct stoa_life *life)
+{
+	int pid = atomic_load_explicit(&life->self->pid, memory_order_relaxed);
+
+	if (pid == 0) {
+		pid = stoa_sys_getpid();
+		atomic_store_explicit(&life->self->pid, pid,
+		                      memory_order_relaxed);
+	}
+	return pid;
+}
+
+/* A random number of the process's own to begin with, and then SplitMix64
+ * (Steele, Lea, Flood 2014), which comes to each number once. */
+uint64_t stoa_life_fresh(struct stoa_life *life)
+{
+	_Atomic uint64_t *seed = &life->self->seed;
+	uint64_t none = 0, number = 0;
+
+	if (atomic_load_explicit(seed, memory_order_relaxed) == 0) {
+		if (stoa_system_call(SYS_getrandom, (long)&number,
+		                     sizeof number, 0, 0, 0, 0) !=
+		    sizeof number)
+			number = (uint64_t)stoa_sys_clock_ns(CLOCK_REALTIME);
+		atomic_compare_exchange_strong_explicit(
+		        seed, &none, number, memory_order_relaxed,
+		        memory_order_relaxed);
+	}
+	number = atomic_fetch_add_explicit(seed, UINT64_C(0x9e3779b97f4a7c15),
+	                                   memory_order_relaxed);
+	number = (number ^ number >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	number = (number ^ number >> 27) * UINT64_C(0x94d049bb133111eb);
+	return number ^ number >> 31;
+}
+
 int stoa_life_init(struct stoa_life *life, int directory, const char *path,
                    int shared)
 {

@@ -13,6 +13,8 @@
 /* In a page of its own that the kernel empties in a forked child. */
 struct stoa_life_self {
 	_Atomic stoa_peer peer; /* 0: not joined, or forked since */
+	_Atomic uint64_t seed;  /* of generations; 0: none yet */
+	_Atomic int32_t pid;    /* 0: not asked yet */
 };
 
 struct stoa_life {
@@ -41,6 +43,11 @@ int stoa_life_join(struct stoa_life *life, stoa_peer *ret_peer);
 /* Takes the lock again if the program has closed its descriptor unawares.
  * 1: this process is another peer now. */
 int stoa_life_reprobe(struct stoa_life *life);
+
+/* This process's id, and a number that nobody has had before; seldom by a
+ * system call. */
+int stoa_life_pid(struct stoa_life *life);
+uint64_t stoa_life_fresh(struct stoa_life *life);
 
 /* 1 alive, 0 dead. When the kernel can't be asked: alive. */
 int stoa_life_alive(struct stoa_life *life, stoa_peer peer);

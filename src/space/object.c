@@ -17,17 +17,6 @@
 
 #define OPEN_TRIES 100
 
-static uint64_t fresh_generation(void)
-{
-	uint64_t generation = 0;
-
-	if (stoa_system_call(SYS_getrandom, (long)&generation,
-	                     sizeof generation, 0, 0, 0, 0) !=
-	    sizeof generation)
-		generation = (uint64_t)stoa_sys_clock_ns(CLOCK_REALTIME);
-	return generation | 1;
-}
-
 static void fill_header(struct stoa_object_header *header,
                         struct stoa_space *space,
                         const struct stoa_object_plan *plan)
@@ -40,11 +29,11 @@ static void fill_header(struct stoa_object_header *header,
 	header->byte_order = OBJECT_BYTE_ORDER;
 	snprintf(header->kind, sizeof header->kind, "%s", plan->kind->name);
 	memcpy(header->boot_id, space->boot_id, sizeof header->boot_id);
-	header->generation = fresh_generation();
+	header->generation = stoa_life_fresh(&space->life) | 1;
 	header->file_bytes = plan->file_bytes;
 	header->created_ns = stoa_sys_clock_ns(CLOCK_REALTIME);
 	header->creator = creator;
-	header->creator_pid = stoa_sys_getpid();
+	header->creator_pid = stoa_life_pid(&space->life);
 	header->creator_uid = (uint32_t)stoa_sys_getuid();
 	memcpy(header->geometry, plan->geometry, sizeof plan->geometry);
 }
@@ -67,13 +56,26 @@ static int put_content(int fd, const struct stoa_object_plan *plan)
 	return 0;
 }
 
-/* An unnamed file, complete, open at the returned descriptor. */
-static int make_file(struct stoa_space *space, const char *name,
-                     const struct stoa_object_plan *plan,
-                     struct stoa_object_header *header)
+/* Whatever the umask. Mostly it's so already. */
+static int set_mode(int fd, mode_t mode, uint64_t *ret_inode)
 {
+	struct stat stat;
+	int result = stoa_sys_fstat(fd, &stat);
+
+	if (result < 0)
+		return result;
+	*ret_inode = stat.st_ino;
+	return (stat.st_mode & 07777) == mode ? 0 : stoa_sys_fchmod(fd, mode);
+}
+
+/* An unnamed file, complete, open at the returned descriptor. */
+static int make_file(struct stoa_object *object,
+                     const struct stoa_object_plan *plan)
+{
+	struct stoa_space *space = object->space;
+	struct stoa_object_header *header = &object->copy;
 	int fd = stoa_sys_openat(space->life.directory, ".", O_TMPFILE | O_RDWR,
-	                         0600);
+	                         plan->mode & 0777);
 
 	if (fd < 0)
 		return stoa_fail(fd, "can't make a file in the space %s: %s",
@@ -87,7 +89,7 @@ static int make_file(struct stoa_space *space, const char *name,
 		stoa_fail(result,
 		          "%s needs %llu bytes in %s, which has no room for "
 		          "them: %s; make it smaller or the tmpfs larger",
-		          name, (unsigned long long)reserved,
+		          object->name, (unsigned long long)reserved,
 		          space->path, strerror(-result));
 		goto close;
 	}
@@ -100,7 +102,7 @@ static int make_file(struct stoa_space *space, const char *name,
 	if (result == 0)
 		result = put_content(fd, plan);
 	if (result == 0)
-		result = stoa_sys_fchmod(fd, plan->mode & 0777);
+		result = set_mode(fd, plan->mode & 0777, &object->inode);
 	if (result < 0)
 		goto close;
 	return fd;
@@ -115,13 +117,14 @@ static int create_file(struct stoa_object *object, const char *file,
                        const struct stoa_object_plan *plan)
 {
 	struct stoa_space *space = object->space;
-	int fd = make_file(space, object->name, plan, &object->copy);
+	int fd = make_file(object, plan);
 
 	if (fd < 0)
 		return fd;
 	int result = stoa_sys_publish(fd, space->life.directory, file);
 	if (result < 0) {
 		stoa_sys_close(fd);
+		object->inode = 0;
 		return result;
 	}
 	if (STOA_BUG(13))
@@ -186,13 +189,14 @@ static int check_file(struct stoa_object *object, const char *kind)
 {
 	struct stat stat;
 	ssize_t got;
-	int result = stoa_sys_fstat(object->fd, &stat);
+	int result;
 
+	if (object->inode)
+		return 0; /* just made: copy is what was written */
+	result = stoa_sys_fstat(object->fd, &stat);
 	if (result < 0)
 		return result;
 	object->inode = stat.st_ino;
-	if (object->created)
-		return 0; /* copy is what was written */
 	if (!S_ISREG(stat.st_mode))
 		return stoa_fail(-EPROTO, "%s is not a stoa object; remove it "
 		                          "or use another name",
@@ -235,6 +239,11 @@ static int map_file(struct stoa_object *object,
 		                 object->name);
 	if (plan->mapped_bytes)
 		object->bytes = plan->mapped_bytes;
+	if (plan->prepare) {
+		result = plan->prepare(object);
+		if (result < 0)
+			return result;
+	}
 	result = stoa_sys_mmap(NULL, object->bytes,
 	                       object->read_only ? PROT_READ :
 	                                           PROT_READ | PROT_WRITE,
@@ -269,7 +278,7 @@ static int find_or_make(struct stoa_object *object, const char *file,
 	if (plan->again)
 		return stoa_sys_reopen(plan->again->fd, access);
 	if (!file)
-		return make_file(space, object->name, plan, &object->copy);
+		return make_file(object, plan);
 	for (int tries = 0; tries < OPEN_TRIES; tries++) {
 		if (!(flags & STOA_EXCLUSIVE) || !(flags & STOA_CREATE)) {
 			fd = open_file(space, object->name, file, access);
@@ -293,6 +302,7 @@ static int open_once(struct stoa_object *object, const char *file,
 	int result;
 
 	object->created = 0;
+	object->inode = 0;
 	object->fd = find_or_make(object, file, plan);
 	if (object->fd < 0)
 		return object->fd;
@@ -389,7 +399,8 @@ void stoa_object_mark(struct stoa_object *object, uint32_t state_bit)
 		return;
 	atomic_fetch_or_explicit(&object->events->state, state_bit,
 	                         memory_order_seq_cst);
-	stoa_event_broadcast(object);
+	if (!object->kind->each_user) /* else nobody waits */
+		stoa_event_broadcast(object);
 }
 
 int stoa_object_check_flags(const struct stoa_object_kind *kind,

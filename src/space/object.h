@@ -105,6 +105,10 @@ struct stoa_object_plan {
 	uint64_t reserved_bytes;
 	uint64_t reserved_at;
 	uint64_t mapped_bytes;
+	/* Called when the header's copy has been checked, before anything is
+	 * mapped; may change how much will be (object->bytes). On a failure the
+	 * descriptor is closed, and nothing else needs to be undone. */
+	int (*prepare)(struct stoa_object *object);
 	/* Opened, and its header mapped, to be read only. */
 	int read_only;
 	/* Open this one's file once more, instead of any by name. */

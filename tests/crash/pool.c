@@ -2,7 +2,8 @@
 /*
  * pool.c: the pool as a subject. Blocks are conserved: whatever was killed,
  * each block can be had once by a survivor, but those that are in flight, and
- * these can be claimed once, with what was in them.
+ * these can be claimed once, with what was in them. The unnamed form is a pool of
+ * segments: those that are had have memory, and those discarded have none.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 #define OPEN_FLAGS 0
 #define BLOCKS 6u
 #define PLACED_BYTES 8192
+#define PAGE 4096u
+#define FILE_HEADER 20480u /* before what status.bytes counts */
 
 HANDLE_PLUMBING(pool)
 
@@ -39,16 +42,18 @@ static int plumb_stat(void *object)
 
 static int make(struct scene *s, void **ret_object)
 {
+	struct stoa_pool_attributes wanted = attributes;
 	struct stoa_pool *pool;
 	int result;
 
+	wanted.segments = s->form == FORM_UNNAMED;
 	if (s->form == FORM_PLACED)
 		result = stoa_pool_place(s->space, s->memory, PLACED_BYTES,
 					 STOA_CREATE, &attributes, &pool);
 	else
-		result = stoa_pool_open(s->space, s->name,
+		result = stoa_pool_open(s->space, scene_name(s),
 					STOA_CREATE | STOA_EXCLUSIVE, 0600,
-					&attributes, &pool);
+					&wanted, &pool);
 	if (result == 0)
 		*ret_object = pool;
 	return result;
@@ -103,6 +108,11 @@ static int64_t run_acquire(struct player *p)
 static int64_t run_release(struct player *p)
 {
 	return stoa_pool_release(p->object, atomic_load(&p->note->words[0]));
+}
+
+static int64_t run_discard(struct player *p)
+{
+	return stoa_pool_discard(p->object, atomic_load(&p->note->words[0]));
 }
 
 static int64_t run_give(struct player *p)
@@ -198,7 +208,7 @@ static const struct deed giving = { "give-one", 0, 0, NULL, give_one, NULL };
 
 enum deed_number {
 	ACQUIRE, ACQUIRE_WARM, RELEASE, GIVE, CLAIM, CLOSE_HELD, RELEASE_OTHER,
-	WAIT_ACQUIRE, DEEDS
+	WAIT_ACQUIRE, DISCARD, DEEDS
 };
 
 static const struct deed deeds[] = {
@@ -216,6 +226,7 @@ static const struct deed deeds[] = {
 			    prepare_claimed, run_release, NULL },
 	[WAIT_ACQUIRE] = { "wait-acquire", DEED_WAITS, 0, NULL, wait_acquire,
 			   NULL },
+	[DISCARD] = { "discard", DEED_CORE, 0, prepare_held, run_discard, NULL },
 	[DEEDS] = { "collect", DEED_REPAIRS, 0, NULL, run_collect, NULL },
 	{ "each", 0, 0, NULL, run_each, NULL },
 	{ "wait-any", DEED_REPAIRS, 0, NULL, run_wait_any, NULL }
@@ -417,6 +428,32 @@ static int release_all(struct scene *s, const uint64_t *block, int count)
 	return 0;
 }
 
+/* So many of the segments have memory. */
+static int check_memory(struct scene *s, uint32_t count)
+{
+	struct stoa_pool_status status = { .size = sizeof(status) };
+
+	if (s->form != FORM_UNNAMED)
+		return 0;
+	if (stoa_pool_stat(s->eye, &status) != 0)
+		return trouble("stat failed");
+	if (status.memory_bytes != FILE_HEADER + status.bytes -
+					   (2 * BLOCKS - count) * PAGE)
+		return trouble("%llu of %llu bytes have memory, not those of "
+			       "%u segments",
+			       (unsigned long long)status.memory_bytes,
+			       (unsigned long long)status.bytes, count);
+	return 0;
+}
+
+static int discard_all(struct scene *s, const uint64_t *block)
+{
+	for (uint32_t i = 0; i < BLOCKS; i++)
+		if (stoa_pool_discard(s->eye, block[i]) != 0)
+			return trouble("an acquired block can't be discarded");
+	return check_memory(s, 0);
+}
+
 static int check(struct scene *s, uint32_t variant)
 {
 	struct range flight = expected(s);
@@ -448,7 +485,7 @@ static int check(struct scene *s, uint32_t variant)
 	got = take_all(s, block);
 	if (got != (int)BLOCKS)
 		return got < 0 ? -1 : trouble("%d can be had in the end", got);
-	return release_all(s, block, got);
+	return check_memory(s, BLOCKS) != 0 ? -1 : discard_all(s, block);
 }
 
 static int count_living(const struct stoa_pool_use *use, void *context)
@@ -488,6 +525,7 @@ static const struct waking wakings[] = {
 const struct subject pool_subject = {
 	.name = "pool",
 	.placed_bytes = PLACED_BYTES,
+	.unnamed = ALSO_UNNAMED,
 	.states = situations,
 	.states_count = sizeof(situations) / sizeof(situations[0]),
 	.deeds = deeds,

@@ -431,14 +431,15 @@ static struct image image_of_file(const struct scene *s)
 static void find_unnamed(struct scene *s)
 {
 	FILE *maps = fopen("/proc/self/maps", "re");
-	char line[512], start[80];
+	char line[512], start[80], rights[5];
 	unsigned long from, to;
 
 	snprintf(start, sizeof(start), "%s/#", s->path);
 	while (maps != NULL && s->images_count < IMAGES &&
 	       fgets(line, sizeof(line), maps) != NULL) {
 		if (strstr(line, start) == NULL ||
-		    sscanf(line, "%lx-%lx rw", &from, &to) != 2)
+		    sscanf(line, "%lx-%lx %4s", &from, &to, rights) != 3 ||
+		    strncmp(rights, "rw", 2) != 0)
 			continue;
 		s->images[s->images_count++] = (struct image){
 			(unsigned char *)from,

@@ -48,11 +48,12 @@ static long long create_heap(struct stage *stage)
 	return result;
 }
 
-static long long create_pool(struct stage *stage)
+static long long create_as(struct stage *stage, uint32_t segments)
 {
 	struct stoa_pool_attributes attributes = { .size = sizeof(attributes),
 		                                   .block_bytes = 64,
-		                                   .blocks = BLOCKS };
+		                                   .blocks = BLOCKS,
+		                                   .segments = segments };
 	struct stoa_pool *made = (struct stoa_pool *)&made;
 	int result = stoa_pool_open(stage->space, "p", STOA_CREATE, 0640,
 	                            &attributes, &made);
@@ -62,6 +63,16 @@ static long long create_pool(struct stage *stage)
 	else
 		assert_ptr_equal(made, &made);
 	return result;
+}
+
+static long long create_pool(struct stage *stage)
+{
+	return create_as(stage, 0);
+}
+
+static long long create_segments(struct stage *stage)
+{
+	return create_as(stage, 1);
 }
 
 static void after_create(struct stage *stage, long long result)
@@ -82,6 +93,15 @@ static void with_both(struct stage *stage)
 	with_space(stage);
 	assert_int_equal(create_heap(stage), 0);
 	assert_int_equal(create_pool(stage), 0);
+}
+
+static void with_segments(struct stage *stage)
+{
+	with_space(stage);
+	assert_int_equal(create_heap(stage), 0);
+	assert_int_equal(create_segments(stage), 0);
+	offset = 0;
+	block = UINT64_MAX;
 }
 
 static long long open_heap(struct stage *stage)
@@ -153,6 +173,47 @@ static long long acquire_shortly(struct stage *stage)
 	return stoa_pool_acquire(pool, stoa_deadline_in(SHORT_MS * MS), &block);
 }
 
+/* Memory that it got may have been taken by who tried. */
+static void with_segment(struct stage *stage)
+{
+	with_segments(stage);
+	assert_ok(stoa_pool_acquire(pool, STOA_NOW, &block));
+	memset(stoa_pool_data(pool, block), 'x', 64);
+}
+
+/* There is a sentence, and no number. */
+static long long view_segment(struct stage *stage)
+{
+	const char *view = stoa_pool_view(pool, block);
+
+	(void)stage;
+	if (view == NULL)
+		assert_sentence("pool p");
+	return view == NULL || *view == 'x' ? 0 : -EPROTO;
+}
+
+static void after_view(struct stage *stage, long long result)
+{
+	(void)result;
+	if (stoa_pool_view(pool, block) == NULL)
+		complain(stage, "can't be viewed after all", 0);
+	after_use(stage, 0);
+}
+
+static long long discard_segment(struct stage *stage)
+{
+	(void)stage;
+	return stoa_pool_discard(pool, block);
+}
+
+static void after_discard(struct stage *stage, long long result)
+{
+	if (result < 0)
+		assert_ok(stoa_pool_discard(pool, block));
+	block = UINT64_MAX;
+	after_use(stage, 0);
+}
+
 static void with_root(struct stage *stage)
 {
 	uint64_t at;
@@ -220,6 +281,11 @@ static const struct operation operations[] = {
 	OPERATION_AFTER(allocate_first, with_nothing_taken, after_use),
 	OPERATION_AFTER(allocate_run, with_nothing_taken, after_use),
 	OPERATION_AFTER(acquire_first, with_nothing_taken, after_use),
+	OPERATION_AFTER(create_segments, with_space, after_create),
+	OPERATION_AFTER(open_pool, with_segments, after_all),
+	OPERATION_AFTER(acquire_first, with_segments, after_use),
+	OPERATION_AFTER(view_segment, with_segment, after_view),
+	OPERATION_AFTER(discard_segment, with_segment, after_discard),
 	OPERATION_AFTER(use_root, with_root, after_root),
 	OPERATION_AFTER(look, with_both, after_all),
 	/* Who can't be asked about may live. */

@@ -17,7 +17,14 @@ static const struct stoa_pool_attributes shapes[] = {
 	  .block_bytes = 40,
 	  .blocks = BLOCKS,
 	  .threads = 4 },
+	{ .size = sizeof(shapes[0]),
+	  .block_bytes = 5000,
+	  .blocks = 9,
+	  .threads = 4,
+	  .segments = 1 },
 };
+
+enum { PLACED_SHAPES = LENGTH(shapes) - 1 };
 
 /* What the victim has, or thinks that it has. */
 static uint64_t kept[KEPT];
@@ -132,6 +139,11 @@ static long long release(struct victim *victim)
 	return stoa_pool_release(victim->handle, some_block(victim));
 }
 
+static long long discard(struct victim *victim)
+{
+	return stoa_pool_discard(victim->handle, some_block(victim));
+}
+
 static long long give(struct victim *victim)
 {
 	return stoa_pool_give(victim->handle, some_block(victim));
@@ -153,6 +165,19 @@ static long long look_at_data(struct victim *victim)
 	check_loan(victim, data, pool->shape.block_bytes, pool->data,
 	           pool->shape.blocks * pool->shape.stride);
 	return stoa_pool_block(pool, data, &block);
+}
+
+static long long look_at_view(struct victim *victim)
+{
+	struct stoa_pool *pool = victim->handle;
+	const char *view = stoa_pool_view(pool, some_block(victim));
+	const char *base = pool->given ? atomic_load(&pool->view) : pool->data;
+
+	if (view == NULL)
+		return stoa_object_health(victim->object);
+	check_loan(victim, view, pool->shape.block_bytes, base,
+	           pool->shape.blocks * pool->shape.stride);
+	return *(const volatile char *)view == 0;
 }
 
 static long long look(struct victim *victim)
@@ -188,10 +213,12 @@ static long long wait_any(struct victim *victim)
 static const struct operation operations[] = {
 	{ "acquire", acquire, 16, false, false },
 	{ "release", release, 10, false, false },
+	{ "discard", discard, 4, false, false },
 	{ "give", give, 4, false, false },
 	{ "claim", claim, 6, false, false },
 	{ "acquire (once more)", acquire, 8, false, false },
 	{ "data", look_at_data, 4, false, false },
+	{ "view", look_at_view, 4, false, false },
 	{ "stat", look, 3, false, false },
 	{ "collect", collect, 3, false, false },
 	{ "each", list, 3, false, false },
@@ -221,8 +248,14 @@ static void locate(struct image *image, const struct victim *victim)
 	image_region(image, "words", victim, (const void *)pool->words,
 	             pool->shape.blocks * sizeof(*pool->words),
 	             sizeof(*pool->words));
-	image_idle_region(image, "blocks", victim, pool->data,
-	                  pool->shape.blocks * pool->shape.stride);
+	if (pool->given)
+		image_region(image, "given", victim,
+		             (const void *)pool->given,
+		             pool->shape.blocks * sizeof(*pool->given),
+		             sizeof(*pool->given));
+	else
+		image_idle_region(image, "blocks", victim, pool->data,
+		                  pool->shape.blocks * pool->shape.stride);
 	image_number(image, pool->shape.blocks);
 	image_number(image, pool->shape.desks);
 	image_number(image, pool->shape.block_bytes);
@@ -236,6 +269,7 @@ static const struct field fields[] = {
 	FIELD(SHARED, pool_shared, slab_blocks, MEANS_NUMBER, 0),
 	FIELD(SHARED, pool_shared, stride, MEANS_NUMBER, 0),
 	FIELD(SHARED, pool_shared, data_at, MEANS_NUMBER, 0),
+	FIELD(SHARED, pool_shared, page, MEANS_NUMBER, 0),
 	FIELD(DESKS, slab_desk, agent, MEANS_AGENT, 0),
 	FIELD(DESKS, slab_desk, inside, MEANS_NUMBER, 0),
 	FIELD(DESKS, slab_desk, fenced, MEANS_NUMBER, 0),
@@ -276,7 +310,7 @@ const struct noun pool_noun = {
 const struct noun placed_pool_noun = {
 	.kind = "placed-pool",
 	.placed = true,
-	.shapes = LENGTH(shapes),
+	.shapes = PLACED_SHAPES,
 	.operations = operations,
 	.errors = errors,
 	.fields = fields,

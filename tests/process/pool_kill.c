@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
+enum { NAMED, UNNAMED, PLACED, SEGMENTS, PLACES };
 enum { BLOCKS = 100, BYTES = 256, PLACE_BYTES = 1 << 18, WORKERS = 4,
        KILLS = 150 };
 
@@ -25,17 +26,22 @@ struct stage {
 static struct stage begin(int where)
 {
 	struct stage stage = { .space = open_space() };
+	struct stoa_pool_attributes wanted = attributes;
 
 	stage.memory = mmap(NULL, PLACE_BYTES, PROT_READ | PROT_WRITE,
 	                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(stage.memory, MAP_FAILED);
-	if (where == 2)
+	wanted.segments = where == SEGMENTS;
+	if (where == PLACED)
 		assert_ok(stoa_pool_place(stage.space, stage.memory,
 		                          PLACE_BYTES, STOA_CREATE, &attributes,
 		                          &stage.pool));
 	else
-		assert_ok(stoa_pool_open(stage.space, where ? NULL : "p",
-		                         STOA_CREATE, 0600, &attributes,
+		assert_ok(stoa_pool_open(stage.space,
+		                         where == NAMED    ? "p" :
+		                         where == SEGMENTS ? "s" :
+		                                             NULL,
+		                         STOA_CREATE, 0600, &wanted,
 		                         &stage.pool));
 	return stage;
 }
@@ -69,7 +75,7 @@ static void assert_all_there(struct stage *stage)
 }
 
 #define EVERYWHERE(stage)                                               \
-	for (int where = 0; where < 3; where++)                         \
+	for (int where = 0; where < PLACES; where++)                    \
 		for (struct stage stage = begin(where), *once_ = &stage; \
 		     once_; finish(&stage), once_ = NULL)
 
