@@ -16,8 +16,8 @@ static void queue_new(long messages, long size)
 
 	name = own_name("q");
 	mq_unlink(name);
-	queue = need("mq_open", mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600,
-	                                &attr));
+	queue = need("mq_open",
+	             mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attr));
 }
 
 static long held(void)
@@ -69,8 +69,8 @@ static void sizes(void)
 {
 	queue_new(4, 8);
 	GIVES("an empty message is sent", mq_send(queue, "", 0, 0), 0);
-	GIVES("a message of all bytes is sent", mq_send(queue, "12345678", 8,
-	                                                0), 0);
+	GIVES("a message of all bytes is sent",
+	      mq_send(queue, "12345678", 8, 0), 0);
 	FAILS("one more byte is too long", mq_send(queue, "123456789", 9, 0),
 	      EMSGSIZE);
 	GIVES("an empty message is received", mq_receive(queue, text, 8, NULL),
@@ -156,8 +156,8 @@ static void flag_of_description(void)
 	queue_new(1, 8);
 	struct child child = START(wait_flag(true));
 	finish(&child);
-	FAILS("a child's flag is its parent's", mq_receive(queue, text, 8,
-	                                                   NULL), EAGAIN);
+	FAILS("a child's flag is its parent's",
+	      mq_receive(queue, text, 8, NULL), EAGAIN);
 	mqd_t copy = dup(queue);
 	HOLDS("a descriptor can be copied", copy >= 0);
 	GIVES("the copy sends", mq_send(copy, "x", 1, 0), 0);
@@ -197,8 +197,8 @@ static void times(void)
 	      mq_timedreceive(queue, text, 8, NULL, &soon), ETIMEDOUT);
 	HOLDS("and not before that", elapsed_ms(&start) >= 19);
 	struct timespec late = from_now(CLOCK_REALTIME, 1000000);
-	struct child child = START(mq_timedreceive(queue, text, 8, NULL,
-	                                           &late));
+	struct child child =
+		START(mq_timedreceive(queue, text, 8, NULL, &late));
 	asleep(&child);
 	mq_send(queue, "abc", 3, 0);
 	ANSWERS("who waits with a time is woken", &child, 3);
@@ -242,6 +242,21 @@ static void waits_to_send(void)
 	EQUAL("its message is there, too", letter(), 'c');
 }
 
+static void senders_in_order(void)
+{
+	queue_new(1, 8);
+	mq_send(queue, "a", 1, 0);
+	struct child first = START(mq_send(queue, "b", 1, 0));
+	asleep(&first);
+	struct child second = START(mq_send(queue, "c", 1, 9));
+	asleep(&second);
+	EQUAL("what was there is received", letter(), 'a');
+	ANSWERS("the sender who waits longest goes on", &first, 0);
+	EQUAL("whatever its priority", letter(), 'b');
+	ANSWERS("then the other", &second, 0);
+	EQUAL("and its message is there", letter(), 'c');
+}
+
 static void killed_asleep(void)
 {
 	queue_new(1, 8);
@@ -260,8 +275,11 @@ static void killed_asleep(void)
 
 static void attributes(void)
 {
-	struct mq_attr attr = { .mq_flags = O_NONBLOCK, .mq_maxmsg = 77,
-		                .mq_msgsize = 78, .mq_curmsgs = 79 }, old;
+	struct mq_attr attr = { .mq_flags = O_NONBLOCK,
+		                .mq_maxmsg = 77,
+		                .mq_msgsize = 78,
+		                .mq_curmsgs = 79 },
+		       old;
 
 	queue_new(3, 8);
 	mq_send(queue, "a", 1, 0);
@@ -315,8 +333,8 @@ static void after_exec_closed(void)
 	ANSWERS("exec closes descriptors", &child, EBADF);
 }
 
-CONFORMANCE(GROUP(order), GROUP(sizes), GROUP(arguments),
-            GROUP(not_waiting), GROUP(flag_of_description), GROUP(times),
-            GROUP(waits_to_receive), GROUP(waits_to_send),
-            GROUP(killed_asleep), GROUP(attributes), GROUP(after_fork),
-            GROUP(after_exec_closed))
+CONFORMANCE(GROUP(order), GROUP(sizes), GROUP(arguments), GROUP(not_waiting),
+            GROUP(flag_of_description), GROUP(times), GROUP(waits_to_receive),
+            GROUP(waits_to_send), GROUP(senders_in_order),
+            GROUP(killed_asleep), GROUP(attributes),
+            GROUP(after_fork), GROUP(after_exec_closed))
