@@ -83,6 +83,25 @@ static int queue_call(long number, const long a[6], long *ret_result)
 	}
 }
 
+int dropin_syscall_becomes(long number)
+{
+	switch (number) {
+	case SYS_setuid:
+	case SYS_setgid:
+	case SYS_setreuid:
+	case SYS_setregid:
+	case SYS_setresuid:
+	case SYS_setresgid:
+	case SYS_setfsuid:
+	case SYS_setfsgid:
+	case SYS_setgroups:
+	case SYS_capset:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 int dropin_syscall(long number, const long argument[6], long *ret_result)
 {
 	return system_v(number, argument, ret_result) ||

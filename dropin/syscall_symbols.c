@@ -2,6 +2,7 @@
 /* dropin/syscall_symbols.c: syscall() itself. What isn't the drop-in's goes to
  * the kernel as it came. */
 #include "kernel.h"
+#include "process.h"
 #include "symbol.h"
 #include "syscall.h"
 
@@ -23,6 +24,10 @@ LIBC_CALL long libc_syscall(long number, ...)
 	va_end(list);
 	if (!dropin_syscall(number, argument, &result))
 		result = dropin_kernel_call(number, argument);
+	if (dropin_syscall_becomes(number))
+		/* relaxed: as in process_symbols.c */
+		atomic_fetch_add_explicit(&dropin_identity, 1,
+		                          memory_order_relaxed);
 	return libc_result(result);
 }
 

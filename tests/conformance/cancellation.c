@@ -134,8 +134,8 @@ static void objects_new(void)
 
 	id = keep_queue(NEED(msgget(IPC_PRIVATE, 0600)));
 	set = keep_set(NEED(semget(IPC_PRIVATE, 1, 0600)));
-	queue = need("mq_open", mq_open(own_name("x"), O_RDWR | O_CREAT, 0600,
-	                                &attr));
+	queue = need("mq_open",
+	             mq_open(own_name("x"), O_RDWR | O_CREAT, 0600, &attr));
 	NEED(sem_init(&sem, 0, 0));
 	late = from_now(CLOCK_REALTIME, 1000000);
 }
@@ -156,8 +156,8 @@ static void asleep_in_messages(void)
 	objects_new();
 	cancelled_asleep("msgrcv", do_msgrcv);
 	msgsnd(id, &message, 1, 0);
-	GIVES("msgrcv has taken nothing", msgrcv(id, &message, 8, 0,
-	                                         IPC_NOWAIT), 1);
+	GIVES("msgrcv has taken nothing",
+	      msgrcv(id, &message, 8, 0, IPC_NOWAIT), 1);
 	msgctl(id, IPC_STAT, &ds);
 	ds.msg_qbytes = 1;
 	msgctl(id, IPC_SET, &ds);
@@ -201,8 +201,8 @@ static void on_entry_of_waits(void)
 	cancelled_on_entry("msgsnd", do_msgsnd, true);
 	GIVES("msgrcv has taken nothing",
 	      msgrcv(id, &message, 8, 0, IPC_NOWAIT), 1);
-	FAILS("msgsnd has sent nothing",
-	      msgrcv(id, &message, 8, 0, IPC_NOWAIT), ENOMSG);
+	FAILS("msgsnd has sent nothing", msgrcv(id, &message, 8, 0, IPC_NOWAIT),
+	      ENOMSG);
 	cancelled_on_entry("mq_send", do_mq_send, true);
 	cancelled_on_entry("mq_timedsend", do_mq_timedsend, true);
 	EQUAL("nothing was sent", held(), 0);

@@ -5,9 +5,9 @@
 #include "conformance.h"
 
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <linux/capability.h>
 #include <mqueue.h>
 #include <poll.h>
 #include <sched.h>
@@ -23,7 +23,7 @@
 enum {
 	KEPT_MAX = 64,
 	ANSWER_FD = 200, /* of a child that is executed anew */
-	GONE = -2,       /* instead of a number of sleeps */
+	GONE = -2, /* instead of a number of sleeps */
 };
 
 /* What the group's parent removes when the group has ended, however it did. */
@@ -299,24 +299,26 @@ static void board_make(void)
 static void kernel_refuse(void)
 {
 	static const int calls[] = {
-		SYS_msgget, SYS_msgsnd, SYS_msgrcv, SYS_msgctl, SYS_semget,
-		SYS_semop, SYS_semtimedop, SYS_semctl, SYS_shmget, SYS_shmat,
-		SYS_shmdt, SYS_shmctl, SYS_mq_open, SYS_mq_unlink,
-		SYS_mq_timedsend, SYS_mq_timedreceive, SYS_mq_notify,
-		SYS_mq_getsetattr,
+		SYS_msgget,          SYS_msgsnd,    SYS_msgrcv,
+		SYS_msgctl,          SYS_semget,    SYS_semop,
+		SYS_semtimedop,      SYS_semctl,    SYS_shmget,
+		SYS_shmat,           SYS_shmdt,     SYS_shmctl,
+		SYS_mq_open,         SYS_mq_unlink, SYS_mq_timedsend,
+		SYS_mq_timedreceive, SYS_mq_notify, SYS_mq_getsetattr,
 	};
 	struct sock_filter filter[2 * COUNT(calls) + 2];
 	struct sock_fprog whole = { .filter = filter };
 	size_t n = 0;
 
 	filter[n++] = (struct sock_filter)BPF_STMT(
-	        BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+		BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
 	for (size_t i = 0; i < COUNT(calls); i++) {
-		filter[n++] = (struct sock_filter)BPF_JUMP(
-		        BPF_JMP | BPF_JEQ | BPF_K, (unsigned int)calls[i], 0,
-		        1);
+		filter[n++] =
+			(struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+		                                     (unsigned int)calls[i], 0,
+		                                     1);
 		filter[n++] = (struct sock_filter)BPF_STMT(
-		        BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPROTO);
+			BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPROTO);
 	}
 	filter[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K,
 	                                           SECCOMP_RET_ALLOW);

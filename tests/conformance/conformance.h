@@ -45,14 +45,16 @@ struct rule_group {
 	void (*run)(void);
 };
 
+/* clang-format off */
 #define GROUP(name) { #name, name }
+/* clang-format on */
 
 /* Defines main(): runs the groups given, or those named by arguments. */
-#define CONFORMANCE(...)                                                    \
-	int main(int argc, char **argv)                                     \
-	{                                                                   \
-		static const struct rule_group groups[] = { __VA_ARGS__ };       \
-		return conformance_run(argc, argv, groups, COUNT(groups));  \
+#define CONFORMANCE(...)                                                   \
+	int main(int argc, char **argv)                                    \
+	{                                                                  \
+		static const struct rule_group groups[] = { __VA_ARGS__ }; \
+		return conformance_run(argc, argv, groups, COUNT(groups)); \
 	}
 
 int conformance_run(int argc, char **argv, const struct rule_group *groups,
@@ -76,27 +78,27 @@ long need(const char *what, long value);
 #define EQUAL(rule, got, wanted) tell_equal(rule, (long)(got), (long)(wanted))
 
 /* The call returns -1, with this errno. */
-#define FAILS(rule, call, wanted)                                           \
-	do {                                                                \
-		errno = 0;                                                  \
-		long value_ = (long)(call);                                 \
-		tell_failure(rule, value_, errno, wanted);                  \
+#define FAILS(rule, call, wanted)                          \
+	do {                                               \
+		errno = 0;                                 \
+		long value_ = (long)(call);                \
+		tell_failure(rule, value_, errno, wanted); \
 	} while (0)
 
 /* The call doesn't return -1, and leaves errno alone. */
-#define SUCCEEDS(rule, call)                                                \
-	do {                                                                \
-		errno = UNTOUCHED;                                          \
-		long value_ = (long)(call);                                 \
-		tell_success(rule, value_, errno);                          \
+#define SUCCEEDS(rule, call)                       \
+	do {                                       \
+		errno = UNTOUCHED;                 \
+		long value_ = (long)(call);        \
+		tell_success(rule, value_, errno); \
 	} while (0)
 
 /* The call returns this, and leaves errno alone. */
-#define GIVES(rule, call, wanted)                                           \
-	do {                                                                \
-		errno = UNTOUCHED;                                          \
-		long value_ = (long)(call);                                 \
-		tell_value(rule, value_, errno, (long)(wanted));            \
+#define GIVES(rule, call, wanted)                                \
+	do {                                                     \
+		errno = UNTOUCHED;                               \
+		long value_ = (long)(call);                      \
+		tell_value(rule, value_, errno, (long)(wanted)); \
 	} while (0)
 
 /* What must work for the rest to mean anything. */
@@ -109,8 +111,8 @@ void *nowhere(void);
 
 /* What children and their parent share: one page per group. */
 struct board {
-	int ready;     /* futile to sleep on: watched by asleep() */
-	int handled;   /* signals handled */
+	int ready; /* of the child that was started last */
+	int handled; /* signals handled */
 	long notes[32];
 };
 extern struct board *board;
@@ -147,68 +149,66 @@ void disturb(struct child *child, int signal);
 void await_note(size_t note, long value);
 
 /* A child that does the call and answers what it returned. */
-#define START_AFTER(preparation, call)                                      \
-	({                                                                  \
-		struct child child_ = child_fork();                         \
-		if (child_.pid == 0) {                                      \
-			preparation;                                        \
-			ready();                                            \
-			errno = 0;                                          \
-			long value_ = (long)(call);                         \
-			child_answer(&child_, value_, errno);               \
-		}                                                           \
-		child_;                                                     \
+#define START_AFTER(preparation, call)                        \
+	({                                                    \
+		struct child child_ = child_fork();           \
+		if (child_.pid == 0) {                        \
+			preparation;                          \
+			ready();                              \
+			errno = 0;                            \
+			long value_ = (long)(call);           \
+			child_answer(&child_, value_, errno); \
+		}                                             \
+		child_;                                       \
 	})
 #define START(call) START_AFTER((void)0, call)
 #define START_HANDLING(flags, call) START_AFTER(handle(SIGUSR1, flags), call)
 /* A child that is executed anew, and answers what after_exec(word) returns. */
 struct child start_exec(struct child child, const char *word);
-#define START_EXEC_AFTER(preparation, word)                                 \
-	({                                                                  \
-		struct child child_ = child_fork();                         \
-		if (child_.pid == 0) {                                      \
-			preparation;                                        \
-			start_exec(child_, word);                           \
-		}                                                           \
-		child_;                                                     \
+#define START_EXEC_AFTER(preparation, word)         \
+	({                                          \
+		struct child child_ = child_fork(); \
+		if (child_.pid == 0) {              \
+			preparation;                \
+			start_exec(child_, word);   \
+		}                                   \
+		child_;                             \
 	})
-#define IN_CHILD(call)                                                      \
-	({                                                                  \
-		struct child done_ = START(call);                           \
-		finish(&done_);                                             \
+#define IN_CHILD(call)                            \
+	({                                        \
+		struct child done_ = START(call); \
+		finish(&done_);                   \
 	})
-#define AS(uid, gid, call)                                                  \
-	({                                                                  \
-		struct child done_ = START_AFTER(become(uid, gid), call);   \
-		finish(&done_);                                             \
+#define AS(uid, gid, call)                                                \
+	({                                                                \
+		struct child done_ = START_AFTER(become(uid, gid), call); \
+		finish(&done_);                                           \
 	})
 
-#define ANSWERS(rule, child, wanted)                                        \
-	do {                                                                \
-		struct answer answer_ = finish(child);                      \
-		tell_equal(rule, answer_.value, (long)(wanted));            \
+#define ANSWERS(rule, child, wanted)                             \
+	do {                                                     \
+		struct answer answer_ = finish(child);           \
+		tell_equal(rule, answer_.value, (long)(wanted)); \
 	} while (0)
-#define ANSWERS_ERROR(rule, child, wanted)                                  \
-	do {                                                                \
-		struct answer answer_ = finish(child);                      \
-		tell_failure(rule, answer_.value, answer_.error, wanted);   \
+#define ANSWERS_ERROR(rule, child, wanted)                                \
+	do {                                                              \
+		struct answer answer_ = finish(child);                    \
+		tell_failure(rule, answer_.value, answer_.error, wanted); \
 	} while (0)
-#define FAILS_AS(uid, gid, rule, call, wanted)                              \
-	do {                                                                \
-		struct answer answer_ = AS(uid, gid, call);                 \
-		tell_failure(rule, answer_.value, answer_.error, wanted);   \
+#define FAILS_AS(uid, gid, rule, call, wanted)                            \
+	do {                                                              \
+		struct answer answer_ = AS(uid, gid, call);               \
+		tell_failure(rule, answer_.value, answer_.error, wanted); \
 	} while (0)
-#define FAILS_AS_NOBODY(rule, call, wanted)                                 \
+#define FAILS_AS_NOBODY(rule, call, wanted) \
 	FAILS_AS(NOBODY, NOBODY, rule, call, wanted)
-#define SUCCEEDS_AS(uid, gid, rule, call)                                   \
-	do {                                                                \
-		struct answer answer_ = AS(uid, gid, call);                 \
-		tell_success(rule, answer_.value,                           \
-		             answer_.value == -1 ? answer_.error            \
-		                                 : UNTOUCHED);              \
+#define SUCCEEDS_AS(uid, gid, rule, call)                                      \
+	do {                                                                   \
+		struct answer answer_ = AS(uid, gid, call);                    \
+		tell_success(rule, answer_.value,                              \
+		             answer_.value == -1 ? answer_.error : UNTOUCHED); \
 	} while (0)
-#define SUCCEEDS_AS_NOBODY(rule, call)                                      \
-	SUCCEEDS_AS(NOBODY, NOBODY, rule, call)
+#define SUCCEEDS_AS_NOBODY(rule, call) SUCCEEDS_AS(NOBODY, NOBODY, rule, call)
 
 /* Prints why and is false if this process can't become others. */
 bool may_become(void);

@@ -15,8 +15,8 @@ static void queue_new(void)
 
 	name = own_name("n");
 	mq_unlink(name);
-	queue = need("mq_open", mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600,
-	                                &attr));
+	queue = need("mq_open",
+	             mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attr));
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGUSR1);
 	sigaddset(&signals, SIGUSR2);
@@ -221,8 +221,8 @@ int after_exec(const char *word)
 static void over_exec(void)
 {
 	queue_new();
-	struct child child = START_EXEC_AFTER(by_signal(queue, SIGUSR1, 0),
-	                                      name);
+	struct child child =
+		START_EXEC_AFTER(by_signal(queue, SIGUSR1, 0), name);
 	ANSWERS("exec drops a registration", &child, 0);
 }
 

@@ -17,8 +17,8 @@ static void queue_new(void)
 
 	name = own_name("p");
 	mq_unlink(name);
-	queue = need("mq_open", mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600,
-	                                &attr));
+	queue = need("mq_open",
+	             mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, &attr));
 }
 
 static int polled(int events, int milliseconds)

@@ -47,8 +47,8 @@ static void arguments(void)
 	GIVES("IPC_RMID wants no buffer", msgctl(queue, IPC_RMID, NULL), 0);
 	FAILS("what is removed has no state", msgctl(queue, IPC_STAT, &ds),
 	      EINVAL);
-	FAILS("what is removed can't be sent to",
-	      msgsnd(queue, &message, 1, 0), EINVAL);
+	FAILS("what is removed can't be sent to", msgsnd(queue, &message, 1, 0),
+	      EINVAL);
 	FAILS("what is removed can't be received from",
 	      msgrcv(queue, &message, 1, 0, IPC_NOWAIT), EINVAL);
 }
@@ -125,8 +125,8 @@ static void permissions(void)
 	state();
 	FAILS_AS_NOBODY("IPC_STAT takes the right to read",
 	                msgctl(queue, IPC_STAT, &ds), EACCES);
-	FAILS_AS_NOBODY("IPC_SET takes the owner",
-	                msgctl(queue, IPC_SET, &ds), EPERM);
+	FAILS_AS_NOBODY("IPC_SET takes the owner", msgctl(queue, IPC_SET, &ds),
+	                EPERM);
 	FAILS_AS_NOBODY("IPC_RMID takes the owner",
 	                msgctl(queue, IPC_RMID, NULL), EPERM);
 	give_to(0, 0666);

@@ -140,15 +140,15 @@ static void permissions(void)
 	if (!may_become())
 		return;
 	int id = made(key, IPC_CREAT | 0640);
-	FAILS_AS_NOBODY("others without a right are refused",
-	                msgget(key, 0400), EACCES);
+	FAILS_AS_NOBODY("others without a right are refused", msgget(key, 0400),
+	                EACCES);
 	FAILS_AS_NOBODY("asking for more than others have is refused",
 	                msgget(key, 0666), EACCES);
 	SUCCEEDS_AS_NOBODY("asking for nothing is granted", msgget(key, 0));
 	FAILS_AS_NOBODY("EEXIST comes before EACCES",
 	                msgget(key, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
-	FAILS_AS(STRANGER, 0, "the group may not write",
-	         msgget(key, 0060), EACCES);
+	FAILS_AS(STRANGER, 0, "the group may not write", msgget(key, 0060),
+	         EACCES);
 	struct answer group = AS(STRANGER, 0, msgget(key, 0040));
 	EQUAL("the group may read", group.value, id);
 	FAILS_AS_NOBODY("any bit asked for counts, in any place",

@@ -94,8 +94,8 @@ static void all_but_one_type(void)
 	EQUAL("and on to the end", letter(3, MSG_EXCEPT), 'e');
 	EQUAL("and the last", letter(3, MSG_EXCEPT), 'f');
 	EQUAL("then there is none", letter(3, MSG_EXCEPT), -ENOMSG);
-	EQUAL("the type that was not wanted is there",
-	      letter(0, MSG_EXCEPT), 'd');
+	EQUAL("the type that was not wanted is there", letter(0, MSG_EXCEPT),
+	      'd');
 }
 
 static void lowest_type(void)
@@ -171,8 +171,7 @@ static void account(void)
 	ANSWERS("a child receives", &child, 2);
 	EQUAL("the last receiver is the child", state().msg_lrpid, pid);
 	EQUAL("the last sender is still who sent", state().msg_lspid, getpid());
-	EQUAL("it notes no one who finds nothing",
-	      letter(0, 0), -ENOMSG);
+	EQUAL("it notes no one who finds nothing", letter(0, 0), -ENOMSG);
 	EQUAL("so the last receiver stays", state().msg_lrpid, pid);
 }
 
@@ -203,8 +202,8 @@ static void waits_for_type(void)
 	asleep(&child);
 	put(5, "a");
 	put(7, "b");
-	EQUAL("other types do not go to who waits for one",
-	      state().msg_qnum, 2);
+	EQUAL("other types do not go to who waits for one", state().msg_qnum,
+	      2);
 	put(6, "c");
 	ANSWERS("its type does", &child, 'c');
 	child = START(receive_letter(-4, 0));
@@ -267,8 +266,8 @@ static void copies(void)
 	EQUAL("it leaves the messages", state().msg_qnum, 6);
 	EQUAL("it notes no receiver", state().msg_lrpid, before.msg_lrpid);
 	EQUAL("it notes no time", state().msg_rtime, 0);
-	FAILS("MSG_COPY wants IPC_NOWAIT",
-	      msgrcv(queue, &got, 64, 0, MSG_COPY), EINVAL);
+	FAILS("MSG_COPY wants IPC_NOWAIT", msgrcv(queue, &got, 64, 0, MSG_COPY),
+	      EINVAL);
 	FAILS("MSG_COPY goes with no MSG_EXCEPT",
 	      msgrcv(queue, &got, 64, 0, MSG_COPY | MSG_EXCEPT | IPC_NOWAIT),
 	      EINVAL);
@@ -309,7 +308,7 @@ static void permissions(void)
 }
 
 CONFORMANCE(GROUP(any_type), GROUP(one_type), GROUP(all_but_one_type),
-            GROUP(lowest_type), GROUP(sizes), GROUP(arguments),
-            GROUP(account), GROUP(waits), GROUP(waits_for_type),
-            GROUP(waits_for_others), GROUP(waits_with_little_room),
-            GROUP(serves_in_order), GROUP(copies), GROUP(permissions))
+            GROUP(lowest_type), GROUP(sizes), GROUP(arguments), GROUP(account),
+            GROUP(waits), GROUP(waits_for_type), GROUP(waits_for_others),
+            GROUP(waits_with_little_room), GROUP(serves_in_order),
+            GROUP(copies), GROUP(permissions))

@@ -69,8 +69,8 @@ static void sizes(void)
 	      msgsnd(queue, &large, 8192, 0), 0);
 	EQUAL("both are in the queue", state().msg_qnum, 2);
 	EQUAL("their bytes are counted", state().__msg_cbytes, 8192);
-	GIVES("the greatest type is a type", msgrcv(queue, &large, 8192,
-	                                            LONG_MAX, 0), 8192);
+	GIVES("the greatest type is a type",
+	      msgrcv(queue, &large, 8192, LONG_MAX, 0), 8192);
 }
 
 static void account(void)
@@ -96,10 +96,12 @@ static void full(void)
 {
 	queue_new();
 	shrink(20);
-	GIVES("it fits exactly", msgsnd(queue, &message, 10, 0) +
-	      msgsnd(queue, &message, 10, IPC_NOWAIT), 0);
-	FAILS("a full queue says EAGAIN", msgsnd(queue, &message, 1, IPC_NOWAIT),
-	      EAGAIN);
+	GIVES("it fits exactly",
+	      msgsnd(queue, &message, 10, 0) +
+	              msgsnd(queue, &message, 10, IPC_NOWAIT),
+	      0);
+	FAILS("a full queue says EAGAIN",
+	      msgsnd(queue, &message, 1, IPC_NOWAIT), EAGAIN);
 	GIVES("an empty message still fits",
 	      msgsnd(queue, &message, 0, IPC_NOWAIT), 0);
 	EQUAL("EAGAIN sends nothing", state().msg_qnum, 3);
@@ -163,6 +165,43 @@ static void waits_for_room(void)
 	EQUAL("both messages are there", state().msg_qnum, 2);
 }
 
+static void passes_sleepers(void)
+{
+	struct message got;
+
+	queue_new();
+	shrink(10);
+	need("msgsnd", msgsnd(queue, &message, 8, 0));
+	struct child child = START(msgsnd(queue, &message, 5, 0));
+	asleep(&child);
+	GIVES("what fits passes who waits for more room",
+	      msgsnd(queue, &message, 2, IPC_NOWAIT), 0);
+	need("msgrcv", msgrcv(queue, &got, 64, 0, 0));
+	ANSWERS("who goes on when there is", &child, 0);
+	EQUAL("and is last", state().__msg_cbytes, 7);
+	msgrcv(queue, &got, 64, 0, 0);
+	GIVES("in the queue", msgrcv(queue, &got, 64, 0, 0), 5);
+}
+
+static void killed_asleep(void)
+{
+	queue_new();
+	shrink(1);
+	need("msgsnd", msgsnd(queue, &message, 1, 0));
+	struct child child = START(msgsnd(queue, &message, 1, 0));
+	asleep(&child);
+	slay(&child);
+	msgrcv(queue, &message, 10, 0, 0);
+	EQUAL("who is killed waiting sends nothing", state().msg_qnum, 0);
+	EQUAL("and is not who sent", state().msg_lspid, getpid());
+	child = START(msgrcv(queue, &message, 10, 0, 0));
+	asleep(&child);
+	slay(&child);
+	message.type = 1;
+	need("msgsnd", msgsnd(queue, &message, 1, 0));
+	EQUAL("who is killed waiting takes nothing", state().msg_qnum, 1);
+}
+
 static void snapshot(void)
 {
 	struct message sent = { 3, "abc" }, got;
@@ -218,6 +257,6 @@ static void owner_sends(void)
 }
 
 CONFORMANCE(GROUP(arguments), GROUP(sizes), GROUP(account), GROUP(full),
-            GROUP(empties), GROUP(larger_than_queue),
-            GROUP(waits_for_receiver), GROUP(waits_for_room),
-            GROUP(snapshot), GROUP(order_of_errors), GROUP(owner_sends))
+            GROUP(empties), GROUP(larger_than_queue), GROUP(waits_for_receiver),
+            GROUP(waits_for_room), GROUP(passes_sleepers), GROUP(killed_asleep), GROUP(snapshot), GROUP(order_of_errors),
+            GROUP(owner_sends))

@@ -23,8 +23,8 @@ static void messages(void)
 	int id;
 
 	FAILS("msgget of no queue", syscall(SYS_msgget, key, 0), ENOENT);
-	SUCCEEDS("msgget", id = keep_queue(syscall(SYS_msgget, key,
-	                                           IPC_CREAT | 0600)));
+	SUCCEEDS("msgget",
+	         id = keep_queue(syscall(SYS_msgget, key, IPC_CREAT | 0600)));
 	GIVES("msgget of the library finds it", msgget(key, 0), id);
 	GIVES("msgsnd", syscall(SYS_msgsnd, id, &message, 3, 0), 0);
 	GIVES("msgrcv of the library", msgrcv(id, &got, 8, 0, 0), 3);
@@ -52,8 +52,8 @@ static void semaphores(void)
 	key_t key = own_key(2);
 	int id;
 
-	SUCCEEDS("semget", id = keep_set(syscall(SYS_semget, key, 1,
-	                                         IPC_CREAT | 0600)));
+	SUCCEEDS("semget",
+	         id = keep_set(syscall(SYS_semget, key, 1, IPC_CREAT | 0600)));
 	GIVES("semget of the library finds it", semget(key, 1, 0), id);
 	GIVES("semop", syscall(SYS_semop, id, &up, 1), 0);
 	GIVES("semctl of the library", semctl(id, 0, GETVAL), 2);
@@ -77,8 +77,7 @@ static void segments(void)
 	SUCCEEDS("shmget", id = keep_segment(syscall(SYS_shmget, key, 100,
 	                                             IPC_CREAT | 0600)));
 	GIVES("shmget of the library finds it", shmget(key, 0, 0), id);
-	SUCCEEDS("shmat",
-	         (long)(at = (char *)syscall(SYS_shmat, id, NULL, 0)));
+	SUCCEEDS("shmat", (long)(at = (char *)syscall(SYS_shmat, id, NULL, 0)));
 	GIVES("shmctl", syscall(SYS_shmctl, id, IPC_STAT, &ds), 0);
 	EQUAL("counts it", ds.shm_nattch, 1);
 	strcpy(at, "raw");
@@ -109,14 +108,13 @@ static void queues(void)
 	EQUAL("has its priority", priority, 7);
 	mq_send(queue, "x", 1, 0);
 	attr.mq_flags = O_NONBLOCK;
-	GIVES("mq_getsetattr",
-	      syscall(SYS_mq_getsetattr, queue, &attr, &attr), 0);
+	GIVES("mq_getsetattr", syscall(SYS_mq_getsetattr, queue, &attr, &attr),
+	      0);
 	EQUAL("gives what is held", attr.mq_curmsgs, 1);
 	GIVES("mq_timedreceive",
 	      syscall(SYS_mq_timedreceive, queue, text, 8, NULL, NULL), 1);
 	FAILS("mq_timedreceive of nothing",
-	      syscall(SYS_mq_timedreceive, queue, text, 8, NULL, NULL),
-	      EAGAIN);
+	      syscall(SYS_mq_timedreceive, queue, text, 8, NULL, NULL), EAGAIN);
 	GIVES("mq_unlink", syscall(SYS_mq_unlink, name + 1), 0);
 	FAILS("it is gone", mq_open(name, O_RDWR), ENOENT);
 }
@@ -139,5 +137,5 @@ static void others(void)
 	FAILS("and those that aren't are not", syscall(4711), ENOSYS);
 }
 
-CONFORMANCE(GROUP(messages), GROUP(semaphores), GROUP(segments),
-            GROUP(queues), GROUP(notifications), GROUP(others))
+CONFORMANCE(GROUP(messages), GROUP(semaphores), GROUP(segments), GROUP(queues),
+            GROUP(notifications), GROUP(others))

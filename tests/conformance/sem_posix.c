@@ -136,8 +136,8 @@ static void clocks(void)
 	      sem_clockwait(sem, CLOCK_REALTIME, &soon), ETIMEDOUT);
 	FAILS("no other clock is valid",
 	      sem_clockwait(sem, CLOCK_PROCESS_CPUTIME_ID, &soon), EINVAL);
-	FAILS("nor an invalid time",
-	      sem_clockwait(sem, CLOCK_MONOTONIC, &bad), EINVAL);
+	FAILS("nor an invalid time", sem_clockwait(sem, CLOCK_MONOTONIC, &bad),
+	      EINVAL);
 	sem_post(sem);
 	FAILS("nor such a clock when there is no need to wait",
 	      sem_clockwait(sem, CLOCK_PROCESS_CPUTIME_ID, &soon), EINVAL);
@@ -321,6 +321,6 @@ static void threads(void)
 
 CONFORMANCE(GROUP(private_values), GROUP(shared_between_processes),
             GROUP(time_limits), GROUP(clocks), GROUP(names),
-            GROUP(without_slash), GROUP(creation),
-            GROUP(between_processes), GROUP(over_exec), GROUP(permissions),
-            GROUP(of_others), GROUP(threads))
+            GROUP(without_slash), GROUP(creation), GROUP(between_processes),
+            GROUP(over_exec), GROUP(permissions), GROUP(of_others),
+            GROUP(threads))

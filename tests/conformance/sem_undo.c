@@ -123,8 +123,8 @@ static void forgotten(void)
 	unsigned short values[2] = { 4, 4 };
 
 	set_new(2);
-	struct child child = START(one(0, 2, SEM_UNDO) +
-	                           semctl(set, 0, SETVAL, 7));
+	struct child child =
+		START(one(0, 2, SEM_UNDO) + semctl(set, 0, SETVAL, 7));
 	finish(&child);
 	EQUAL("SETVAL forgets what is to be undone", value(0), 7);
 	child = START(one(0, 2, SEM_UNDO) + one(1, 1, SEM_UNDO) +
@@ -210,8 +210,8 @@ static void of_removed(void)
 
 	set_new(1);
 	old = set;
-	struct child child = START(one(0, 1, SEM_UNDO) +
-	                           semctl(set, 0, IPC_RMID));
+	struct child child =
+		START(one(0, 1, SEM_UNDO) + semctl(set, 0, IPC_RMID));
 	ANSWERS("a set with something to undo is removed", &child, 0);
 	set_new(1);
 	HOLDS("a new set has another id", set != old);
@@ -290,7 +290,6 @@ static void rights(void)
 }
 
 CONFORMANCE(GROUP(at_exit), GROUP(at_kill), GROUP(at_kill_asleep),
-            GROUP(bounds), GROUP(ranges), GROUP(forgotten),
-            GROUP(of_parents), GROUP(of_children), GROUP(of_threads),
-            GROUP(of_removed), GROUP(several), GROUP(when_woken),
-            GROUP(over_exec), GROUP(rights))
+            GROUP(bounds), GROUP(ranges), GROUP(forgotten), GROUP(of_parents),
+            GROUP(of_children), GROUP(of_threads), GROUP(of_removed),
+            GROUP(several), GROUP(when_woken), GROUP(over_exec), GROUP(rights))

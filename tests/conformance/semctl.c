@@ -76,8 +76,8 @@ static void arguments(void)
 {
 	set_new(2);
 	FAILS("a negative id is invalid", semctl(-1, 0, GETVAL), EINVAL);
-	FAILS("an id that never was is invalid",
-	      semctl(0x7ffffff0, 0, GETVAL), EINVAL);
+	FAILS("an id that never was is invalid", semctl(0x7ffffff0, 0, GETVAL),
+	      EINVAL);
 	FAILS("a number that is too great is invalid", semctl(set, 2, GETVAL),
 	      EINVAL);
 	FAILS("a negative number is invalid", semctl(set, -1, GETVAL), EINVAL);
@@ -86,8 +86,8 @@ static void arguments(void)
 	FAILS("for GETNCNT", semctl(set, 2, GETNCNT), EINVAL);
 	FAILS("for GETZCNT", semctl(set, -1, GETZCNT), EINVAL);
 	FAILS("a command that isn't is invalid", semctl(set, 0, 4711), EINVAL);
-	FAILS("ERANGE comes before a bad number",
-	      semctl(set, 2, SETVAL, 32768), ERANGE);
+	FAILS("ERANGE comes before a bad number", semctl(set, 2, SETVAL, 32768),
+	      ERANGE);
 	FAILS("ERANGE comes before a bad id", semctl(-1, 0, SETVAL, -1),
 	      EINVAL);
 	FAILS("ERANGE comes before an id that isn't",
@@ -177,15 +177,14 @@ static void owners(void)
 		return;
 	set_new(2);
 	give_to(0, 0666);
-	FAILS_AS_NOBODY("IPC_SET takes the owner",
-	                semctl(set, 0, IPC_SET, &ds), EPERM);
-	FAILS_AS_NOBODY("IPC_RMID takes the owner",
-	                semctl(set, 0, IPC_RMID), EPERM);
+	FAILS_AS_NOBODY("IPC_SET takes the owner", semctl(set, 0, IPC_SET, &ds),
+	                EPERM);
+	FAILS_AS_NOBODY("IPC_RMID takes the owner", semctl(set, 0, IPC_RMID),
+	                EPERM);
 	give_to(NOBODY, 0);
-	FAILS_AS_NOBODY("the owner is held to the mode",
-	                semctl(set, 0, GETVAL), EACCES);
-	SUCCEEDS_AS_NOBODY("the owner may set",
-	                   semctl(set, 0, IPC_SET, &ds));
+	FAILS_AS_NOBODY("the owner is held to the mode", semctl(set, 0, GETVAL),
+	                EACCES);
+	SUCCEEDS_AS_NOBODY("the owner may set", semctl(set, 0, IPC_SET, &ds));
 	SUCCEEDS_AS_NOBODY("the owner may remove", semctl(set, 0, IPC_RMID));
 }
 
@@ -275,7 +274,6 @@ static void changed_rights(void)
 	ANSWERS("a sleeper keeps the right it came with", &child, 0);
 }
 
-CONFORMANCE(GROUP(one_value), GROUP(all_values), GROUP(arguments),
-            GROUP(sets), GROUP(readers), GROUP(writers), GROUP(owners),
-            GROUP(lists), GROUP(limits), GROUP(totals),
-            GROUP(changed_rights))
+CONFORMANCE(GROUP(one_value), GROUP(all_values), GROUP(arguments), GROUP(sets),
+            GROUP(readers), GROUP(writers), GROUP(owners), GROUP(lists),
+            GROUP(limits), GROUP(totals), GROUP(changed_rights))

@@ -72,8 +72,8 @@ static void counts(void)
 	      ENOENT);
 	FAILS("a negative count is invalid", semget(IPC_PRIVATE, -1, 0600),
 	      EINVAL);
-	FAILS("a negative count comes before ENOENT",
-	      semget(own_key(3), -1, 0), EINVAL);
+	FAILS("a negative count comes before ENOENT", semget(own_key(3), -1, 0),
+	      EINVAL);
 	FAILS("more than semmsl is invalid", semget(IPC_PRIVATE, 32001, 0600),
 	      EINVAL);
 	SUCCEEDS("semmsl itself can be made",
@@ -119,8 +119,8 @@ static void permissions(void)
 	                semget(key, 1, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
 	FAILS_AS_NOBODY("EINVAL comes before EACCES", semget(key, 3, 0600),
 	                EINVAL);
-	FAILS_AS(STRANGER, 0, "the group may not alter",
-	         semget(key, 1, 0660), EACCES);
+	FAILS_AS(STRANGER, 0, "the group may not alter", semget(key, 1, 0660),
+	         EACCES);
 	SUCCEEDS_AS(STRANGER, 0, "the group may read", semget(key, 1, 0440));
 }
 
@@ -129,8 +129,8 @@ static void separate_keys(void)
 	key_t key = own_key(5);
 	int id = made(key, 1, IPC_CREAT | 0600);
 
-	EQUAL("the same key elsewhere makes no difference",
-	      semget(key, 1, 0), id);
+	EQUAL("the same key elsewhere makes no difference", semget(key, 1, 0),
+	      id);
 	struct answer child = IN_CHILD(semget(key, 1, 0));
 	EQUAL("another process finds it", child.value, id);
 }

@@ -19,8 +19,7 @@ static long one(int number, int by, int flags)
 	return semop(set, &operation, 1);
 }
 
-static long two(int number, int by, int flags, int number2, int by2,
-                int flags2)
+static long two(int number, int by, int flags, int number2, int by2, int flags2)
 {
 	struct sembuf operations[] = {
 		{ (unsigned short)number, (short)by, (short)flags },
@@ -65,8 +64,8 @@ static void arguments(void)
 	FAILS("a negative id is invalid", semop(-1, operations, 1), EINVAL);
 	FAILS("an id that never was is invalid",
 	      semop(0x7ffffff0, operations, 1), EINVAL);
-	FAILS("E2BIG comes before a bad id",
-	      semop(0x7ffffff0, operations, 501), E2BIG);
+	FAILS("E2BIG comes before a bad id", semop(0x7ffffff0, operations, 501),
+	      E2BIG);
 	FAILS("no operations come before a bad id", semop(-1, operations, 0),
 	      EINVAL);
 	FAILS("operations nowhere fault", semop(set, NULL, 1), EFAULT);
@@ -116,8 +115,8 @@ static void atomicity(void)
 	      two(0, -1, IPC_NOWAIT, 1, 1, 0), EAGAIN);
 	GIVES("a lock in one call: wait for 0 and add 1",
 	      two(0, 0, IPC_NOWAIT, 0, 1, 0), 0);
-	FAILS("and who comes second has it not",
-	      two(0, 0, IPC_NOWAIT, 0, 1, 0), EAGAIN);
+	FAILS("and who comes second has it not", two(0, 0, IPC_NOWAIT, 0, 1, 0),
+	      EAGAIN);
 	EQUAL("and adds nothing", value(0), 1);
 }
 
@@ -181,8 +180,8 @@ static void waits_for_both(void)
 	set_new(2);
 	struct child child = START(two(0, -1, 0, 1, -1, 0));
 	asleep(&child);
-	EQUAL("it waits for the first that is missing",
-	      semctl(set, 0, GETNCNT), 1);
+	EQUAL("it waits for the first that is missing", semctl(set, 0, GETNCNT),
+	      1);
 	EQUAL("and not for the other", semctl(set, 1, GETNCNT), 0);
 	one(0, 1, 0);
 	EQUAL("half of it takes nothing", value(0), 1);
@@ -215,6 +214,25 @@ static void many_wake(void)
 	semctl(set, 0, SETVAL, 5);
 	ANSWERS("SETVAL wakes, too", &first, 0);
 	EQUAL("and is taken from", value(0), 0);
+}
+
+static void first_come(void)
+{
+	set_new(1);
+	struct child first = START(one(0, -1, 0));
+	asleep(&first);
+	struct child second = START(one(0, -1, 0));
+	asleep(&second);
+	one(0, 1, 0);
+	ANSWERS("who waits longest is served first", &first, 0);
+	EQUAL("and the other waits on", semctl(set, 0, GETNCNT), 1);
+	one(0, 1, 0);
+	ANSWERS("until it is its turn", &second, 0);
+	first = START(two(0, -2, 0, 0, 0, 0));
+	asleep(&first);
+	one(0, 2, 0);
+	ANSWERS("a sleeper's operations are done in one", &first, 0);
+	HOLDS("and are operations", state().sem_otime > 0);
 }
 
 static void chain(void)
@@ -287,8 +305,8 @@ static void time_limits(void)
 	      timed(0, 1, -1, 0), EINVAL);
 	EQUAL("and nothing is done", value(0), 0);
 	GIVES("with time, what can be done is done", timed(0, 1, 100, 0), 0);
-	FAILS("who gave up is counted no more",
-	      timed(0, -2, 0, 1000000), EAGAIN);
+	FAILS("who gave up is counted no more", timed(0, -2, 0, 1000000),
+	      EAGAIN);
 	EQUAL("not for more", semctl(set, 0, GETNCNT), 0);
 	struct child child = START(timed(0, -2, 1000, 0));
 	asleep(&child);
@@ -317,8 +335,8 @@ static void order_of_errors(void)
 	SUCCEEDS_AS_NOBODY("waiting for 0 takes the right to read",
 	                   one(0, 0, IPC_NOWAIT));
 	FAILS_AS_NOBODY("which is not enough to alter", one(0, 1, 0), EACCES);
-	FAILS_AS_NOBODY("nor if only one of them alters",
-	                two(0, 0, 0, 0, 1, 0), EACCES);
+	FAILS_AS_NOBODY("nor if only one of them alters", two(0, 0, 0, 0, 1, 0),
+	                EACCES);
 	ds.sem_perm.mode = 0602;
 	semctl(set, 0, IPC_SET, &ds);
 	SUCCEEDS_AS_NOBODY("the right to write is enough to alter",
@@ -328,8 +346,7 @@ static void order_of_errors(void)
 	                   two(0, -1, 0, 0, 0, 0));
 }
 
-CONFORMANCE(GROUP(arguments), GROUP(values), GROUP(atomicity),
-            GROUP(account), GROUP(waits_for_more), GROUP(waits_for_zero),
-            GROUP(waits_for_both), GROUP(many_wake), GROUP(chain),
-            GROUP(impossible_while_asleep), GROUP(removal),
-            GROUP(time_limits), GROUP(order_of_errors))
+CONFORMANCE(GROUP(arguments), GROUP(values), GROUP(atomicity), GROUP(account),
+            GROUP(waits_for_more), GROUP(waits_for_zero), GROUP(waits_for_both),
+            GROUP(many_wake), GROUP(first_come), GROUP(chain), GROUP(impossible_while_asleep),
+            GROUP(removal), GROUP(time_limits), GROUP(order_of_errors))

@@ -191,6 +191,5 @@ static void permissions(void)
 	SUCCEEDS_AS_NOBODY("who made it unlinks it", shm_unlink(own_name("f")));
 }
 
-CONFORMANCE(GROUP(names), GROUP(more_slashes), GROUP(creation),
-            GROUP(contents), GROUP(between_processes), GROUP(over_exec),
-            GROUP(permissions))
+CONFORMANCE(GROUP(names), GROUP(more_slashes), GROUP(creation), GROUP(contents),
+            GROUP(between_processes), GROUP(over_exec), GROUP(permissions))

@@ -63,8 +63,8 @@ static void account(void)
 	EQUAL("it is counted twice", attached(), 2);
 	GIVES("it is detached", shmdt(first), 0);
 	EQUAL("it is counted once", attached(), 1);
-	HOLDS("the time of it is noted", time_within(state().shm_dtime,
-	                                             before));
+	HOLDS("the time of it is noted",
+	      time_within(state().shm_dtime, before));
 	FAILS("it can't be detached twice", shmdt(first), EINVAL);
 	EQUAL("that counts nothing", attached(), 1);
 	GIVES("the other is detached", shmdt(second), 0);
@@ -113,8 +113,8 @@ static void arguments(void)
 	FAILS("nowhere can't be detached", shmdt(NULL), EINVAL);
 	FAILS("nor can the middle of it", shmdt(at + 16), EINVAL);
 	FAILS("nor what never was attached", shmdt(hole(1)), EINVAL);
-	char *page = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
-	                  -1, 0);
+	char *page =
+		mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	FAILS("nor what is mapped but no segment", shmdt(page), EINVAL);
 	EQUAL("nothing of all that counts", attached(), 1);
 	FAILS("a bad address comes before a bad id",
@@ -180,8 +180,8 @@ static void read_only(void)
 	HOLDS("SHM_RDONLY reads", strcmp(reader, "text") == 0);
 	struct answer child = IN_CHILD(write_to(reader));
 	EQUAL("and can't be written", child.error, -SIGSEGV);
-	FAILS("nor made so",
-	      mprotect(reader, PAGE, PROT_READ | PROT_WRITE), EACCES);
+	FAILS("nor made so", mprotect(reader, PAGE, PROT_READ | PROT_WRITE),
+	      EACCES);
 	child = IN_CHILD(write_to(at));
 	EQUAL("the other still can", at[0], 'x');
 }
@@ -208,8 +208,8 @@ static void by_fork(void)
 	struct child child = START(pause());
 	asleep(&child);
 	EQUAL("a child is attached as its parent is", attached(), 4);
-	EQUAL("the child is noted", state().shm_lpid == child.pid ||
-	      state().shm_lpid == getpid(), 1);
+	EQUAL("the child is noted",
+	      state().shm_lpid == child.pid || state().shm_lpid == getpid(), 1);
 	slay(&child);
 	EQUAL("its kill detaches", attached(), 2);
 	child = START(shmdt(at));
@@ -270,6 +270,19 @@ static void by_exec(void)
 	EQUAL("and its end detaches", attached(), 1);
 }
 
+static void by_spawning(void)
+{
+	segment_new(100, 0600);
+	attach();
+	EQUAL("a program is run", system("exit 3"), 3 << 8);
+	EQUAL("which detaches nothing of its caller's", attached(), 1);
+	pid_t pid = vfork();
+	if (pid == 0)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+	EQUAL("nor does a vfork that ends", attached(), 1);
+}
+
 static void *detach_in_thread(void *at)
 {
 	shmdt(at);
@@ -322,8 +335,8 @@ static void after_removal(void)
 	shmctl(segment, IPC_RMID, NULL);
 	EQUAL("a removed one is kept by others", attached(), 2);
 	slay(&child);
-	FAILS("and goes by the kill of the last",
-	      (long)shmat(segment, NULL, 0), EINVAL);
+	FAILS("and goes by the kill of the last", (long)shmat(segment, NULL, 0),
+	      EINVAL);
 }
 
 static void permissions(void)
@@ -376,8 +389,8 @@ static void rights_kept(void)
 	EQUAL("and is counted no more", attached(), 0);
 }
 
-CONFORMANCE(GROUP(account), GROUP(contents), GROUP(arguments),
-            GROUP(addresses), GROUP(remap_of_segment), GROUP(read_only),
-            GROUP(executable), GROUP(by_fork), GROUP(by_kill),
-            GROUP(by_exec), GROUP(by_threads), GROUP(by_munmap),
-            GROUP(after_removal), GROUP(permissions), GROUP(rights_kept))
+CONFORMANCE(GROUP(account), GROUP(contents), GROUP(arguments), GROUP(addresses),
+            GROUP(remap_of_segment), GROUP(read_only), GROUP(executable),
+            GROUP(by_fork), GROUP(by_kill), GROUP(by_exec), GROUP(by_spawning), GROUP(by_threads),
+            GROUP(by_munmap), GROUP(after_removal), GROUP(permissions),
+            GROUP(rights_kept))

@@ -96,8 +96,8 @@ static void locks(void)
 		return;
 	FAILS_AS_NOBODY("locking takes the owner",
 	                shmctl(segment, SHM_LOCK, NULL), EPERM);
-	FAILS_AS_NOBODY("unlocking does",
-	                shmctl(segment, SHM_UNLOCK, NULL), EPERM);
+	FAILS_AS_NOBODY("unlocking does", shmctl(segment, SHM_UNLOCK, NULL),
+	                EPERM);
 }
 
 static long lock_without_limit(void)
@@ -138,8 +138,7 @@ static void permissions(void)
 	give_to(NOBODY, 0);
 	FAILS_AS_NOBODY("the owner is held to the mode",
 	                shmctl(segment, IPC_STAT, &ds), EACCES);
-	SUCCEEDS_AS_NOBODY("the owner may set",
-	                   shmctl(segment, IPC_SET, &ds));
+	SUCCEEDS_AS_NOBODY("the owner may set", shmctl(segment, IPC_SET, &ds));
 	SUCCEEDS_AS_NOBODY("the owner may remove",
 	                   shmctl(segment, IPC_RMID, NULL));
 }

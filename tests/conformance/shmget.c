@@ -69,6 +69,17 @@ static void sizes(void)
 	         keep_segment(shmget(IPC_PRIVATE, 1 << 28, 0600)));
 }
 
+static void huge_pages(void)
+{
+	/* Whether there are huge pages is the machine's affair: only what is
+	 * wrong in any case is asked for. */
+	FAILS("no page has such a size",
+	      shmget(IPC_PRIVATE, 4096, SHM_HUGETLB | 63 << 26 | 0600), EINVAL);
+	SUCCEEDS("SHM_NORESERVE makes a segment",
+	         keep_segment(shmget(IPC_PRIVATE, 4096,
+	                             SHM_NORESERVE | 0600)));
+}
+
 static void removed_keys(void)
 {
 	key_t key = own_key(3);
@@ -122,8 +133,8 @@ static void permissions(void)
 	                shmget(key, 1, IPC_CREAT | IPC_EXCL | 0600), EEXIST);
 	FAILS_AS_NOBODY("EINVAL comes before EACCES", shmget(key, 101, 0600),
 	                EINVAL);
-	FAILS_AS(STRANGER, 0, "the group may not write",
-	         shmget(key, 1, 0660), EACCES);
+	FAILS_AS(STRANGER, 0, "the group may not write", shmget(key, 1, 0660),
+	         EACCES);
 	SUCCEEDS_AS(STRANGER, 0, "the group may read", shmget(key, 1, 0440));
 }
 
@@ -144,7 +155,7 @@ static void number(void)
 	      ENOSPC);
 	HOLDS("and no less, but for those of others",
 	      made_now <= (int)info.shmmni &&
-	      made_now > (int)info.shmmni - 100);
+	              made_now > (int)info.shmmni - 100);
 	FAILS("EINVAL comes before ENOSPC", shmget(IPC_PRIVATE, 0, 0600),
 	      EINVAL);
 	shmctl(ids[0], IPC_RMID, NULL);
@@ -154,6 +165,6 @@ static void number(void)
 		shmctl(ids[made_now], IPC_RMID, NULL);
 }
 
-CONFORMANCE(GROUP(private_segments), GROUP(keys), GROUP(sizes),
+CONFORMANCE(GROUP(private_segments), GROUP(keys), GROUP(sizes), GROUP(huge_pages),
             GROUP(removed_keys), GROUP(fresh_state), GROUP(permissions),
             GROUP(number))

@@ -20,20 +20,20 @@ static sem_t *sem;
 static char text[8];
 static struct timespec late;
 
-#define INTERRUPTED(rule, flags, call)                                      \
-	do {                                                                \
-		struct child sleeper_ = START_HANDLING(flags, call);          \
-		struct answer answer_ = interrupt(&sleeper_, SIGUSR1);        \
-		tell_failure(rule, answer_.value, answer_.error, EINTR);    \
+#define INTERRUPTED(rule, flags, call)                                   \
+	do {                                                             \
+		struct child sleeper_ = START_HANDLING(flags, call);     \
+		struct answer answer_ = interrupt(&sleeper_, SIGUSR1);   \
+		tell_failure(rule, answer_.value, answer_.error, EINTR); \
 	} while (0)
 
 /* Handles a signal and goes on to wait; what is done then ends the wait. */
-#define RESTARTED(rule, call, end, wanted)                                  \
-	do {                                                                \
-		struct child sleeper_ = START_HANDLING(SA_RESTART, call);     \
-		disturb(&sleeper_, SIGUSR1);                                  \
-		end;                                                        \
-		ANSWERS(rule, &sleeper_, wanted);                             \
+#define RESTARTED(rule, call, end, wanted)                                \
+	do {                                                              \
+		struct child sleeper_ = START_HANDLING(SA_RESTART, call); \
+		disturb(&sleeper_, SIGUSR1);                              \
+		end;                                                      \
+		ANSWERS(rule, &sleeper_, wanted);                         \
 	} while (0)
 
 static void mq_new(void)
@@ -222,6 +222,6 @@ static void in_handlers(void)
 }
 
 CONFORMANCE(GROUP(msgrcv_waits), GROUP(msgsnd_waits), GROUP(semop_waits),
-            GROUP(mq_receive_waits), GROUP(mq_send_waits),
-            GROUP(sem_waits), GROUP(named_sem_waits), GROUP(ignored),
-            GROUP(stopped), GROUP(in_handlers))
+            GROUP(mq_receive_waits), GROUP(mq_send_waits), GROUP(sem_waits),
+            GROUP(named_sem_waits), GROUP(ignored), GROUP(stopped),
+            GROUP(in_handlers))
