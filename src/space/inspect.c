@@ -232,6 +232,7 @@ static int find_file(struct stoa_space *space, const char *name,
 {
 	struct search search = { .name = name };
 	char stem[STOA_NAME_MAX + 1], kind[STOA_KIND_MAX + 1];
+	struct stat stat;
 
 	if (name && name[0] == '/')
 		search.name = ++name;
@@ -240,6 +241,11 @@ static int find_file(struct stoa_space *space, const char *name,
 		int result = stoa_name_check(name, &name);
 		if (result < 0)
 			return result;
+	} else if (stoa_sys_fstatat(space->life.directory, name, &stat,
+	                            AT_SYMLINK_NOFOLLOW) == 0) {
+		/* No other file can be meant: spare a look at all of them. */
+		strcpy(file, name);
+		return 0;
 	}
 	int result = stoa_directory_each(space->life.directory, match_file, &search);
 	if (result < 0)
