@@ -42,6 +42,10 @@
  * 40  object: a forked child goes on as its parent
  * 41  waits: the dead count in a circle
  * 42  bell: a poll descriptor has no clock, and the dead ring none
+ * 43  queue: what a dead sender was let in with counts for ever
+ * 44  queue: a message is taken off what is in before it is gone
+ * 45  queue: what a dead receiver freed is not taken off what is in
+ * 46  queue: a message is let in after it was sent
  * 60  segment: a grow takes effect before there is memory for it
  * 61  segment: memory is given back before a shrink takes effect
  * 62  segment: what the dead and strays have left is not given back
