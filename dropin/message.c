@@ -48,29 +48,51 @@ struct handle_table message_handles = { .kind = &kind };
 
 /* ---- Waiting, as a cancellation point ------------------------------------------- */
 
+#define LOOK_AGAIN_NS INT64_C(50000000)
+
 static void put(void *handle)
 {
 	handle_put(&message_handles, handle);
 }
 
-static int wait_to_send(struct handle *handle,
+/* After a part of a wait: IPC_SET may have taken the right. Rather than to wake
+ * all who sleep for that, each looks from time to time. */
+static int still_may(int id, unsigned wanted)
+{
+	struct handle *handle;
+	int result = handle_get(&message_handles, id, wanted, &handle);
+
+	if (result < 0)
+		return result == -EINVAL ? -EIDRM : result;
+	handle_put(&message_handles, handle);
+	return 0;
+}
+
+static int wait_to_send(int id, struct handle *handle,
                         const struct stoa_message *message)
 {
 	struct dropin_wait wait;
-	int result;
+	int again, result;
 
 	pthread_cleanup_push(put, handle);
 	do {
 		dropin_cancel_begin(&wait);
-		result = stoa_queue_send_message(handle->object, message,
-		                                 STOA_FOREVER);
-	} while (dropin_cancel_end(&wait, result) ||
-	         (DROPIN_FAULT(20) && result == -EINTR));
+		result = stoa_queue_send_message(
+		        handle->object, message,
+		        stoa_deadline_in(LOOK_AGAIN_NS));
+		again = dropin_cancel_end(&wait, result) ||
+		        (DROPIN_FAULT(20) && result == -EINTR);
+		if (result == -ETIMEDOUT) {
+			result = still_may(id, HANDLE_WRITE);
+			again = result == 0;
+		}
+	} while (again);
 	pthread_cleanup_pop(0);
 	return result;
 }
 
 struct receipt {
+	int id;
 	struct handle *handle;
 	struct stoa_selector selector;
 	void *buffer;
@@ -96,13 +118,19 @@ static ssize_t wait_to_receive(struct receipt *receipt)
 {
 	struct dropin_wait wait;
 	ssize_t result;
+	int again;
 
 	pthread_cleanup_push(put, receipt->handle);
 	do {
 		dropin_cancel_begin(&wait);
-		result = receive(receipt, STOA_FOREVER);
-	} while (dropin_cancel_end(&wait, result) ||
-	         (DROPIN_FAULT(21) && result == -EINTR));
+		result = receive(receipt, stoa_deadline_in(LOOK_AGAIN_NS));
+		again = dropin_cancel_end(&wait, result) ||
+		        (DROPIN_FAULT(21) && result == -EINTR);
+		if (result == -ETIMEDOUT) {
+			result = still_may(receipt->id, HANDLE_READ);
+			again = result == 0;
+		}
+	} while (again);
 	pthread_cleanup_pop(0);
 	return result;
 }
@@ -128,8 +156,6 @@ static int send_result(int result)
 	switch (result) {
 	case -EMSGSIZE:
 		return DROPIN_FAULT(22) ? -E2BIG : -EINVAL;
-	case -ETIMEDOUT:
-		return -EAGAIN;
 	default:
 		return result;
 	}
@@ -163,7 +189,7 @@ int dropin_msgsnd(int id, const void *envelope, size_t bytes, int flags)
 	message.priority = 0;
 	result = stoa_queue_send_message(handle->object, &message, STOA_NOW);
 	if (result == -EAGAIN && !(flags & IPC_NOWAIT))
-		result = wait_to_send(handle, &message);
+		result = wait_to_send(id, handle, &message);
 	handle_put(&message_handles, handle);
 	return send_result(result);
 }
@@ -189,7 +215,6 @@ static ssize_t receive_result(ssize_t result)
 {
 	switch (result) {
 	case -EAGAIN:
-	case -ETIMEDOUT:
 		return DROPIN_FAULT(25) ? -EAGAIN : -ENOMSG;
 	case -EMSGSIZE:
 		return DROPIN_FAULT(26) ? -EMSGSIZE : -E2BIG;
@@ -307,6 +332,7 @@ ssize_t dropin_msgrcv(int id, void *envelope, size_t bytes, long type,
 	if (__builtin_expect(flags & MSG_COPY, 0)) {
 		result = copy(receipt.handle, envelope, bytes, type, flags);
 	} else {
+		receipt.id = id;
 		receipt.selector = selector_of(type, flags);
 		receipt.bytes = bytes;
 		receipt.cuts = flags & MSG_NOERROR;

@@ -296,26 +296,25 @@ static int on_values(int id, int semaphore, int command, void *argument)
 static int set_one(int id, int semaphore, int value)
 {
 	struct handle *handle;
-	int result;
+	int result, count;
 
 	if (value > STOA_SEMAPHORE_SET_VALUE_MAX || value < 0)
 		return DROPIN_FAULT(39) ? -EINVAL : -ERANGE;
-	result = handle_get(&semaphore_handles, id, 0, &handle);
+	result = handle_get(&semaphore_handles, id, HANDLE_WRITE, &handle);
+	if (result == -EACCES) {
+		count = semaphore_count(id);
+		return count < 0 || semaphore < 0 || semaphore >= count ?
+		               -EINVAL :
+		               result;
+	}
 	if (result < 0)
 		return result;
-	if (semaphore < 0 ||
-	    (uint32_t)semaphore >= stoa_semaphore_set_count(handle->object))
-		result = -EINVAL;
+	result = semaphore < 0 ? -EINVAL :
+	                         stoa_semaphore_set_set(handle->object,
+	                                                (uint32_t)semaphore,
+	                                                (uint32_t)value);
 	handle_put(&semaphore_handles, handle);
-	if (result == 0)
-		result = handle_get(&semaphore_handles, id, HANDLE_WRITE,
-		                    &handle);
-	if (result < 0)
-		return result;
-	result = stoa_semaphore_set_set(handle->object, (uint32_t)semaphore,
-	                                (uint32_t)value);
-	handle_put(&semaphore_handles, handle);
-	return result;
+	return result == -EFBIG ? -EINVAL : result;
 }
 
 /* ---- IPC_SET, IPC_RMID ------------------------------------------------------------------- */

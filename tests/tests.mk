@@ -4,7 +4,7 @@
 # V=1 shows every case; STOA_TEST_SEED=N repeats a run; JOBS=N says how many
 # programs run at once.
 
-TEST_CFLAGS := $(ALL_CFLAGS) -Itests/support
+TEST_CFLAGS := $(ALL_CFLAGS) -Itests/support -I.
 TEST_LIBS   := -lcmocka -pthread
 SUPPORT     := $(BUILD)/tests/libsupport.a
 SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
@@ -12,6 +12,8 @@ SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 TEST_SRC  := $(sort $(wildcard $(addprefix tests/,$(addsuffix /*.c,\
                base space sync memory data process))))
 TEST_BIN  := $(TEST_SRC:%.c=$(BUILD)/%)
+DROPIN_TEST_SRC := $(sort $(wildcard tests/dropin/*.c))
+DROPIN_TEST_BIN := $(DROPIN_TEST_SRC:%.c=$(BUILD)/%)
 FAULT_SRC := $(sort $(wildcard tests/fault/*.c))
 FAULT_BIN := $(filter-out %/inject,$(FAULT_SRC:%.c=$(BUILD)/%))
 FAULT_LIB := $(BUILD)/testing/libstoa.a
@@ -38,13 +40,19 @@ $(FAULT_LIB): $(FAULT_OBJ)
 $(TEST_BIN): %: %.o $(SUPPORT) $(BUILD)/libstoa.a
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(TEST_LIBS)
 
+# The calls by their own names, dropin_msgget() and its like: libc's are the
+# kernel's here.
+$(DROPIN_TEST_BIN): %: %.o $(SUPPORT) $(DROPIN_PLAIN) $(BUILD)/libstoa.a
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(TEST_LIBS)
+
 $(FAULT_BIN): %: %.o $(BUILD)/tests/fault/inject.o $(SUPPORT) $(FAULT_LIB)
 	$(Q)$(CC) $(CFLAGS) $(FAULT_WRAP) -o $@ $^ $(TEST_LIBS)
 
-tests: $(TEST_BIN) $(FAULT_BIN)
+tests: $(TEST_BIN) $(DROPIN_TEST_BIN) $(FAULT_BIN)
 
 check: all tests
-	$(Q)$(RUN) scripts/check-layers $(TOOL_TEST) $(FAULT_BIN) $(TEST_BIN)
+	$(Q)$(RUN) scripts/check-layers $(TOOL_TEST) $(FAULT_BIN) $(TEST_BIN) \
+	  $(DROPIN_TEST_BIN)
 
 layers:
 	$(Q)scripts/check-layers
@@ -63,7 +71,7 @@ check-tsan:
 	+$(Q)TSAN_OPTIONS=halt_on_error=1 $(call SANITIZED,tsan,thread,run-threads)
 
 run-tests: tests
-	$(Q)$(RUN) $(FAULT_BIN) $(TEST_BIN)
+	$(Q)$(RUN) $(FAULT_BIN) $(TEST_BIN) $(DROPIN_TEST_BIN)
 
 THREAD_BIN := $(filter %threads,$(TEST_BIN))
 run-threads: $(THREAD_BIN)
