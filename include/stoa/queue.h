@@ -77,6 +77,7 @@ struct stoa_queue_attributes {
 	 * never has more than 64 GiB in messages. */
 	uint64_t limit_bytes;
 	uint64_t limit_messages;
+	uint64_t label[2]; /* the maker's own: kept, and told by stat */
 	uint64_t reserved[2]; /* zero */
 };
 
@@ -277,6 +278,7 @@ struct stoa_queue_stat {
 	int64_t created_ns;
 	pid_t creator_pid;
 	uint64_t generation;
+	uint64_t label[2]; /* as the maker gave it */
 };
 
 /* Each number is true of some moment during the call, and all of them of one
@@ -317,7 +319,7 @@ STOA_API int stoa_queue_pollfd(struct stoa_queue *queue, unsigned direction);
 
 struct stoa_notification {
 	uint32_t size;         /* sizeof this struct */
-	int32_t signal_number; /* 0: registered, but nothing is sent */
+	int32_t signal_number; /* 0: no signal; see the next call */
 	union sigval value;    /* si_value; si_code is SI_MESGQ */
 };
 
@@ -325,10 +327,24 @@ struct stoa_notification {
  * queue while no receiver waits. One registration a queue; it is used up when
  * it fires, and dropped at close or death. NULL drops this handle's own.
  * -EBUSY: another living handle is registered. -EINVAL: size; no signal, or
- * SIGKILL or SIGSTOP. -EPERM: other users may write the queue, and could forge
- * whom to signal. (For callbacks see stoa_watch_once.) */
+ * SIGKILL or SIGSTOP. -EPERM: a signal is asked for, and other users may write
+ * the queue: they could forge whom to signal. */
 STOA_API int stoa_queue_notify(struct stoa_queue *queue,
                                const struct stoa_notification *notification);
+
+/* Who sent the message that used a registration up. */
+struct stoa_notifier {
+	uint32_t size; /* set by the caller: sizeof this struct */
+	pid_t pid;     /* 0: not known */
+	uid_t uid;     /* both as the sender says */
+};
+
+/* Waits until the registration that this handle made last, with no signal, is
+ * no more: it was used up (*ret_notifier, which may be NULL, says by whom) or
+ * dropped, which is for the caller to know. For one thread of the process. */
+STOA_API int stoa_queue_await(struct stoa_queue *queue,
+                              struct stoa_deadline deadline,
+                              struct stoa_notifier *ret_notifier);
 
 #ifdef __cplusplus
 }

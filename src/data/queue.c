@@ -169,6 +169,8 @@ static int read_attributes(const char *name,
 	        largest <= STOA_QUEUE_INLINE ? 0 :
 	        total ? page_up(total) / QUEUE_BLOCK_BYTES :
 	                default_blocks(capacity, largest);
+	memcpy(&geometry[QUEUE_GEOMETRY_LABEL], attributes.label,
+	       sizeof attributes.label);
 	return 0;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* data/queue_inspect.c: looking at a queue, purging it, and notification. */
+#include <base/deadline.h>
 #include <base/error.h>
+#include <base/futex.h>
 #include <base/system.h>
 #include <data/queue_internal.h>
 
@@ -84,6 +86,8 @@ int stoa_queue_stat(struct stoa_queue *queue, struct stoa_queue_stat *ret_stat)
 		.created_ns = header->created_ns,
 		.creator_pid = header->creator_pid,
 		.generation = header->generation,
+		.label = { header->geometry[QUEUE_GEOMETRY_LABEL],
+		           header->geometry[QUEUE_GEOMETRY_LABEL + 1] },
 	};
 	int result = stoa_object_enter(&queue->object);
 
@@ -423,10 +427,16 @@ int stoa_queue_purge(struct stoa_queue *queue)
 
 static int drop(struct queue_control *control, uint32_t token)
 {
+	int signals = atomic_load(&control->notify_signal) != 0;
+
 	/* acq_rel: the registration's words are the token's */
-	return atomic_compare_exchange_strong_explicit(
-	        &control->notify_token, &token, 0, memory_order_acq_rel,
-	        memory_order_relaxed);
+	if (!atomic_compare_exchange_strong_explicit(
+	            &control->notify_token, &token, 0, memory_order_acq_rel,
+	            memory_order_relaxed))
+		return 0;
+	if (!signals)
+		stoa_futex_wake(&control->notify_token, STOA_FUTEX_ALL);
+	return 1;
 }
 
 static int claim_registration(struct stoa_queue *queue, uint32_t own)
@@ -492,12 +502,14 @@ int stoa_queue_notify(struct stoa_queue *queue,
 		                 queue->object.name);
 	result = stoa_object_health(&queue->object);
 	if (result == 0)
-		result = only_own_user_writes(queue);
+		result = notification->signal_number == 0 ?
+		                 1 :
+		                 only_own_user_writes(queue);
 	if (result == 0)
 		return stoa_fail(-EPERM,
 		                 "queue %s may be written by other users, who "
 		                 "could forge whom to signal; make it of mode "
-		                 "0600, or use a watch",
+		                 "0600, or ask for no signal, and wait",
 		                 queue->object.name);
 	if (result > 0)
 		result = claim_registration(queue, own);
@@ -509,6 +521,9 @@ int stoa_queue_notify(struct stoa_queue *queue,
 	             (uint64_t)(uintptr_t)notification->value.sival_ptr);
 	atomic_store(&control->notify_peer,
 	             atomic_load(&queue->object.peer));
+	atomic_store(&control->notifier, 0);
+	atomic_store(&queue->notify_count,
+	             atomic_fetch_add(&control->notify_count, 1) + 1);
 	/* seq_cst: EVENT_DEKKER; senders look for the bit after committing */
 	atomic_store(&control->notify_token, own);
 	atomic_fetch_or(&queue->object.header->events.readable, EVENT_NOTIFY);
@@ -542,28 +557,62 @@ static void signal_peer(struct stoa_queue *queue, stoa_peer peer, pid_t pid,
 	stoa_sys_close(fd);
 }
 
-/* Whether the queue has at most the one message at `position`. */
-static int was_empty(struct stoa_queue *queue, uint64_t position)
+#define NO_INDEX UINT32_MAX
+
+/* Whether the queue has no message, but for the one at `index`. */
+static int was_empty(struct stoa_queue *queue, uint32_t index)
 {
 	for (uint32_t i = 0; i < queue->capacity; i++) {
 		enum queue_phase phase = QUEUE_WORD_PHASE(atomic_load_explicit(
 		        &queue_cell_at(queue, i)->word, memory_order_acquire));
 
 		if ((phase == QUEUE_READY || phase == QUEUE_RETURNED) &&
-		    i != queue_index_of(queue, position))
+		    i != index)
 			return 0;
 	}
 	return 1;
+}
+
+/* Whether a receiver waits that was awake just now, between two slices of its
+ * sleep: it is told by the event that it is about to look at. */
+static int receiver_waits(struct stoa_queue *queue)
+{
+	uint32_t seats = stoa_object_seats(&queue->object);
+
+	for (uint32_t i = 0; i < seats; i++) {
+		struct stoa_seat *seat = stoa_object_seat(&queue->object, i);
+		uint64_t owner;
+
+		if (!seat || atomic_load(&seat->readers_waiting) == 0)
+			continue;
+		owner = atomic_load(&seat->owner);
+		if (owner >> 16 != 0 &&
+		    stoa_life_alive(&queue->object.space->life, owner >> 16))
+			return 1;
+	}
+	return 0;
+}
+
+/* Uses the registration up that has the token. */
+static void notify(struct stoa_queue *queue, uint32_t token)
+{
+	struct queue_control *control = queue->control;
+	int32_t pid = atomic_load(&control->notify_pid);
+	int32_t number = atomic_load(&control->notify_signal);
+	uint64_t value = atomic_load(&control->notify_value);
+	stoa_peer peer = atomic_load(&control->notify_peer);
+
+	atomic_store(&control->notifier,
+	             (uint64_t)stoa_sys_getuid() << 32 |
+	                     (uint32_t)stoa_sys_getpid());
+	if (drop(control, token))
+		signal_peer(queue, peer, pid, number, value);
 }
 
 void queue_notify_arrival(struct stoa_queue *queue, uint64_t position)
 {
 	struct queue_control *control = queue->control;
 	uint32_t token = atomic_load(&control->notify_token);
-	int32_t pid = atomic_load(&control->notify_pid);
-	int32_t number = atomic_load(&control->notify_signal);
-	uint64_t value = atomic_load(&control->notify_value);
-	stoa_peer peer = atomic_load(&control->notify_peer);
 
 	if (token & REGISTERING)
 		return;
@@ -576,8 +625,61 @@ void queue_notify_arrival(struct stoa_queue *queue, uint64_t position)
 			                EVENT_NOTIFY);
 		return;
 	}
-	if (!was_empty(queue, position))
-		return;
-	if (drop(control, token))
-		signal_peer(queue, peer, pid, number, value);
+	if (was_empty(queue, queue_index_of(queue, position)) &&
+	    !receiver_waits(queue))
+		notify(queue, token);
+}
+
+void queue_notify_late(struct stoa_queue *queue)
+{
+	uint32_t token = atomic_load(&queue->control->notify_token);
+
+	if (token != 0 && !(token & REGISTERING) &&
+	    !was_empty(queue, NO_INDEX) && !receiver_waits(queue))
+		notify(queue, token);
+}
+
+/* Whether this handle's last registration is still there. */
+static int still_registered(struct stoa_queue *queue, uint32_t own)
+{
+	struct queue_control *control = queue->control;
+
+	return atomic_load(&control->notify_token) == own &&
+	       atomic_load(&control->notify_count) ==
+	               atomic_load(&queue->notify_count);
+}
+
+int stoa_queue_await(struct stoa_queue *queue, struct stoa_deadline deadline,
+                     struct stoa_notifier *ret_notifier)
+{
+	uint32_t own = stoa_object_token(&queue->object);
+	uint64_t notifier;
+	int result = 0;
+
+	if (ret_notifier && ret_notifier->size != sizeof *ret_notifier)
+		return stoa_fail(-EINVAL, "notifier of queue %s: size must be "
+		                          "sizeof(struct stoa_notifier)",
+		                 queue->object.name);
+	while (result == 0 && still_registered(queue, own)) {
+		int64_t left = stoa_deadline_left(deadline);
+
+		if (left == 0)
+			return stoa_deadline_result(deadline);
+		/* Who used it up may have died before it woke anybody. */
+		result = stoa_futex_wait(&queue->control->notify_token, own,
+		                         left < STOA_SLICE_NS ? left :
+		                                                STOA_SLICE_NS);
+		if (result != -EINTR ||
+		    !(queue->object.flags & STOA_INTERRUPTIBLE))
+			result = stoa_object_health(&queue->object);
+	}
+	result = (int)queue_end(queue, result);
+	if (result < 0)
+		return result;
+	notifier = atomic_load(&queue->control->notifier);
+	if (ret_notifier) {
+		ret_notifier->pid = (pid_t)(uint32_t)notifier;
+		ret_notifier->uid = (uid_t)(notifier >> 32);
+	}
+	return 0;
 }

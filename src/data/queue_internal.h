@@ -47,6 +47,7 @@ struct stoa_queue {
 	_Alignas(STOA_CACHE_LINE) _Atomic uint64_t head;
 	_Alignas(STOA_CACHE_LINE) _Atomic uint32_t held; /* taken, reserved */
 	_Atomic uint32_t idle_calls;
+	_Atomic uint32_t notify_count; /* of its last registration */
 
 	/* The last turn that found nothing: see QUEUE_TURNS. Of a process with
 	 * one thread only. */
@@ -747,5 +748,7 @@ void queue_describe(struct stoa_queue *queue, const struct queue_found *found,
                     struct stoa_message *message);
 /* Tells the registrant that a message came to the empty queue. */
 void queue_notify_arrival(struct stoa_queue *queue, uint64_t position);
+/* A receiver has given up, for whose sake an arrival may have told nobody. */
+void queue_notify_late(struct stoa_queue *queue);
 
 #endif

@@ -190,7 +190,8 @@ enum {
 	QUEUE_GEOMETRY_CAPACITY,
 	QUEUE_GEOMETRY_MAX_MESSAGE,
 	QUEUE_GEOMETRY_BLOCKS,
-	QUEUE_GEOMETRY_LIMITS /* at first; 0: a queue without */
+	QUEUE_GEOMETRY_LIMITS, /* at first; 0: a queue without */
+	QUEUE_GEOMETRY_LABEL = 10 /* two; see stoa_queue_attributes */
 };
 
 enum queue_phase {
@@ -240,13 +241,18 @@ struct queue_control {
 	_Atomic uint64_t turns;    /* of the lock so far: see QUEUE_TURNS */
 	_Atomic uint64_t listed_bytes; /* of these messages */
 
-	/* Registered for one signal. Truth: notify_token; the rest is the
-	 * token's. A dead token's registration is anybody's to replace. */
+	/* Registered for one signal, or, with signal 0, to be woken where the
+	 * registrant sleeps, on notify_token. Truth: notify_token; the rest is
+	 * the token's, but for the notifier, which whoever is about to use the
+	 * registration up sets first: of several, any. A dead token's
+	 * registration is anybody's to replace. Each has another count. */
 	_Alignas(128) _Atomic uint32_t notify_token;
 	_Atomic int32_t notify_pid;
 	_Atomic int32_t notify_signal;
+	_Atomic uint32_t notify_count;
 	_Atomic uint64_t notify_value;
 	_Atomic uint64_t notify_peer;
+	_Atomic uint64_t notifier; /* uid << 32 | pid */
 
 	/* See LIMITS. Senders': */
 	_Alignas(128) _Atomic uint64_t admitted;
@@ -332,7 +338,9 @@ AT(queue_control, notify_token, 640);
 AT(queue_control, notify_pid, 644);
 AT(queue_control, notify_signal, 648);
 AT(queue_control, notify_value, 656);
+AT(queue_control, notify_count, 652);
 AT(queue_control, notify_peer, 664);
+AT(queue_control, notifier, 672);
 AT(queue_control, admitted, 768);
 AT(queue_control, limits, 776);
 AT(queue_control, doubts, 784);

@@ -369,6 +369,9 @@ static int receive_slowly(struct stoa_queue *queue, struct request *request,
 	/* Woken, but not by a message for this one: it may be for another. */
 	if (waiter.slept && step == 0 && result < 0)
 		stoa_event_raise(&queue->object, STOA_READ, 1);
+	if (step < 0 &&
+	    (stoa_event_asked(&queue->object, STOA_READ) & EVENT_NOTIFY))
+		queue_notify_late(queue);
 	return step < 0 ? step : result;
 }
 
