@@ -50,6 +50,13 @@ int dropin_owns(const struct dropin_permission *permission);
 /* Has it this capability (CAP_... of <linux/capability.h>)? */
 int dropin_capable(int capability);
 
+/* The same as the kernel checks a file: 0, or -EACCES. `wanted` is 4 to read,
+ * 2 to write; the mode's first class that fits counts, and no other. */
+int dropin_may_open(uid_t uid, gid_t gid, mode_t mode, unsigned wanted);
+
+/* The mode bits that it masks in what it makes. */
+mode_t dropin_umask(void);
+
 /* Who it is: for what it makes. */
 void dropin_self(struct dropin_permission *ret_permission, mode_t mode);
 

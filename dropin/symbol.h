@@ -15,17 +15,29 @@
 /* Where glibc began on the architecture: what has no other version has this. */
 #if defined(__x86_64__)
 #define LIBC_BASE "GLIBC_2.2.5"
+#define LIBC_2_3_2 "GLIBC_2.3.2"
 #define LIBC_2_3_3 "GLIBC_2.3.3"
 #define LIBC_2_3_4 "GLIBC_2.3.4"
+#define LIBC_2_4 "GLIBC_2.4"
+#define LIBC_2_6 "GLIBC_2.6"
 #define LIBC_2_7 "GLIBC_2.7"
+#define LIBC_2_9 "GLIBC_2.9"
+#define LIBC_2_16 "GLIBC_2.16"
 #else
 #define LIBC_BASE "GLIBC_2.17"
+#define LIBC_2_3_2 "GLIBC_2.17"
 #define LIBC_2_3_3 "GLIBC_2.17"
 #define LIBC_2_3_4 "GLIBC_2.17"
+#define LIBC_2_4 "GLIBC_2.17"
+#define LIBC_2_6 "GLIBC_2.17"
 #define LIBC_2_7 "GLIBC_2.17"
+#define LIBC_2_9 "GLIBC_2.17"
+#define LIBC_2_16 "GLIBC_2.17"
 #endif
+#define LIBC_2_28 "GLIBC_2.28"
 #define LIBC_2_30 "GLIBC_2.30"
 #define LIBC_2_34 "GLIBC_2.34"
+#define LIBC_2_35 "GLIBC_2.35"
 
 #define LIBC_CALL __attribute__((visibility("default")))
 
