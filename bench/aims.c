@@ -55,6 +55,8 @@ static const struct {
 		"subscribers spin on the other core; too slow ones lose" },
 	[BENCH_PORT] = { "port: a request of some size, two cores",
 		"a whole call, the answer is 64 B; mapped: filled in place" },
+	[BENCH_DROPIN] = { "the drop-in beside the kernel",
+		"the same program, natively and with the drop-in preloaded" },
 };
 
 const char *bench_group_title(enum bench_group group)
@@ -100,6 +102,9 @@ const char *bench_group_work(enum bench_group group)
 #define PORT_BLOCK_AIM 1.15
 #define PORT_SIZE_AIM 1.5
 #define IDLE_PERCENT_AIM 0.1
+#define DROPIN_PAIR_AIM 12.0
+#define DROPIN_STREAM_AIM 10.0
+#define DROPIN_PING_AIM 1.0
 
 #define MOST(what, row, base, compare, limit, unit) \
 	{ what, row, { base, NULL }, compare, false, limit, unit }
@@ -234,6 +239,18 @@ const struct bench_aim bench_aims[] = {
 	     BENCH_TIMES, PORT_SIZE_AIM, "x 64 B"),
 	MOST("CPU of a blocked receiver, 10 s", "idle/stoa", NULL,
 	     BENCH_ABSOLUTE, IDLE_PERCENT_AIM, "% of a core"),
+	LEAST("drop-in: mq_send and mq_receive, one process", "dropin/mq-pair",
+	      "dropin/mq-pair-kernel", BENCH_FASTER, DROPIN_PAIR_AIM,
+	      "x faster"),
+	LEAST("drop-in: mq, 64 B from one process to another",
+	      "dropin/mq-stream", "dropin/mq-stream-kernel", BENCH_FASTER,
+	      DROPIN_STREAM_AIM, "x faster"),
+	LEAST("drop-in: mq, ping-pong on one core", "dropin/mq-ping-1",
+	      "dropin/mq-ping-1-kernel", BENCH_FASTER, DROPIN_PING_AIM,
+	      "x faster"),
+	LEAST("drop-in: mq, ping-pong on two cores", "dropin/mq-ping-2",
+	      "dropin/mq-ping-2-kernel", BENCH_FASTER, DROPIN_PING_AIM,
+	      "x faster"),
 };
 
 const size_t bench_aims_count = sizeof(bench_aims) / sizeof(bench_aims[0]);

@@ -4,7 +4,7 @@
 BENCH_DIR := $(BUILD)/bench
 BENCH_SRC := harness drive judge aims report main floors kernel queue \
              queue_more stream topic port mutex rwlock semaphore range_lock \
-             segment heap
+             segment heap dropin
 BENCH_CFLAGS := $(shell pkg-config --cflags smartcols 2>/dev/null)
 BENCH_LIBS := -lsmartcols -lrt -pthread
 BENCH_CXX_OBJ :=
@@ -50,13 +50,19 @@ $(BENCH_DIR)/stoa-bench: $(BENCH_OBJ) $(BUILD)/libstoa.a
 $(BENCH_DIR)/stoa-bench-constant-token: $(BENCH_OBJ) $(CONSTANT_DIR)/libstoa.a
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(BENCH_LIBS)
 
-bench-build: $(BENCH_DIR)/stoa-bench $(BENCH_DIR)/stoa-bench-constant-token
+# Loads of the drop-in: one file of each noun, bench/dropin_load_<noun>.c.
+LOAD_OBJ := $(patsubst bench/%.c,$(BENCH_DIR)/%.o,$(wildcard bench/dropin_load*.c))
+
+$(BENCH_DIR)/dropin-load: $(LOAD_OBJ)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lrt -pthread
+
+bench-build: $(BENCH_DIR)/dropin-load $(BUILD)/$(DROPIN) $(BENCH_DIR)/stoa-bench $(BENCH_DIR)/stoa-bench-constant-token
 
 bench: bench-build
 	$(Q)$(BENCH_DIR)/stoa-bench $(if $(QUICK),--quick) \
 	  $(if $(ROWS),--rows '$(ROWS)') --json $(BUILD)/bench.json
 	@echo "written: $(BUILD)/bench.json"
 
--include $(BENCH_OBJ:.o=.d) $(CONSTANT_OBJ:.o=.d)
+-include $(LOAD_OBJ:.o=.d) $(BENCH_OBJ:.o=.d) $(CONSTANT_OBJ:.o=.d)
 
 .PHONY: bench bench-build

@@ -80,6 +80,7 @@ enum bench_group {
 	BENCH_MAPPING,
 	BENCH_TOPIC,
 	BENCH_PORT,
+	BENCH_DROPIN,
 	BENCH_GROUPS
 };
 
