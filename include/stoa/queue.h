@@ -77,7 +77,6 @@ struct stoa_queue_attributes {
 	 * never has more than 64 GiB in messages. */
 	uint64_t limit_bytes;
 	uint64_t limit_messages;
-	uint64_t label[2]; /* the maker's own: kept, and told by stat */
 	uint64_t reserved[2]; /* zero */
 	uint64_t label[2]; /* the maker's own: kept, and told by stat */
 };
