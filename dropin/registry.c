@@ -5,9 +5,10 @@
 #include "registry.h"
 
 #include <base/private_lock.h>
+#include <base/system.h>
 
 #include <errno.h>
-#include <linux/capability.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,13 +26,15 @@
 #define set(word, value) \
 	atomic_store_explicit(&(word), (value), memory_order_relaxed)
 
+/* `plain`: its file is no object, but the memory itself. */
 static const struct {
 	const char *name, *suffix;
 	uint32_t slots;
+	int plain;
 } kinds[REGISTRY_KINDS] = {
-	{ "msg", "queue", REGISTRY_MESSAGE_SLOTS },
-	{ "sem", "semaphore_set", REGISTRY_SEMAPHORE_SLOTS },
-	{ "shm", "segment", REGISTRY_MEMORY_SLOTS },
+	{ "msg", "queue", REGISTRY_MESSAGE_SLOTS, 0 },
+	{ "sem", "semaphore_set", REGISTRY_SEMAPHORE_SLOTS, 0 },
+	{ "shm", "shared_memory", REGISTRY_MEMORY_SLOTS, 1 },
 };
 
 static struct stoa_lock open_lock;
@@ -40,6 +43,7 @@ static struct stoa_mutex *mutex;
 static struct registry the_registry;
 static const struct registry *_Atomic opened;
 static __thread sigset_t mask_before;
+static __thread int cancel_before;
 
 uint32_t registry_slot_count(enum registry_kind kind)
 {
@@ -58,6 +62,21 @@ static void file_name(enum registry_kind kind, int id, char *ret_name,
 {
 	snprintf(ret_name, bytes, "sysv.%s.%d.%s", kinds[kind].name, id,
 	         kinds[kind].suffix);
+}
+
+int registry_path(enum registry_kind kind, int id,
+                  char ret_path[REGISTRY_PATH_BYTES])
+{
+	char name[REGISTRY_NAME_BYTES + 16];
+	struct stoa_space *space;
+	int result = dropin_space(&space);
+
+	if (result < 0)
+		return result;
+	file_name(kind, id, name, sizeof(name));
+	snprintf(ret_path, REGISTRY_PATH_BYTES, "%s/%s", stoa_space_path(space),
+	         name);
+	return 0;
 }
 
 /* ---- States ------------------------------------------------------------------ */
@@ -213,6 +232,7 @@ static int open_registry(void)
 		the_registry.slots[i] = slots;
 		slots += kinds[i].slots;
 	}
+	the_registry.attachments = (void *)slots;
 	return begin(&the_registry);
 }
 
@@ -241,7 +261,8 @@ int registry_open(const struct registry **ret_registry)
 }
 
 /* Signals wait, as for a system call: a handler that used the registry would
- * wait for the thread it runs in. */
+ * wait for the thread it runs in. None of the calls that come here is a
+ * cancellation point; what they call may be. */
 int registry_lock(const struct registry **ret_registry)
 {
 	const struct registry *registry;
@@ -251,12 +272,15 @@ int registry_lock(const struct registry **ret_registry)
 	if (result < 0)
 		return result;
 	sigfillset(&all);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_before);
 	pthread_sigmask(SIG_SETMASK, &all, &mask_before);
 	result = lock_mutex(registry);
-	if (result < 0)
+	if (result < 0) {
 		pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
-	else
+		pthread_setcancelstate(cancel_before, NULL);
+	} else {
 		*ret_registry = registry;
+	}
 	return result;
 }
 
@@ -264,6 +288,7 @@ void registry_unlock(void)
 {
 	stoa_mutex_unlock(mutex);
 	pthread_sigmask(SIG_SETMASK, &mask_before, NULL);
+	pthread_setcancelstate(cancel_before, NULL);
 }
 
 /* ---- The object's file --------------------------------------------------------- */
@@ -285,16 +310,15 @@ static void set_file_mode(const struct registry *registry,
                           enum registry_kind kind,
                           const struct registry_slot *slot)
 {
-	char name[REGISTRY_NAME_BYTES + 16], path[4096 + sizeof(name)];
-	struct stoa_space *space;
+	char path[REGISTRY_PATH_BYTES];
+	mode_t mode = get(slot->mode);
 
-	if (dropin_space(&space) < 0)
+	if (registry_path(kind, registry_slot_id(registry, kind, slot), path) <
+	    0)
 		return;
-	file_name(kind, registry_slot_id(registry, kind, slot), name,
-	          sizeof(name));
-	snprintf(path, sizeof(path), "%s/%s", stoa_space_path(space), name);
 	int ignored = chown(path, get(slot->uid), get(slot->gid));
-	ignored = chmod(path, registry_file_mode(get(slot->mode)));
+	ignored = chmod(path, kinds[kind].plain ? mode & 0666 :
+	                                          registry_file_mode(mode));
 	(void)ignored;
 }
 
@@ -357,7 +381,7 @@ static int remove_set(struct stoa_space *space, const char *name)
 
 static int remove_object(enum registry_kind kind, int id)
 {
-	char name[REGISTRY_NAME_BYTES];
+	char name[REGISTRY_NAME_BYTES], path[REGISTRY_PATH_BYTES];
 	struct stoa_space *space;
 	int result = dropin_space(&space);
 
@@ -372,7 +396,8 @@ static int remove_object(enum registry_kind kind, int id)
 		result = remove_set(space, name);
 		break;
 	default:
-		result = stoa_segment_unlink(space, name);
+		registry_path(kind, id, path);
+		result = stoa_sys_unlinkat(AT_FDCWD, path);
 	}
 	return result == -ENOENT ? 0 : result;
 }

@@ -20,11 +20,12 @@ enum registry_kind { REGISTRY_MESSAGE, REGISTRY_SEMAPHORE, REGISTRY_MEMORY };
 struct registry {
 	struct registry_header *header;
 	struct registry_slot *slots[REGISTRY_KINDS];
+	struct registry_attachment *attachments;
 };
 int registry_open(const struct registry **ret_registry);
 
-/* Takes turns with all processes of the space. Handlers of signals run while
- * it is held must not call the registry: signals are blocked meanwhile. */
+/* Takes turns with all processes of the space. Signals and cancellation wait
+ * until it is given back. */
 int registry_lock(const struct registry **ret_registry);
 void registry_unlock(void);
 
@@ -33,6 +34,11 @@ uint32_t registry_slot_count(enum registry_kind kind);
 /* The mode of an object's file whose permission has this one: wider, as whoever
  * uses an object at all must be able to write it. */
 mode_t registry_file_mode(mode_t mode);
+
+/* The path of the object's file. */
+#define REGISTRY_PATH_BYTES 4224
+int registry_path(enum registry_kind kind, int id,
+                  char ret_path[REGISTRY_PATH_BYTES]);
 
 /* "sysv.msg.32768", as objects are opened by. */
 void registry_name(enum registry_kind kind, int id,

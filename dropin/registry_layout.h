@@ -3,8 +3,8 @@
  * dropin/registry_layout.h: keys and identifiers of System V, in the segment
  * "sysv" of a space, under the mutex "sysv".
  *
- *      header | slots of queues | slots of sets | slots of segments
- *      0        4096
+ *      header | slots of queues | slots of sets | slots of segments |
+ *      0        4096                              attachments of segments
  *
  * A segment begins as zeros, and a slot of zeros is FREE. Whoever has the mutex
  * and finds no magic sets the limits, and then the magic.
@@ -53,6 +53,7 @@
 #define REGISTRY_MESSAGE_SLOTS 32000u
 #define REGISTRY_SEMAPHORE_SLOTS 32000u
 #define REGISTRY_MEMORY_SLOTS 32000u
+#define REGISTRY_ATTACHMENTS 65536u
 #define REGISTRY_WORDS 8
 
 enum registry_phase {
@@ -80,6 +81,13 @@ struct registry_slot {
 	uint64_t unused[3];
 };
 
+/* See memory_layout.h. */
+struct registry_attachment {
+	_Atomic uint64_t owner;
+	_Atomic int32_t id;
+	_Atomic int32_t pid;
+};
+
 /* One for each kind. */
 struct registry_table {
 	_Atomic uint32_t used; /* slots that are not FREE */
@@ -103,16 +111,22 @@ struct registry_header {
 	uint64_t unused[3];
 	struct registry_table table[3];
 	struct registry_limits limits;
+	/* Entries from here on are free; segments that were removed. */
+	_Atomic uint32_t attachments_high, removed;
 };
 
 #define REGISTRY_SLOTS_AT 4096
-#define REGISTRY_BYTES                                                 \
+#define REGISTRY_ATTACHMENTS_AT                                        \
 	(REGISTRY_SLOTS_AT +                                           \
 	 sizeof(struct registry_slot) *                                \
 	         (uint64_t)(REGISTRY_MESSAGE_SLOTS +                   \
 	                    REGISTRY_SEMAPHORE_SLOTS + REGISTRY_MEMORY_SLOTS))
+#define REGISTRY_BYTES            \
+	(REGISTRY_ATTACHMENTS_AT + \
+	 sizeof(struct registry_attachment) * (uint64_t)REGISTRY_ATTACHMENTS)
 
 _Static_assert(sizeof(struct registry_slot) == 128, "two lines");
+_Static_assert(sizeof(struct registry_attachment) == 16, "entry");
 _Static_assert(sizeof(struct registry_header) <= REGISTRY_SLOTS_AT, "header");
 
 #endif

@@ -47,6 +47,35 @@ static int system_v(long number, const long a[6], long *ret_result)
 	}
 }
 
+static long memory_attach(const long a[6])
+{
+	void *at;
+	int result = dropin_shmat((int)a[0], (void *)a[1], (int)a[2], &at);
+
+	return result < 0 ? result : (long)at;
+}
+
+static int memory_call(long number, const long a[6], long *ret_result)
+{
+	switch (number) {
+	case SYS_shmget:
+		*ret_result = dropin_shmget((key_t)a[0], (size_t)a[1],
+		                            (int)a[2]);
+		return 1;
+	case SYS_shmat:
+		*ret_result = memory_attach(a);
+		return 1;
+	case SYS_shmdt:
+		*ret_result = dropin_shmdt((void *)a[0]);
+		return 1;
+	case SYS_shmctl:
+		*ret_result = dropin_shmctl((int)a[0], (int)a[1], (void *)a[2]);
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 /* The kernel's names have no slash. */
 static int queue_call(long number, const long a[6], long *ret_result)
 {
@@ -105,5 +134,6 @@ int dropin_syscall_becomes(long number)
 int dropin_syscall(long number, const long argument[6], long *ret_result)
 {
 	return system_v(number, argument, ret_result) ||
+	       memory_call(number, argument, ret_result) ||
 	       queue_call(number, argument, ret_result);
 }
