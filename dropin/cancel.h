@@ -21,18 +21,36 @@
 #define DROPIN_CANCEL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 struct dropin_wait {
+	/* A futex word that the wait sleeps on, and that may be woken for
+	 * nothing; NULL: it's a wait of libstoa's, which a signal ends. */
+	_Atomic uint32_t *word;
 	pthread_t thread;
 	pid_t tid;
-	int noted;       /* in the list */
-	int interrupted; /* by pthread_cancel(), under the list's lock */
+	int noted;   /* in the list */
+	int type;    /* of cancellation, as it was */
+	_Atomic int interrupted; /* by pthread_cancel() */
 	uint64_t number; /* no two waits have the same */
 	struct dropin_wait *next, **link;
 };
 
+/* Is a cancellation point itself. Until the end no cancellation acts, of
+ * whichever type. */
 void dropin_cancel_begin(struct dropin_wait *wait);
+
+/* The same of a wait that sleeps on `word`. */
+void dropin_cancel_begin_word(struct dropin_wait *wait, _Atomic uint32_t *word);
+
+/* With a word: it was woken, or is not to sleep, for a cancellation: the wait
+ * ends with -EINTR. */
+static inline int dropin_cancel_wanted(struct dropin_wait *wait)
+{
+	/* acquire: pairs with the release in cancel.c */
+	return atomic_load_explicit(&wait->interrupted, memory_order_acquire);
+}
 
 /* 1: it was interrupted by a cancellation that this thread doesn't want now;
  * wait again. Doesn't return if it does. */

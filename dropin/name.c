@@ -70,7 +70,7 @@ int dropin_name_check(const char *name, size_t most, const char **ret_name)
 	while (*name == '/')
 		name++;
 	length = strlen(name);
-	if (length == 0 || memchr(name, '/', length))
+	if (length == 0 || memchr(name, '/', length) || length > most + 4)
 		return -EINVAL;
 	if (length > most)
 		return -ENAMETOOLONG;

@@ -30,7 +30,8 @@ void dropin_object_name(const char *prefix, const char *name,
 
 /* A name of sem_open() or shm_open() as libc looks at it: any number of slashes
  * before it are nothing, and `most` bytes of it may follow. Points into `name`.
- * -EINVAL: nothing is left, or a slash within; -ENAMETOOLONG. */
+ * -EINVAL: nothing is left, or a slash within, or more than four bytes too many
+ * (libc has room for "sem." with either); -ENAMETOOLONG. */
 int dropin_name_check(const char *name, size_t most, const char **ret_name);
 
 #endif

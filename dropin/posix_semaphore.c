@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/* dropin/posix_semaphore.c: waiting for a semaphore; see
+ * posix_semaphore_layout.h. */
+#include "posix_semaphore.h"
+
+#include "cancel.h"
+
+#include <base/system.h>
+
+#include <linux/futex.h>
+#include <pthread.h>
+
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
+#define NS_PER_SECOND INT64_C(1000000000)
+#define SLICE_NS INT64_C(50000000)
+
+/* The kernel's struct futex_waitv, which older headers lack. */
+struct waitv {
+	uint64_t value;
+	uint64_t address;
+	uint32_t flags;
+	uint32_t reserved;
+};
+#define WAITV_32BIT 2
+
+int dropin_sem_init(sem_t *user, int shared, unsigned value)
+{
+	struct semaphore *semaphore = (struct semaphore *)user;
+
+	if (value > SEMAPHORE_VALUE_MAX)
+		return -EINVAL;
+	*semaphore = (struct semaphore){
+		.shared = shared ? SEMAPHORE_SHARED : 0
+	};
+	atomic_store_explicit(&semaphore->data, value, memory_order_relaxed);
+	return 0;
+}
+
+static _Atomic uint32_t *value_of(struct semaphore *semaphore)
+{
+	return (_Atomic uint32_t *)&semaphore->data;
+}
+
+static int private_flag(int32_t shared)
+{
+	return shared ? 0 : FUTEX_PRIVATE_FLAG;
+}
+
+void dropin_sem_wake(struct semaphore *semaphore, int32_t shared)
+{
+	stoa_system_call(SYS_futex, (long)value_of(semaphore),
+	                 FUTEX_WAKE | private_flag(shared), 1, 0, 0, 0);
+}
+
+/* ---- Sleeping -------------------------------------------------------------------- */
+
+static struct timespec after_slice(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	now.tv_nsec += SLICE_NS;
+	if (now.tv_nsec >= NS_PER_SECOND) {
+		now.tv_nsec -= NS_PER_SECOND;
+		now.tv_sec++;
+	}
+	return now;
+}
+
+/* Any handler of a signal ends it, as libc's: EINTR. */
+static int sleep_until(struct semaphore *semaphore, clockid_t clock,
+                       const struct timespec *until)
+{
+	int operation = FUTEX_WAIT_BITSET | private_flag(semaphore->shared) |
+	                (clock == CLOCK_REALTIME ? FUTEX_CLOCK_REALTIME : 0);
+
+	return (int)stoa_system_call(SYS_futex, (long)value_of(semaphore),
+	                             operation, 0, (long)until, 0,
+	                             FUTEX_BITSET_MATCH_ANY);
+}
+
+/* A handler with SA_RESTART doesn't end it: so the kernel has it without a
+ * time, and for this call with one, too. */
+static int sleep_a_slice(struct semaphore *semaphore)
+{
+	struct timespec until = after_slice();
+	struct waitv wait = { .address = (uintptr_t)value_of(semaphore),
+		              .flags = WAITV_32BIT };
+	int result = (int)stoa_system_call(SYS_futex_waitv, (long)&wait, 1, 0,
+	                                   (long)&until, CLOCK_MONOTONIC, 0);
+
+	/* Before Linux 5.16, or a filter that doesn't know it. */
+	if (result == -ENOSYS || result == -EPERM)
+		result = sleep_until(semaphore, CLOCK_MONOTONIC, &until);
+	return result == -ETIMEDOUT ? 0 : result;
+}
+
+/* Is the deadline so near that there is no slice before it? */
+static int is_near(clockid_t clock, const struct timespec *deadline)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	if (deadline->tv_sec > now.tv_sec + 1)
+		return 0;
+	return (deadline->tv_sec - now.tv_sec) * NS_PER_SECOND +
+	               deadline->tv_nsec - now.tv_nsec <=
+	       SLICE_NS;
+}
+
+/* A slice of a wait with a deadline; -ETIMEDOUT: that has come. */
+static int sleep_to(struct semaphore *semaphore, clockid_t clock,
+                    const struct timespec *deadline)
+{
+	struct timespec until;
+	int result;
+
+	if (deadline->tv_sec < 0)
+		return -ETIMEDOUT;
+	if (!semaphore->shared || is_near(clock, deadline))
+		return sleep_until(semaphore, clock, deadline);
+	until = after_slice();
+	result = sleep_until(semaphore, CLOCK_MONOTONIC, &until);
+	return result == -ETIMEDOUT ? 0 : result;
+}
+
+static int sleep_once(struct semaphore *semaphore, clockid_t clock,
+                      const struct timespec *deadline)
+{
+	int result;
+
+	if (deadline)
+		result = sleep_to(semaphore, clock, deadline);
+	else if (semaphore->shared)
+		result = sleep_a_slice(semaphore);
+	else
+		result = (int)stoa_system_call(
+		        SYS_futex, (long)value_of(semaphore),
+		        FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, 0, 0, 0);
+	if (result == -EINTR && DROPIN_FAULT(69))
+		return 0;
+	/* Woken, or the value isn't 0 any more. */
+	return result == -EINTR || result == -ETIMEDOUT ? result : 0;
+}
+
+/* ---- Waiting ----------------------------------------------------------------------- */
+
+/* Without a permit. If there is one, it may be this that was woken for it: a
+ * cancellation has come between. */
+static void leave(void *context)
+{
+	struct semaphore *semaphore = context;
+	/* relaxed: a count, which no post that comes later needs */
+	uint64_t data = atomic_fetch_sub_explicit(&semaphore->data,
+	                                          SEMAPHORE_WAITER,
+	                                          memory_order_relaxed);
+
+	if (SEMAPHORE_VALUE(data) > 0 && SEMAPHORE_WAITERS(data) > 1 &&
+	    !DROPIN_FAULT(73))
+		dropin_sem_wake(semaphore, semaphore->shared);
+}
+
+/* A permit, and waiting no more. */
+static int take_and_leave(struct semaphore *semaphore)
+{
+	uint64_t data = atomic_load_explicit(&semaphore->data,
+	                                     memory_order_relaxed);
+
+	while (SEMAPHORE_VALUE(data) > 0)
+		/* acquire: pairs with the release of posts */
+		if (atomic_compare_exchange_weak_explicit(
+		            &semaphore->data, &data,
+		            data - 1 - SEMAPHORE_WAITER, memory_order_acquire,
+		            memory_order_relaxed))
+			return 1;
+	return 0;
+}
+
+static int sleep_cancellable(struct semaphore *semaphore, clockid_t clock,
+                             const struct timespec *deadline)
+{
+	struct dropin_wait wait;
+	int result;
+
+	dropin_cancel_begin_word(&wait, value_of(semaphore));
+	result = dropin_cancel_wanted(&wait) ?
+	                 -EINTR :
+	                 sleep_once(semaphore, clock, deadline);
+	if (result == 0 && dropin_cancel_wanted(&wait))
+		result = -EINTR;
+	return dropin_cancel_end(&wait, result) ? 0 : result;
+}
+
+int dropin_sem_wait(sem_t *user, clockid_t clock,
+                    const struct timespec *deadline)
+{
+	struct semaphore *semaphore = (struct semaphore *)user;
+	int result = 0;
+
+	atomic_fetch_add_explicit(&semaphore->data, SEMAPHORE_WAITER,
+	                          memory_order_relaxed);
+	pthread_cleanup_push(leave, semaphore);
+	while (result == 0 && !take_and_leave(semaphore)) {
+		result = sleep_cancellable(semaphore, clock, deadline);
+		if (result < 0)
+			leave(semaphore);
+	}
+	pthread_cleanup_pop(0);
+	return result == -ETIMEDOUT && DROPIN_FAULT(70) ? -EAGAIN : result;
+}
