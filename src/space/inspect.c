@@ -131,6 +131,14 @@ static int open_for_look(struct stoa_space *space, const char *file)
 	return fd == -ELOOP || fd == -ENXIO ? -EPROTO : fd;
 }
 
+/* Kinds that the drop-in keeps in a space: the file is the memory, and has no
+ * header. */
+static int is_plain(const char *kind)
+{
+	return strcmp(kind, "shared_memory") == 0 ||
+	       strcmp(kind, "posix_semaphore") == 0;
+}
+
 /* Fills *info from the file; trouble with it is told as info->health. */
 static int describe(struct stoa_space *space, const char *file,
                     struct stoa_object_info *info)
@@ -153,6 +161,8 @@ static int describe(struct stoa_space *space, const char *file,
 	info->size_bytes = (uint64_t)stat.st_blocks * 512;
 	if (info->size_bytes > (uint64_t)stat.st_size)
 		info->size_bytes = (uint64_t)stat.st_size;
+	if (S_ISREG(stat.st_mode) && is_plain(info->kind))
+		return 0;
 	int fd = S_ISREG(stat.st_mode) ? open_for_look(space, file) : -EPROTO;
 	if (fd < 0) {
 		info->health = fd;
