@@ -5,10 +5,12 @@
 
 #include "cancel.h"
 
+#include <base/cpu.h>
 #include <base/system.h>
 
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
@@ -179,6 +181,57 @@ static int take_and_leave(struct semaphore *semaphore)
 	return 0;
 }
 
+/* ---- Spinning ---------------------------------------------------------------------- */
+
+/* To fall asleep and be woken costs some microseconds; who posts from another
+ * processor is often sooner. How long it is worth is learnt from whether it was,
+ * by all threads together. */
+#define SPINS_MOST 400u
+#define SPINS_LEAST 8u /* an eighth of less is nothing */
+#define TRY_AGAIN 256u /* waits, after it was given up */
+
+static int has_processors(void)
+{
+	static _Atomic int known; /* 0: not asked yet */
+	int count = atomic_load_explicit(&known, memory_order_relaxed);
+	cpu_set_t set;
+
+	if (count == 0) {
+		count = sched_getaffinity(0, sizeof(set), &set) == 0 ?
+		                CPU_COUNT(&set) :
+		                1;
+		atomic_store_explicit(&known, count, memory_order_relaxed);
+	}
+	return count > 1;
+}
+
+/* 1: a permit was had. Relaxed: a budget that another thread has changed
+ * meanwhile is as good. */
+static int spin(struct semaphore *semaphore)
+{
+	static _Atomic uint32_t budget = SPINS_MOST, waits;
+	uint32_t known = atomic_load_explicit(&budget, memory_order_relaxed);
+	uint32_t most = known;
+	int taken = 0;
+
+	if (!has_processors())
+		return 0;
+	if (most < SPINS_LEAST) {
+		if (atomic_fetch_add_explicit(&waits, 1, memory_order_relaxed) %
+		    TRY_AGAIN)
+			return 0;
+		most = SPINS_MOST;
+	}
+	for (uint32_t i = 0; i < most && !taken; i++) {
+		stoa_cpu_pause();
+		taken = dropin_sem_take(semaphore);
+	}
+	known = taken ? known + (SPINS_MOST - known + 7) / 8 :
+	                known - known / 8;
+	atomic_store_explicit(&budget, known, memory_order_relaxed);
+	return taken;
+}
+
 static int sleep_cancellable(struct semaphore *semaphore, clockid_t clock,
                              const struct timespec *deadline)
 {
@@ -200,6 +253,8 @@ int dropin_sem_wait(sem_t *user, clockid_t clock,
 	struct semaphore *semaphore = (struct semaphore *)user;
 	int result = 0;
 
+	if (spin(semaphore))
+		return 0;
 	atomic_fetch_add_explicit(&semaphore->data, SEMAPHORE_WAITER,
 	                          memory_order_relaxed);
 	pthread_cleanup_push(leave, semaphore);
