@@ -293,9 +293,11 @@ static void set_file_mode(const struct registry *registry,
 	file_name(kind, registry_slot_id(registry, kind, slot), name,
 	          sizeof(name));
 	snprintf(path, sizeof(path), "%s/%s", stoa_space_path(space), name);
+	int saved = errno;
 	int ignored = chown(path, get(slot->uid), get(slot->gid));
 	ignored = chmod(path, registry_file_mode(get(slot->mode)));
 	(void)ignored;
+	errno = saved;
 }
 
 /* ---- Slots --------------------------------------------------------------------------- */
