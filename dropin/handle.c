@@ -14,7 +14,8 @@ static void forget_users(void)
 {
 	for (struct handle *handle = made_handles; handle;
 	     handle = handle->next_made)
-		atomic_store_explicit(&handle->users, 0, memory_order_relaxed);
+		atomic_fetch_and_explicit(&handle->users, HANDLE_CLOSING,
+		                          memory_order_relaxed);
 }
 
 static struct dropin_fork forks = { .child = forget_users };
@@ -53,7 +54,9 @@ static void recycle(struct handle *handle)
 
 void handle_close(struct handle_table *table, struct handle *handle)
 {
-	if (!atomic_exchange(&handle->closing, 0))
+	uint32_t nobody = HANDLE_CLOSING;
+
+	if (!atomic_compare_exchange_strong(&handle->users, &nobody, 0))
 		return;
 	table->kind->close(handle->object);
 	handle->object = NULL;
@@ -81,9 +84,8 @@ static void give_up(struct handle_table *table, struct handle *_Atomic *at)
 
 	if (!handle)
 		return;
-	atomic_store(&handle->closing, 1);
-	if (atomic_load(&handle->users) == 0)
-		handle_close(table, handle);
+	atomic_fetch_or(&handle->users, HANDLE_CLOSING);
+	handle_close(table, handle);
 }
 
 static int open_handle(struct handle_table *table, struct handle *_Atomic *at,

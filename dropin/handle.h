@@ -11,16 +11,17 @@
  *
  * Several threads at once, and removal beside: a handle's memory is never freed
  * but used again, so that a thread may raise `users` of one that was just given
- * up, see that it isn't the index's any more, and lower it again. Whoever lowers
- * it to zero and finds `closing` closes the object.
+ * up, see that it isn't the index's any more, and lower it again without having
+ * touched the object. `users` is one word: how many, and HANDLE_CLOSING.
  *
  *     uses                                gives up
  *     R table[index]                      W table[index] = NULL (seq_cst)
- *     W users + 1 (seq_cst)               W closing = 1 (seq_cst)
- *     R table[index]: the same? (seq_cst) R users: 0? (seq_cst) then close
+ *     W users + 1 (seq_cst)               W users |= CLOSING (seq_cst)
+ *     R table[index]: the same? (seq_cst) nobody: W users: CLOSING -> 0
  *
- *   One of the two sees the other. Who lowers users: W users - 1 (seq_cst), R
- *   closing (seq_cst); closing is taken by an exchange, so once.
+ *   One of the two sees the other. Who lowers users to CLOSING closes as well:
+ *   by the same compare-and-swap, as the handle may have been closed, used for
+ *   another identifier and given up again since.
  */
 #ifndef DROPIN_HANDLE_H
 #define DROPIN_HANDLE_H
@@ -33,9 +34,10 @@
 #define HANDLE_READ 0400u /* as the mode's bits, for dropin_may() */
 #define HANDLE_WRITE 0200u
 
+#define HANDLE_CLOSING 0x80000000u
+
 struct handle {
-	_Atomic uint32_t users;
-	_Atomic uint32_t closing;
+	_Atomic uint32_t users; /* and HANDLE_CLOSING */
 	_Atomic uint64_t state;   /* of the slot, when opened or looked at */
 	_Atomic uint32_t identity; /* of the process, when `may` was found */
 	_Atomic uint32_t may;     /* HANDLE_READ | HANDLE_WRITE */
@@ -66,6 +68,7 @@ int handle_find_held(const struct registry *registry,
                      struct handle_table *table, int id, unsigned wanted,
                      struct handle **ret_handle);
 
+/* Closes the object, if nobody uses it and nobody else closes it. */
 void handle_close(struct handle_table *table, struct handle *handle);
 
 /* Forgets what is remembered of the index: after a removal by this process. */
@@ -75,7 +78,8 @@ static inline void handle_put(struct handle_table *table, struct handle *handle)
 {
 	uint32_t users;
 
-	/* relaxed: alone, but for handlers of signals, which nest */
+	/* relaxed: alone, but for handlers of signals, which nest. (One that
+	 * removes the object between the two leaves its handle open.) */
 	if (__libc_single_threaded) {
 		users = atomic_load_explicit(&handle->users,
 		                             memory_order_relaxed) -
@@ -85,7 +89,7 @@ static inline void handle_put(struct handle_table *table, struct handle *handle)
 	} else {
 		users = atomic_fetch_sub(&handle->users, 1) - 1;
 	}
-	if (__builtin_expect(users == 0 && atomic_load(&handle->closing), 0))
+	if (__builtin_expect(users == HANDLE_CLOSING, 0))
 		handle_close(table, handle);
 }
 

@@ -147,7 +147,7 @@ static int check_size(size_t bytes)
 		return result;
 	return bytes > atomic_load_explicit(&registry->header->limits.msgmax,
 	                                    memory_order_relaxed) ?
-	               -EINVAL :
+	               (DROPIN_FAULT(22) ? -E2BIG : -EINVAL) :
 	               0;
 }
 

@@ -316,10 +316,12 @@ static void set_file_mode(const struct registry *registry,
 	if (registry_path(kind, registry_slot_id(registry, kind, slot), path) <
 	    0)
 		return;
+	int saved = errno;
 	int ignored = chown(path, get(slot->uid), get(slot->gid));
 	ignored = chmod(path, kinds[kind].plain ? mode & 0666 :
 	                                          registry_file_mode(mode));
 	(void)ignored;
+	errno = saved;
 }
 
 /* ---- Slots --------------------------------------------------------------------------- */

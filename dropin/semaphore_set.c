@@ -7,6 +7,8 @@
 #include "fault.h"
 #include "memory_probe.h"
 
+#include <limits.h>
+
 #include <stoa/semaphore_set.h>
 
 /* ---- The sets that this process has open --------------------------------------- */
@@ -132,24 +134,44 @@ static int too_many(size_t count)
 	               0;
 }
 
+/* One less than a value can ever be is taken in two changes, which together
+ * wait for ever, as they should; if there is room for two. */
+static size_t changes_of(const struct sembuf *operations, size_t count,
+                         struct stoa_semaphore_change *changes,
+                         unsigned *ret_wanted)
+{
+	size_t made = 0;
+
+	*ret_wanted = HANDLE_READ;
+	for (size_t i = 0; i < count; i++) {
+		struct stoa_semaphore_change change = change_of(&operations[i]);
+
+		if (change.amount != 0)
+			*ret_wanted = HANDLE_WRITE;
+		if (change.amount == SHRT_MIN &&
+		    made + count - i < STOA_SEMAPHORE_SET_OPERATIONS) {
+			change.amount = -1;
+			changes[made++] = change;
+			change.amount = SHRT_MIN + 1;
+		}
+		changes[made++] = change;
+	}
+	return made;
+}
+
 static __attribute__((noinline)) int
 operate_many(int id, const struct sembuf *operations, size_t count,
              const struct timespec *timeout)
 {
 	struct stoa_semaphore_change changes[STOA_SEMAPHORE_SET_OPERATIONS];
-	unsigned wanted = HANDLE_READ;
 	struct handle *handle;
-	int result;
+	unsigned wanted;
+	size_t made = changes_of(operations, count, changes, &wanted);
+	int result = handle_get(&semaphore_handles, id, wanted, &handle);
 
-	for (size_t i = 0; i < count; i++) {
-		changes[i] = change_of(&operations[i]);
-		if (changes[i].amount != 0)
-			wanted = HANDLE_WRITE;
-	}
-	result = handle_get(&semaphore_handles, id, wanted, &handle);
 	if (result < 0)
 		return refusal(id, result, operations, count);
-	result = operate(handle, changes, count, timeout);
+	result = operate(handle, changes, made, timeout);
 	handle_put(&semaphore_handles, handle);
 	return result;
 }
@@ -185,7 +207,7 @@ int dropin_semtimedop(int id, struct sembuf *operations, size_t count,
 	result = check(operations, count, timeout);
 	if (__builtin_expect(result < 0, 0))
 		return result;
-	if (count > 1)
+	if (count > 1 || operations->sem_op == SHRT_MIN)
 		return operate_many(id, operations, count, timeout);
 	change = change_of(operations);
 	result = handle_get(&semaphore_handles, id,

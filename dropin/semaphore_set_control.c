@@ -193,13 +193,15 @@ static int look(int id, struct semid_ds *ds)
 	handle_put(&semaphore_handles, handle);
 	if (result < 0)
 		return result;
-	ds->sem_otime = status.last_operation_ns / SECOND_NS;
+	ds->sem_otime = DROPIN_FAULT(36) ?
+	                        0 :
+	                        status.last_operation_ns / SECOND_NS;
 	/* That is the time itself, and time() goes by the tick: nothing was
 	 * changed in the future. */
 	set = status.last_change_ns / SECOND_NS;
 	if (set > now)
 		set = now;
-	if (set > ds->sem_ctime && !DROPIN_FAULT(36))
+	if (set > ds->sem_ctime)
 		ds->sem_ctime = set;
 	return 0;
 }
