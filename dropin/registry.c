@@ -2,11 +2,13 @@
 /* dropin/registry.c: keys and identifiers of System V; see registry_layout.h.
  * Words of the registry are relaxed: the mutex orders them. Only states are
  * read without it: their stores are releases. */
+#include "kernel.h"
 #include "registry.h"
 
 #include <base/private_lock.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
@@ -180,7 +182,10 @@ static mode_t shared_mode(struct stoa_space *space)
 {
 	struct stat directory;
 
-	return stat(stoa_space_path(space), &directory) == 0 &&
+	/* libc's stat() may be another library's that calls msgget(). */
+	return dropin_kernel(SYS_newfstatat, AT_FDCWD,
+	                     (long)stoa_space_path(space), (long)&directory,
+	                     0) == 0 &&
 	                       directory.st_mode & S_ISVTX ?
 	               0666 :
 	               0600;
@@ -293,9 +298,10 @@ static void set_file_mode(const struct registry *registry,
 	file_name(kind, registry_slot_id(registry, kind, slot), name,
 	          sizeof(name));
 	snprintf(path, sizeof(path), "%s/%s", stoa_space_path(space), name);
-	int ignored = chown(path, get(slot->uid), get(slot->gid));
-	ignored = chmod(path, registry_file_mode(get(slot->mode)));
-	(void)ignored;
+	dropin_kernel(SYS_fchownat, AT_FDCWD, (long)path, get(slot->uid),
+	              get(slot->gid), 0);
+	dropin_kernel(SYS_fchmodat, AT_FDCWD, (long)path,
+	              registry_file_mode(get(slot->mode)));
 }
 
 /* ---- Slots --------------------------------------------------------------------------- */
