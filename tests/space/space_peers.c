@@ -310,6 +310,7 @@ TEST(a_peer_is_described)
 static const struct CMUnitTest cases[] = {
 	CASE(a_process_is_one_peer),
 	CASE(nobody_is_not_alive),
+	CASE(a_child_that_closed_the_space_without_knowing_joins_nevertheless),
 	CASE(a_child_is_another_peer_and_dies_with_its_process),
 	CASE(a_child_that_ends_in_peace_is_dead_too),
 	CASE(a_stopped_process_is_alive),
