@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* dropin/process.c: the space, who the process is, and its forks. */
+#include "kernel.h"
 #include "process.h"
 
 #include <base/private_lock.h>
@@ -60,7 +61,9 @@ int dropin_space(struct stoa_space **ret_space)
 
 _Atomic uint32_t dropin_identity = 1;
 
-/* What the kernel said when the identity was `known`. */
+/* What the kernel said when the identity was `known`: it, and not a library
+ * that plays another user for the program, as fakeroot does, and may itself ask
+ * by a message, here under the lock. */
 static struct {
 	uint32_t known;
 	uid_t uid;
@@ -77,19 +80,21 @@ static uint64_t effective_capabilities(void)
 	};
 	struct __user_cap_data_struct data[2] = { 0 };
 
-	if (syscall(SYS_capget, &header, data) < 0)
+	if (dropin_kernel(SYS_capget, (long)&header, (long)data) < 0)
 		return 0;
 	return (uint64_t)data[1].effective << 32 | data[0].effective;
 }
 
 static void learn_groups(void)
 {
-	int count = getgroups(0, NULL);
+	long count = dropin_kernel(SYS_getgroups, 0, 0);
 	gid_t *groups = count > 0 ? calloc((size_t)count, sizeof(gid_t)) : NULL;
 
 	free(who.groups);
 	who.groups = groups;
-	who.group_count = groups ? getgroups(count, groups) : 0;
+	who.group_count = groups ? (int)dropin_kernel(SYS_getgroups, count,
+	                                              (long)groups) :
+	                           0;
 	if (who.group_count < 0)
 		who.group_count = 0;
 }
@@ -102,8 +107,8 @@ static void who_asks(void)
 	stoa_private_lock(&process_lock);
 	if (who.known == now)
 		return;
-	who.uid = geteuid();
-	who.gid = getegid();
+	who.uid = (uid_t)dropin_kernel(SYS_geteuid, 0);
+	who.gid = (gid_t)dropin_kernel(SYS_getegid, 0);
 	who.capabilities = effective_capabilities();
 	learn_groups();
 	who.known = now;

@@ -2,12 +2,15 @@
 /* dropin/registry.c: keys and identifiers of System V; see registry_layout.h.
  * Words of the registry are relaxed: the mutex orders them. Only states are
  * read without it: their stores are releases. */
+#include "kernel.h"
 #include "registry.h"
 
 #include <base/private_lock.h>
 #include <base/system.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -199,7 +202,10 @@ static mode_t shared_mode(struct stoa_space *space)
 {
 	struct stat directory;
 
-	return stat(stoa_space_path(space), &directory) == 0 &&
+	/* libc's stat() may be another library's that calls msgget(). */
+	return dropin_kernel(SYS_newfstatat, AT_FDCWD,
+	                     (long)stoa_space_path(space), (long)&directory,
+	                     0) == 0 &&
 	                       directory.st_mode & S_ISVTX ?
 	               0666 :
 	               0600;
@@ -316,12 +322,11 @@ static void set_file_mode(const struct registry *registry,
 	if (registry_path(kind, registry_slot_id(registry, kind, slot), path) <
 	    0)
 		return;
-	int saved = errno;
-	int ignored = chown(path, get(slot->uid), get(slot->gid));
-	ignored = chmod(path, kinds[kind].plain ? mode & 0666 :
-	                                          registry_file_mode(mode));
-	(void)ignored;
-	errno = saved;
+	dropin_kernel(SYS_fchownat, AT_FDCWD, (long)path, get(slot->uid),
+	              get(slot->gid), 0);
+	dropin_kernel(SYS_fchmodat, AT_FDCWD, (long)path,
+	              kinds[kind].plain ? mode & 0666 :
+	                                  registry_file_mode(mode));
 }
 
 /* ---- Slots --------------------------------------------------------------------------- */

@@ -22,11 +22,12 @@ static const char help[] =
 	"     --space NAME|DIR  the space of its objects, made if missing: a\n"
 	"                       name, or a directory, with a slash in it\n"
 	"     --private         a fresh space, gone with the last process "
-        "that\n"
+	"that\n"
 	"                       the command leaves; stoa run waits for that\n"
 	"     --shared          other users may use the space, too\n"
-	"     --limits LIST     limits of its objects, NAME=NUMBER divided by\n"
-	"                       commas: msgmax=65536,semvmx=100\n"
+	"     --limits LIST     limits of a fresh space, NAME=NUMBER divided "
+        "by\n"
+	"                       commas: msgmax=65536,msg_max=1000\n"
 	" -h, --help            this text\n"
 	" -V, --version         the version\n";
 
@@ -163,6 +164,45 @@ static int run_named(struct run *run)
 	return run_in(run, path);
 }
 
+/* ---- Limits --------------------------------------------------------------- */
+
+/* As the kernel's are called in /proc/sys/kernel and /proc/sys/fs/mqueue. */
+static const char *const limit_names[] = {
+	"msgmax",     "msgmnb",  "msgmni",      "semmsl", "semmns",
+	"semopm",     "semmni",  "shmmax",      "shmall", "shmmni",
+	"queues_max", "msg_max", "msgsize_max",
+};
+
+static bool is_limit(const char *name, size_t length)
+{
+	for (size_t i = 0; i < sizeof limit_names / sizeof *limit_names; i++)
+		if (strlen(limit_names[i]) == length &&
+		    !memcmp(limit_names[i], name, length))
+			return true;
+	return false;
+}
+
+/* "msgmax=65536,semmni=100": each a limit there is, and a number. */
+static int check_limits(const struct run *run)
+{
+	for (const char *at = run->limits; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		size_t length = strcspn(at, ",");
+		size_t name = strcspn(at, "=,");
+
+		if (!is_limit(at, name))
+			return tool_usage(&run->common,
+			                  "there is no limit '%.*s'", (int)name,
+			                  at);
+		if (name + 1 >= length ||
+		    strspn(at + name + 1, "0123456789") != length - name - 1)
+			return tool_usage(&run->common,
+			                  "'%.*s' gives no number to %.*s",
+			                  (int)length, at, (int)name, at);
+	}
+	return TOOL_GO_ON;
+}
+
 /* ---- What was typed ------------------------------------------------------- */
 
 static int parse_option(struct run *run, int option)
@@ -170,7 +210,7 @@ static int parse_option(struct run *run, int option)
 	switch (option) {
 	case PRIVATE: run->is_private = true; return TOOL_GO_ON;
 	case SHARED: run->shared = true; return TOOL_GO_ON;
-	case LIMITS: run->limits = optarg; return TOOL_GO_ON;
+	case LIMITS: run->limits = optarg; return check_limits(run);
 	default: return tool_common_option(&run->common, option);
 	}
 }

@@ -236,6 +236,28 @@ close:
 	return result;
 }
 
+/* 1: the program had closed it, and whatever else was open, as daemons do
+ * before or after they fork. */
+static int reopen_directory(struct stoa_life *life)
+{
+	struct stat stat;
+	int fd;
+
+	if (stoa_sys_fstat(life->directory, &stat) == 0 &&
+	    stat.st_ino == life->directory_inode)
+		return 0;
+	fd = stoa_sys_openat(AT_FDCWD, life->path,
+	                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return 1;
+	if (stoa_sys_fstat(fd, &stat) == 0 &&
+	    stat.st_ino == life->directory_inode)
+		life->directory = fd;
+	else
+		stoa_sys_close(fd);
+	return 1;
+}
+
 static int join_locked(struct stoa_life *life, stoa_peer *ret_peer)
 {
 	stoa_peer peer = 0;
@@ -245,6 +267,11 @@ static int join_locked(struct stoa_life *life, stoa_peer *ret_peer)
 		stoa_sys_close_inode(life->lock_fd, life->lock_inode);
 		life->lock_fd = -1;
 	}
+	if (reopen_directory(life))
+		for (int i = 0; i < LIFE_SHARDS; i++)
+			/* relaxed: an answer through an old one is a hint */
+			atomic_store_explicit(&life->shard_fd[i], 0,
+			                      memory_order_relaxed);
 	for (int shard = 0; shard < LIFE_SHARDS && result == -EAGAIN; shard++)
 		result = join_shard(life, shard, &peer);
 	if (result == -EAGAIN)
@@ -338,25 +365,6 @@ void stoa_life_fini(struct stoa_life *life)
 	stoa_sys_close_inode(life->directory, life->directory_inode);
 	stoa_sys_munmap(life->self, sizeof *life->self);
 	pthread_mutex_destroy(&life->mutex);
-}
-
-static void reopen_directory(struct stoa_life *life)
-{
-	struct stat stat;
-	int fd;
-
-	if (stoa_sys_fstat(life->directory, &stat) == 0 &&
-	    stat.st_ino == life->directory_inode)
-		return;
-	fd = stoa_sys_openat(AT_FDCWD, life->path,
-	                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (fd < 0)
-		return;
-	if (stoa_sys_fstat(fd, &stat) == 0 &&
-	    stat.st_ino == life->directory_inode)
-		life->directory = fd;
-	else
-		stoa_sys_close(fd);
 }
 
 int stoa_life_reprobe(struct stoa_life *life)

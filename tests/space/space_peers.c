@@ -4,9 +4,14 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { MANY = 70 }; /* more than one life file holds */
+enum {
+	MANY = 70, /* more than one life file holds */
+	FEW = 64,  /* descriptors */
+};
 
 TEST(a_process_is_one_peer)
 {
@@ -42,6 +47,37 @@ static void report_self(void *context)
 	assert_ok(stoa_space_self(context, &self));
 	report((int64_t)self);
 	await_order();
+}
+
+/* As daemons do, whatever descriptors they are: its number may be another
+ * file's afterwards. Reports as report_self does, by those of the harness. */
+static void lose_directory(void *context)
+{
+	struct stoa_space *space = context;
+	struct stat directory, other;
+
+	assert_int_equal(stat(stoa_space_path(space), &directory), 0);
+	for (int fd = 0; fd < FEW; fd++)
+		if (fstat(fd, &other) == 0 && other.st_ino == directory.st_ino)
+			assert_int_equal(dup2(STDERR_FILENO, fd), fd);
+	report_self(space);
+}
+
+TEST(a_child_that_closed_the_space_without_knowing_joins_nevertheless)
+{
+	struct stoa_space *space = open_space();
+	struct child child;
+	stoa_peer self;
+	stoa_peer peer;
+
+	assert_ok(stoa_space_self(space, &self));
+	child = start_child(lose_directory, space);
+	peer = (stoa_peer)await_report(&child);
+	assert_true(peer != self);
+	assert_result(stoa_space_alive(space, peer), 1);
+	kill_child(&child);
+	assert_result(stoa_space_alive(space, peer), 0);
+	stoa_space_close(space);
 }
 
 TEST(a_child_is_another_peer_and_dies_with_its_process)
@@ -274,6 +310,7 @@ TEST(a_peer_is_described)
 static const struct CMUnitTest cases[] = {
 	CASE(a_process_is_one_peer),
 	CASE(nobody_is_not_alive),
+	CASE(a_child_that_closed_the_space_without_knowing_joins_nevertheless),
 	CASE(a_child_is_another_peer_and_dies_with_its_process),
 	CASE(a_child_that_ends_in_peace_is_dead_too),
 	CASE(a_stopped_process_is_alive),

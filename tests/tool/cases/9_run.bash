@@ -34,7 +34,13 @@ complains 2 stoa run --private
 CASE
 
 it "run hands limits on" <<'CASE'
-is "$(stoa run --limits msgmax=100 sh -c 'echo $STOA_LIMITS')" msgmax=100
+is "$(stoa run --limits msgmax=100,msg_max=7 sh -c 'echo $STOA_LIMITS')" \
+	msgmax=100,msg_max=7
+complains 2 stoa run --limits msgmax true
+complains 2 stoa run --limits msgmax=1x true
+complains 2 stoa run --limits msgmax=1, true
+complains 2 stoa run --limits =1 true
+complains 2 stoa run --limits nonsense=1 true
 CASE
 
 it "a private space goes with the last process, not with the first" <<'CASE'
