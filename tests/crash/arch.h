@@ -55,6 +55,25 @@ static inline void arch_breakpoint_clear(pid_t pid)
 	arch_poke_debug(pid, 7, 0);
 }
 
+/* The place after a string instruction that repeats; 0: it is none. Victims are
+ * forks of the reader. */
+static inline uint64_t arch_repeat_end(uint64_t pc)
+{
+	const uint8_t *code = (const uint8_t *)(uintptr_t)pc;
+	uint64_t at = 1;
+
+	if (code[0] != 0xf3)
+		return 0;
+	at += (code[at] & 0xf0) == 0x40; /* operands of 64 bits */
+	switch (code[at]) {
+	case 0xa4: /* movs */
+	case 0xa5:
+	case 0xaa: /* stos */
+	case 0xab: return pc + at + 1;
+	default: return 0;
+	}
+}
+
 #elif defined(__aarch64__)
 
 #include <elf.h>
@@ -94,6 +113,12 @@ static inline int arch_breakpoint(pid_t pid, uint64_t pc)
 static inline void arch_breakpoint_clear(pid_t pid)
 {
 	(void)pid;
+}
+
+static inline uint64_t arch_repeat_end(uint64_t pc)
+{
+	(void)pc;
+	return 0;
 }
 
 #else

@@ -17,6 +17,12 @@
 
 #define REPORTS_PER_JOB 3u
 #define BETWEEN_FACTOR 3u
+/* A loop's later rounds are sampled: each stop in a loop costs a switch. */
+#define LOOP_ARRIVALS 64u
+#define LOOP_STRIDE 16u
+#define SHORT_ARRIVALS 4u
+#define SHORT_STRIDE 64u
+#define REPEATS 3u
 #define STATUS_BROKEN 3
 #define STATUS_HANG 4
 #define STATUS_CRASH 5
@@ -213,6 +219,8 @@ void worker_begin(const struct job *job, const char *path)
 	signal(SIGSEGV, on_fault);
 	signal(SIGBUS, on_fault);
 	signal(SIGABRT, on_fault);
+	trace_set_repeats(settings.portion == PORTION_FULL ? UINT32_MAX
+							   : REPEATS);
 	step_here = 0;
 	worker_path = path;
 	snprintf(board->where, sizeof(board->where), "%s %s in %s", job->suite,
@@ -265,12 +273,6 @@ void job_ended(void)
 
 /* ---- What to try --------------------------------------------------------- */
 
-/* A loop's later rounds are sampled: each stop in a loop costs a switch. */
-#define LOOP_ARRIVALS 64u
-#define LOOP_STRIDE 16u
-#define SHORT_ARRIVALS 6u
-#define SHORT_STRIDE 64u
-#define REPEATS 3u
 #define REPEAT_STRIDE 61u
 #define DEFAULT_STRIDE 97u
 

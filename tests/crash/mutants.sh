@@ -36,7 +36,7 @@ hint() {
 
 build_mutants() {
 	mkdir -p "$dir" &&
-	make -s BUILD="$dir" CFLAGS="${CFLAGS:--O2 -g} \
+	make -s -j"$(nproc)" BUILD="$dir" CFLAGS="${CFLAGS:--O2 -g} \
 		-include tests/crash/seeded.h \
 		-DSTOA_SEEDED_BUG=stoa_seeded_bug" "$dir/libstoa.a" &&
 	${CC:-cc} -static -no-pie -o "$dir/crash" "$build"/tests/crash/*.o \

@@ -24,11 +24,22 @@ static uint32_t bytes_of(uint32_t id)
 	return id >= OF_PLAYER_LARGE(0) && id < OF_GIFT ? LARGE : PIECE;
 }
 
+/* It lacks what a dead reader may have. */
+static int ends_early(const struct tally *tally)
+{
+	return tally->left == PIECE && tally->id == tally->begun &&
+	       !tally->surely_begun;
+}
+
 static int count_byte(struct tally *tally, uint32_t id)
 {
+	if (id != tally->id && ends_early(tally))
+		tally->left = 0;
 	if (tally->left == 0) {
 		tally->id = id;
 		tally->left = bytes_of(id);
+		if (id == tally->begun && tally->surely_begun)
+			tally->left -= PIECE;
 		tally->seen[id]++;
 		if (id <= FULL_PIECES && id < tally->last)
 			return trouble("piece %u came after %u", id,
@@ -60,8 +71,9 @@ int pieces_drain(struct stoa_stream *stream, struct tally *tally,
 			return -1;
 	if (got != wanted)
 		return trouble("read at the end gave %zd, not %d", got, wanted);
-	return tally->left == 0 ? 0 : trouble("piece %u is cut short",
-					      tally->id);
+	return tally->left == 0 || ends_early(tally)
+		       ? 0
+		       : trouble("piece %u is cut short", tally->id);
 }
 
 /* One that did not return may have consumed it or not. */
@@ -77,6 +89,12 @@ void pieces_account_read(const struct scene *s, uint32_t player,
 	for (uint32_t i = 1; i < PIECE; i++)
 		if (bytes[i] != id)
 			return;
+	if (bytes_of(id) > PIECE) {
+		tally->begun = id;
+		tally->surely_begun = note_done(s, player, &result) &&
+				      result > 0;
+		return;
+	}
 	if (!note_done(s, player, &result))
 		tally->least[id] -= tally->least[id] > 0;
 	else if (result > 0)

@@ -23,6 +23,10 @@ struct tally {
 	uint32_t seen[IDS], least[IDS], most[IDS];
 	uint32_t last;	   /* of the state's, as they came */
 	uint32_t id, left; /* of a piece that has not all come yet */
+	/* A large piece of which a dead reader has the first PIECE bytes, or
+	 * may have. */
+	uint32_t begun;
+	int surely_begun;
 };
 
 int64_t pieces_write(struct stoa_stream *stream, uint32_t id, size_t bytes,

@@ -225,6 +225,32 @@ static void find_anchor(const struct trace *trace, struct trace_point *point)
 }
 
 static size_t steps_wanted;
+static uint32_t repeats_wanted = UINT32_MAX;
+
+static int run_to_breakpoint(pid_t pid, uint64_t pc, uint32_t arrivals)
+{
+	if (arch_breakpoint(pid, pc) != 0)
+		return -1;
+	for (; arrivals > 0; arrivals--)
+		if (resume(pid, PTRACE_CONT) != SIGTRAP)
+			return -1;
+	return 0;
+}
+
+/* To the next instruction, or round of one that repeats; of its rounds those
+ * that aren't wanted are left out. */
+static int step(pid_t pid, uint64_t pc, uint32_t repeat)
+{
+	uint64_t end = use_breakpoints && repeat >= repeats_wanted ?
+			       arch_repeat_end(pc) : 0;
+	int result;
+
+	if (end == 0)
+		return resume(pid, PTRACE_SINGLESTEP) == SIGTRAP ? 0 : -1;
+	result = run_to_breakpoint(pid, end, 1);
+	arch_breakpoint_clear(pid);
+	return result;
+}
 
 static void free_all(struct trace *trace)
 {
@@ -251,7 +277,7 @@ static int record(pid_t pid, trace_observer *observe, void *context,
 		struct trace_point point = { 0 };
 		int is_own;
 
-		if (resume(pid, PTRACE_SINGLESTEP) != SIGTRAP)
+		if (step(pid, last, repeat) != 0)
 			return -1;
 		point.pc = arch_pc(pid);
 		repeat = point.pc == last ? repeat + 1 : 0;
@@ -285,6 +311,11 @@ static int record(pid_t pid, trace_observer *observe, void *context,
 void trace_set_steps(size_t steps)
 {
 	steps_wanted = steps;
+}
+
+void trace_set_repeats(uint32_t repeats)
+{
+	repeats_wanted = repeats;
 }
 
 int trace_record(pid_t pid, trace_observer *observe, void *context,
@@ -334,16 +365,6 @@ static int step_to(pid_t pid, const struct trace_point *point)
 		last = pc;
 	}
 	return step_repeat(pid, point->repeat);
-}
-
-static int run_to_breakpoint(pid_t pid, uint64_t pc, uint32_t arrivals)
-{
-	if (arch_breakpoint(pid, pc) != 0)
-		return -1;
-	for (; arrivals > 0; arrivals--)
-		if (resume(pid, PTRACE_CONT) != SIGTRAP)
-			return -1;
-	return 0;
 }
 
 int trace_run_to(pid_t pid, const struct trace_point *point)

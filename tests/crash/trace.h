@@ -67,6 +67,9 @@ int trace_record(pid_t pid, trace_observer *observe, void *context,
 /* Of an operation that does not end by itself so many steps are recorded; 0, as
  * at first: it ends. */
 void trace_set_steps(size_t steps);
+/* Of an instruction that repeats itself so many rounds are recorded, and the
+ * victim steps over the others where it can; at first all are. */
+void trace_set_repeats(uint32_t repeats);
 void trace_free(struct trace *trace);
 
 /* Runs the victim to that place. -1: it ended without getting there; it is

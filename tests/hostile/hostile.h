@@ -32,7 +32,7 @@
 /* An operation hangs when it takes so long; or computes for so long, which a
  * busy machine doesn't change. What is slow, but ends, is reported. */
 enum {
-	OPERATION_HANGS_S = 60,
+	OPERATION_HANGS_S = 300, /* or $HOSTILE_HANG_SECONDS */
 	OPERATION_COMPUTES_S = 20, /* or $HOSTILE_COMPUTE_SECONDS */
 	OPERATION_SLOW_MS = 1000, /* of computing */
 	OPERATION_LATE_MS = 30000, /* past its deadline */

@@ -7,7 +7,8 @@
 HOSTILE_DIR  := tests/hostile
 HOSTILE_SAN  := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=all \
   -fsanitize=address,undefined
-HOSTILE_MAKE = $(MAKE) CC=clang BUILD=build-hostile CFLAGS="$(HOSTILE_SAN)"
+# The same as check-asan-ubsan's, so that nothing is built twice.
+HOSTILE_MAKE = $(MAKE) CC=clang BUILD=build-asan-ubsan CFLAGS="$(HOSTILE_SAN)"
 FUZZ_MAKE    = $(MAKE) CC=clang BUILD=build-fuzz \
   CFLAGS="$(HOSTILE_SAN),fuzzer-no-link"
 FUZZ_SECONDS ?= 10
@@ -46,15 +47,15 @@ hostile-run: $(HOSTILE_BIN) $(BUILD)/stoa
 	$(Q)$(RUN) $(HOSTILE_BIN)
 
 hostile:
-	$(Q)$(HOSTILE_MAKE) HOSTILE_SECONDS=$(or $(HOSTILE_SECONDS),36) \
+	+$(Q)$(HOSTILE_MAKE) HOSTILE_SECONDS=$(or $(HOSTILE_SECONDS),36) \
 	  hostile-run
 
 hostile-default:
-	$(Q)$(HOSTILE_MAKE) HOSTILE_SECONDS=$(or $(HOSTILE_SECONDS),6) \
+	+$(Q)$(HOSTILE_MAKE) HOSTILE_SECONDS=$(or $(HOSTILE_SECONDS),6) \
 	  hostile-run
 
 hostile-mutants:
-	$(Q)$(HOSTILE_MAKE) MUTANT="$(MUTANT)" hostile-mutants-run
+	+$(Q)$(HOSTILE_MAKE) MUTANT="$(MUTANT)" hostile-mutants-run
 
 hostile-mutants-run: $(HOSTILE_BIN)
 	$(Q)CC="$(CC)" CFLAGS="$(ALL_CFLAGS)" WALLS="$(HOSTILE_WALLS)" \

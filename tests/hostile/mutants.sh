@@ -11,7 +11,8 @@ only=${2:-}
 place=$build/mutants
 passed=0 failed=0
 caught_by=
-export HOSTILE_COMPUTE_SECONDS=8 HOSTILE_SECONDS=${HOSTILE_SECONDS:-18}
+export HOSTILE_COMPUTE_SECONDS=8 HOSTILE_HANG_SECONDS=60
+export HOSTILE_SECONDS=${HOSTILE_SECONDS:-18}
 
 # As linked into every program.
 shared=()

@@ -18,6 +18,7 @@ static const char *volatile operation = "none";
 static int64_t began_ns, began_cpu_ns, allowed_ns;
 static int outer_stderr = STDERR_FILENO;
 static unsigned computes_s = OPERATION_COMPUTES_S;
+static unsigned hangs_s = OPERATION_HANGS_S;
 static volatile sig_atomic_t computed_s;
 static pid_t timed; /* the process that the processor's timer runs in */
 
@@ -47,7 +48,7 @@ static void tell_trial(void)
 static void on_alarm(int number)
 {
 	(void)number;
-	dprintf(STDERR_FILENO, "no answer after %d s\n", OPERATION_HANGS_S);
+	dprintf(STDERR_FILENO, "no answer after %u s\n", hangs_s);
 	tell_trial();
 	abort();
 }
@@ -97,10 +98,13 @@ static void enter_own_pids(void)
 void watchdog_start(void)
 {
 	const char *limit = getenv("HOSTILE_COMPUTE_SECONDS");
+	const char *patience = getenv("HOSTILE_HANG_SECONDS");
 	struct sigaction action;
 
 	if (limit != NULL)
 		computes_s = (unsigned)atoi(limit);
+	if (patience != NULL)
+		hangs_s = (unsigned)atoi(patience);
 	enter_own_pids();
 	outer_stderr = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
 	memset(&action, 0, sizeof(action));
@@ -137,7 +141,7 @@ void watch_operation(const char *name, int64_t patience_ns)
 	if (timed != getpid())
 		start_timer();
 	computed_s = 0;
-	alarm(OPERATION_HANGS_S);
+	alarm(hangs_s);
 	began_cpu_ns = cpu_ns();
 	began_ns = now_ns();
 }

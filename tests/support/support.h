@@ -31,7 +31,7 @@
 #define NOBODY 65534 /* a user and group that own nothing */
 
 enum {
-	HANG_LIMIT_SECONDS = 300, /* or $STOA_TEST_HANG_SECONDS */
+	HANG_LIMIT_SECONDS = 600, /* or $STOA_TEST_HANG_SECONDS */
 	EXIT_SKIPPED = 77,
 };
 
