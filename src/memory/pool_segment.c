@@ -90,8 +90,11 @@ static int find_furnished(struct stoa_pool *pool, uint64_t *block)
 
 int pool_furnish(struct stoa_pool *pool, uint64_t *block)
 {
-	int result = give_memory(pool, *block);
+	int result = stoa_object_health(&pool->object);
 
+	if (result < 0)
+		return result; /* what was read of it may not be true */
+	result = give_memory(pool, *block);
 	if (result == -ENOSPC)
 		result = find_furnished(pool, block);
 	if (result == 0)
@@ -134,12 +137,15 @@ int stoa_pool_discard(struct stoa_pool *pool, uint64_t block)
 
 	if (result == 0)
 		result = pool_look_up(pool, block, &word);
-	if (result < 0)
-		return result;
-	if (word != slab_held_word(word,
+	if (result == 0 &&
+	    word != slab_held_word(word,
 	                           atomic_load_explicit(&pool->object.peer,
 	                                                memory_order_relaxed)))
-		return pool_not_ours(pool, block);
+		result = pool_not_ours(pool, block);
+	if (stoa_unlikely(!stoa_object_healthy(&pool->object)))
+		return stoa_object_health(&pool->object);
+	if (result < 0)
+		return result;
 	if (pool->given) {
 		result = check_descriptor(pool);
 		if (result < 0)
