@@ -31,6 +31,7 @@
 #define SUFFIX ".queue"
 #define PATH_BYTES (4096 + MQ_NAME_BYTES + sizeof(SUFFIX))
 #define OPEN_TRIES 100
+#define OPEN_FLAGS (STOA_READ | STOA_WRITE | STOA_INTERRUPTIBLE | STOA_RESTART)
 
 /* The kernel's, of include/linux/ipc_namespace.h and ipc/mqueue.c. */
 #define QUEUES_MAX 256
@@ -222,8 +223,7 @@ static int make_queue(const struct opening *opening, struct stoa_queue **ret)
 	attributes.label[1] = (uint64_t)dropin_kernel(SYS_geteuid, 0) << 32 |
 	                      (uint64_t)dropin_kernel(SYS_getegid, 0);
 	return stoa_queue_open(opening->space, opening->name,
-	                       STOA_READ | STOA_WRITE | STOA_INTERRUPTIBLE |
-	                               STOA_CREATE | STOA_EXCLUSIVE,
+	                       OPEN_FLAGS | STOA_CREATE | STOA_EXCLUSIVE,
 	                       registry_file_mode(mode), &attributes, ret);
 }
 
@@ -250,9 +250,7 @@ static int open_or_make(const struct opening *opening, struct stoa_queue **ret)
 		result = exclusive ? -ENOENT :
 		                     stoa_queue_open(opening->space,
 		                                     opening->name,
-		                                     STOA_READ | STOA_WRITE |
-		                                             STOA_INTERRUPTIBLE,
-		                                     0, NULL, ret);
+		                                     OPEN_FLAGS, 0, NULL, ret);
 		if (result != -ENOENT || !(opening->flags & O_CREAT))
 			return result;
 		result = make_queue(opening, ret);

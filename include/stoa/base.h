@@ -30,6 +30,9 @@ extern "C" {
 /* A signal handler that runs during a wait ends the wait with -EINTR.
  * Without this flag waits go on after the handler. */
 #define STOA_INTERRUPTIBLE 0x20u
+/* With STOA_INTERRUPTIBLE, of queues: but not by a handler that was installed
+ * with SA_RESTART. Needs stoa_count_interrupts(). */
+#define STOA_RESTART 0x40u
 
 /*
  * An absolute instant on a clock: CLOCK_MONOTONIC or CLOCK_REALTIME. Passed
@@ -52,6 +55,22 @@ STOA_API struct stoa_deadline stoa_deadline_in(int64_t ns);
  * 0 .. 999,999,999. */
 STOA_API int stoa_deadline_at(clockid_t clock, const struct timespec *time,
                               struct stoa_deadline *ret_deadline);
+
+/* How many handlers of signals have run in a thread so far. */
+struct stoa_interrupts {
+	uint32_t all;
+	uint32_t unrestarted; /* of these, installed without SA_RESTART */
+};
+
+/*
+ * For who wraps all handlers of his process: says where the calling thread's
+ * count is, which its handlers raise (plain stores of one word). A handler that
+ * runs while a thread is awake amid a wait, between two looks, then ends the
+ * wait, too: within 50 ms. Else such a one goes unnoticed. Called in waits, and
+ * must not block. Once for each process; never fails.
+ */
+STOA_API void stoa_count_interrupts(
+        const struct stoa_interrupts *(*of_this_thread)(void));
 
 /*
  * One sentence on the last failure of a stoa call in this thread: which

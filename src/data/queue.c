@@ -247,7 +247,7 @@ const struct stoa_object_kind stoa_queue_kind = {
 
 #define OPEN_FLAGS                                                  \
 	(STOA_READ | STOA_WRITE | STOA_CREATE | STOA_EXCLUSIVE |     \
-	 STOA_INTERRUPTIBLE)
+	 STOA_INTERRUPTIBLE | STOA_RESTART)
 
 int stoa_queue_open(struct stoa_space *space, const char *name, unsigned flags,
                     mode_t mode, const struct stoa_queue_attributes *attributes,

@@ -30,6 +30,53 @@ void stoa_event_fini(struct stoa_object *object)
 	stoa_bell_close(object);
 }
 
+/* ---- Handlers of signals ------------------------------------------------------- */
+
+static const struct stoa_interrupts *(*_Atomic interrupts_of_thread)(void);
+
+void stoa_count_interrupts(
+        const struct stoa_interrupts *(*of_this_thread)(void))
+{
+	atomic_store_explicit(&interrupts_of_thread, of_this_thread,
+	                      memory_order_release);
+}
+
+/* relaxed: handlers of this very thread change it. 0: nobody counts. */
+static int count_interrupts(struct stoa_interrupts *ret_interrupts)
+{
+	/* acquire: pairs with the release above */
+	const struct stoa_interrupts *(*here)(void) =
+	        atomic_load_explicit(&interrupts_of_thread,
+	                             memory_order_acquire);
+	const struct stoa_interrupts *count = here ? here() : NULL;
+
+	if (!count)
+		return 0;
+	ret_interrupts->all = __atomic_load_n(&count->all, __ATOMIC_RELAXED);
+	ret_interrupts->unrestarted = __atomic_load_n(&count->unrestarted,
+	                                              __ATOMIC_RELAXED);
+	return 1;
+}
+
+/* Whether a handler has run that ends the wait. `result` is the sleep's: a
+ * handler that nobody counted shows there only. */
+static int was_interrupted(struct stoa_waiter *waiter, int result)
+{
+	struct stoa_interrupts now, before = waiter->interrupts;
+
+	if (!(waiter->object->flags & STOA_INTERRUPTIBLE))
+		return 0;
+	if (!count_interrupts(&now))
+		return result == -EINTR;
+	waiter->interrupts = now;
+	if (now.all == before.all)
+		return result == -EINTR;
+	return now.unrestarted != before.unrestarted ||
+	       !(waiter->object->flags & STOA_RESTART);
+}
+
+/* ---- Waiting -------------------------------------------------------------------- */
+
 void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
                       unsigned direction, struct stoa_deadline deadline)
 {
@@ -39,6 +86,8 @@ void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
 		                                                direction),
 		                        .deadline = deadline,
 		                        .pidfd = -1 };
+	if (object->flags & STOA_INTERRUPTIBLE)
+		count_interrupts(&waiter->interrupts);
 	if (deadline.kind == STOA_DEADLINE_NOW ||
 	    atomic_load_explicit(&object->processors, memory_order_relaxed) < 2)
 		return;
@@ -183,12 +232,14 @@ static int sleep_a_slice(struct stoa_waiter *waiter, int64_t left)
 		if (result != 0)
 			return result < 0 ? result : 0;
 	}
+	if (was_interrupted(waiter, 0))
+		return -EINTR;
 	result = sleep_on(waiter, slice);
 	waiter->sliced = result == -ETIMEDOUT;
 	/* Before the event is armed again, and the truth looked at. */
 	if (waiter->note)
 		waiter->looked = stoa_cpu_ticks();
-	if (result == -EINTR && (object->flags & STOA_INTERRUPTIBLE))
+	if (was_interrupted(waiter, result))
 		return -EINTR;
 	if (result == -ETIMEDOUT || patrol_due(object)) {
 		stoa_life_reprobe(&object->space->life);

@@ -45,6 +45,7 @@ struct stoa_waiter {
 	/* What it waits for, to be shown to others: the kind's own; NULL: not
 	 * shown. See waits.h. */
 	struct stoa_wait_note *note;
+	struct stoa_interrupts interrupts; /* of the thread, as last seen */
 	int64_t began_ns;  /* CLOCK_MONOTONIC: when it first slept */
 	uint64_t looked;   /* stoa_cpu_ticks() when it last woke */
 };
