@@ -646,6 +646,18 @@ bool time_within(time_t when, time_t before)
 	return when >= before && when <= now.tv_sec;
 }
 
+time_t next_second(void)
+{
+	struct timespec next = { .tv_sec = time_before() + 1 };
+
+	/* The coarse clock may come a tick later. */
+	while (time_before() < next.tv_sec)
+		if (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &next,
+		                    NULL) == 0)
+			sched_yield();
+	return next.tv_sec;
+}
+
 struct timespec from_now(clockid_t clock, long milliseconds)
 {
 	struct timespec when;

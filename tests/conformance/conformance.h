@@ -236,6 +236,9 @@ int keep_segment(long id);
 /* Seconds that a time taken between two calls must lie within. */
 time_t time_before(void);
 bool time_within(time_t when, time_t before);
+/* Waits until the clock has come to another second, and returns it: what is
+ * done then is told from what was done before. */
+time_t next_second(void);
 /* CLOCK, so many milliseconds from now. */
 struct timespec from_now(clockid_t clock, long milliseconds);
 long elapsed_ms(const struct timespec *since);

@@ -85,6 +85,24 @@ static void sets(void)
 	EQUAL("and nothing was set", state()->msg_perm.uid, STRANGER);
 }
 
+static void times(void)
+{
+	queue_new(0600);
+	time_t made = state()->msg_ctime, second = next_second();
+	need("msgsnd", msgsnd(queue, &message, 1, 0));
+	HOLDS("a send is noted", state()->msg_stime >= second);
+	EQUAL("and is no receive", ds.msg_rtime, 0);
+	EQUAL("nor a change", ds.msg_ctime, made);
+	time_t sent = ds.msg_stime;
+	second = next_second();
+	need("msgrcv", msgrcv(queue, &message, 1, 0, 0));
+	HOLDS("a receive is noted", state()->msg_rtime >= second);
+	EQUAL("and is no send", ds.msg_stime, sent);
+	EQUAL("nor a change", ds.msg_ctime, made);
+	need("IPC_SET", msgctl(queue, IPC_SET, &ds));
+	HOLDS("IPC_SET is a change", state()->msg_ctime >= second);
+}
+
 static long set_room(unsigned long bytes)
 {
 	if (msgctl(queue, IPC_STAT, &ds) != 0)
@@ -265,6 +283,6 @@ static void changed_rights(void)
 	ANSWERS_ERROR("IPC_SET takes a sleeper's right", &child, EACCES);
 }
 
-CONFORMANCE(GROUP(arguments), GROUP(sets), GROUP(room), GROUP(permissions),
+CONFORMANCE(GROUP(arguments), GROUP(sets), GROUP(times), GROUP(room), GROUP(permissions),
             GROUP(creators), GROUP(lists), GROUP(limits), GROUP(totals),
             GROUP(removal_of_sleepers), GROUP(changed_rights))

@@ -72,6 +72,32 @@ static void all_values(void)
 	GIVES("GETALL takes any number", semctl(set, 4711, GETALL, got), 0);
 }
 
+static void times(void)
+{
+	unsigned short values[1] = { 3 };
+	struct sembuf add = { 0, 1, 0 };
+
+	set_new(1);
+	time_t made = state()->sem_ctime, second = next_second();
+	semop(set, &add, 1);
+	HOLDS("an operation is noted", state()->sem_otime >= second);
+	EQUAL("and is no change", ds.sem_ctime, made);
+	semctl(set, 0, GETVAL);
+	semctl(set, 0, SETVAL, 2);
+	HOLDS("SETVAL is a change", state()->sem_ctime >= second);
+	set_new(1);
+	second = next_second();
+	semctl(set, 0, SETALL, values);
+	HOLDS("SETALL is a change", state()->sem_ctime >= second);
+	EQUAL("and no operation", ds.sem_otime, 0);
+	time_t changed = ds.sem_ctime;
+	second = next_second();
+	semctl(set, 0, GETALL, values);
+	EQUAL("GETALL is none", state()->sem_ctime, changed);
+	need("IPC_SET", semctl(set, 0, IPC_SET, &ds));
+	HOLDS("IPC_SET is a change", state()->sem_ctime >= second);
+}
+
 static void arguments(void)
 {
 	set_new(2);
@@ -274,6 +300,6 @@ static void changed_rights(void)
 	ANSWERS("a sleeper keeps the right it came with", &child, 0);
 }
 
-CONFORMANCE(GROUP(one_value), GROUP(all_values), GROUP(arguments), GROUP(sets),
+CONFORMANCE(GROUP(one_value), GROUP(all_values), GROUP(times), GROUP(arguments), GROUP(sets),
             GROUP(readers), GROUP(writers), GROUP(owners), GROUP(lists),
             GROUP(limits), GROUP(totals), GROUP(changed_rights))

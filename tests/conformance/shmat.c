@@ -224,6 +224,22 @@ static void by_fork(void)
 	EQUAL("the child was the last", state().shm_lpid, pid);
 }
 
+static void at_once_by_fork(void)
+{
+	long wrong = 0;
+
+	segment_new(100, 0600);
+	attach();
+	for (int i = 0; i < 20; i++) {
+		struct child child = START(pause());
+		wrong += attached() != 2;
+		slay(&child);
+		wrong += attached() != 1;
+	}
+	EQUAL("a child counts when fork returns, and not when wait does", wrong,
+	      0);
+}
+
 static long attach_and_wait(void)
 {
 	attach();
@@ -310,6 +326,24 @@ static void by_munmap(void)
 	FAILS("there is nothing to detach then", shmdt(at), EINVAL);
 }
 
+static void key_after_removal(void)
+{
+	key_t key = own_key(1);
+
+	segment = keep_segment(NEED(shmget(key, 100, IPC_CREAT | 0600)));
+	char *at = attach();
+	strcpy(at, "old");
+	shmctl(segment, IPC_RMID, NULL);
+	FAILS("the key of one that is removed and attached has none",
+	      shmget(key, 0, 0), ENOENT);
+	EQUAL("and isn't in its state", state().shm_perm.__key, 0);
+	int old = segment;
+	SUCCEEDS("the key can be used again",
+	         segment = keep_segment(shmget(key, 50, IPC_CREAT | 0600)));
+	HOLDS("for another", segment != old && attach()[0] == 0);
+	HOLDS("and the old is as it was", strcmp(at, "old") == 0);
+}
+
 static void after_removal(void)
 {
 	segment_new(100, 0600);
@@ -391,6 +425,6 @@ static void rights_kept(void)
 
 CONFORMANCE(GROUP(account), GROUP(contents), GROUP(arguments), GROUP(addresses),
             GROUP(remap_of_segment), GROUP(read_only), GROUP(executable),
-            GROUP(by_fork), GROUP(by_kill), GROUP(by_exec), GROUP(by_spawning), GROUP(by_threads),
-            GROUP(by_munmap), GROUP(after_removal), GROUP(permissions),
+            GROUP(by_fork), GROUP(at_once_by_fork), GROUP(by_kill), GROUP(by_exec), GROUP(by_spawning), GROUP(by_threads),
+            GROUP(by_munmap), GROUP(key_after_removal), GROUP(after_removal), GROUP(permissions),
             GROUP(rights_kept))

@@ -79,6 +79,24 @@ static void sets(void)
 	FAILS("no user is invalid", shmctl(segment, IPC_SET, &ds), EINVAL);
 }
 
+static void times(void)
+{
+	segment_new(100);
+	time_t made = state()->shm_ctime, second = next_second();
+	char *at = shmat(segment, NULL, 0);
+	HOLDS("attaching is noted", state()->shm_atime >= second);
+	EQUAL("and is no detaching", ds.shm_dtime, 0);
+	EQUAL("nor a change", ds.shm_ctime, made);
+	time_t attached = ds.shm_atime;
+	second = next_second();
+	shmdt(at);
+	HOLDS("detaching is noted", state()->shm_dtime >= second);
+	EQUAL("and is no attaching", ds.shm_atime, attached);
+	EQUAL("nor a change", ds.shm_ctime, made);
+	need("IPC_SET", shmctl(segment, IPC_SET, &ds));
+	HOLDS("IPC_SET is a change", state()->shm_ctime >= second);
+}
+
 static void locks(void)
 {
 	segment_new(100);
@@ -212,5 +230,5 @@ static void totals(void)
 	EQUAL("nor do its pages", info.shm_tot, pages);
 }
 
-CONFORMANCE(GROUP(arguments), GROUP(sets), GROUP(locks), GROUP(lock_limits),
+CONFORMANCE(GROUP(arguments), GROUP(sets), GROUP(times), GROUP(locks), GROUP(lock_limits),
             GROUP(permissions), GROUP(lists), GROUP(limits), GROUP(totals))
