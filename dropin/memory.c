@@ -86,7 +86,7 @@ void memory_detached(const struct registry *registry, int id)
 	if (registry_find(registry, REGISTRY_MEMORY, id, &slot) < 0)
 		return;
 	if (!DROPIN_FAULT(57))
-		note_last(slot, MEMORY_DETACHED, getpid());
+		note_last(slot, MEMORY_DETACHED, memory_map_pid());
 	if (get(slot->mode) & SHM_DEST)
 		free_if_left(registry, slot, id, NULL);
 }
@@ -384,7 +384,7 @@ static int attach(const struct registry *registry, int flags,
 		result = open_memory(wish->id, flags, wish);
 	if (result < 0)
 		return result;
-	result = memory_table_add(registry, peer, wish->id);
+	result = memory_table_add(registry, peer, wish->id, memory_map_pid());
 	if (result < 0)
 		return result;
 	if (wish->fixed && !wish->replace &&
@@ -393,7 +393,7 @@ static int attach(const struct registry *registry, int flags,
 	else
 		result = memory_map_attach(registry, wish, ret_address);
 	if (result == 0) {
-		note_last(slot, MEMORY_ATTACHED, getpid());
+		note_last(slot, MEMORY_ATTACHED, memory_map_pid());
 		return 0;
 	}
 	memory_table_drop(registry, peer, wish->id);

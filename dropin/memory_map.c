@@ -20,6 +20,7 @@
 static struct stoa_lock map_lock;
 static struct memory_piece *pieces;
 static stoa_peer settled_as; /* whose entries count them */
+static pid_t settled_pid;
 /* Nothing is mapped below and above. */
 static _Atomic uintptr_t lowest = UINTPTR_MAX, highest;
 
@@ -59,12 +60,19 @@ int memory_map_settle(const struct registry *registry, stoa_peer *ret_peer)
 		return result;
 	if (settled_as != peer) {
 		settled_as = peer;
+		settled_pid = getpid();
 		for (struct memory_piece *piece = pieces; piece;
 		     piece = piece->next)
-			memory_table_add(registry, peer, piece->id);
+			memory_table_add(registry, peer, piece->id,
+			                 settled_pid);
 	}
 	*ret_peer = peer;
 	return 0;
+}
+
+pid_t memory_map_pid(void)
+{
+	return settled_pid;
 }
 
 /* ---- Changing ------------------------------------------------------------------- */
@@ -92,7 +100,7 @@ static void split(const struct registry *registry, struct memory_piece *piece,
 		*upper = *piece;
 		upper->start = to;
 		add_piece(upper);
-		memory_table_add(registry, settled_as, piece->id);
+		memory_table_add(registry, settled_as, piece->id, settled_pid);
 	}
 	piece->end = from;
 }

@@ -29,6 +29,9 @@ struct memory_piece {
  * counted for the new one. */
 int memory_map_settle(const struct registry *registry, stoa_peer *ret_peer);
 
+/* The pid of the process that settled. */
+pid_t memory_map_pid(void);
+
 /* How a segment is mapped. */
 struct memory_wish {
 	uintptr_t address; /* with `fixed` */

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <time.h>
-#include <unistd.h>
 
 #define get(word) atomic_load_explicit(&(word), memory_order_relaxed)
 #define set(word, value) \
@@ -80,7 +79,8 @@ static struct registry_attachment *find_free(const struct registry *registry)
 	return &registry->attachments[high];
 }
 
-int memory_table_add(const struct registry *registry, stoa_peer peer, int id)
+int memory_table_add(const struct registry *registry, stoa_peer peer, int id,
+                     pid_t pid)
 {
 	struct registry_attachment *entry = find(registry, peer, id);
 	uint32_t count = entry ? MEMORY_COUNT(get(entry->owner)) : 0;
@@ -91,7 +91,7 @@ int memory_table_add(const struct registry *registry, stoa_peer peer, int id)
 		return -ENOMEM;
 	if (count == 0) {
 		set(entry->id, id);
-		set(entry->pid, getpid());
+		set(entry->pid, pid);
 	}
 	set(entry->owner, MEMORY_OWNER(peer, count + 1));
 	return 0;

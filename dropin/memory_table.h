@@ -7,8 +7,9 @@
 #include "memory_layout.h"
 #include "registry.h"
 
-/* One attachment more of this process, `peer`. -ENOMEM: the table is full. */
-int memory_table_add(const struct registry *registry, stoa_peer peer, int id);
+/* One attachment more of this process, `peer` and `pid`. -ENOMEM: the table is full. */
+int memory_table_add(const struct registry *registry, stoa_peer peer, int id,
+                     pid_t pid);
 
 /* One less. */
 void memory_table_drop(const struct registry *registry, stoa_peer peer, int id);
