@@ -27,6 +27,7 @@
 #include "calls.h"
 #include "fault.h"
 #include "kernel.h"
+#include "memory_probe.h"
 #include "process.h"
 
 #include <base/private_lock.h>
@@ -294,9 +295,13 @@ static int check(const struct sigevent *event)
 
 int dropin_mq_notify(mqd_t fd, const struct sigevent *event)
 {
-	int result = event ? check(event) : 0;
 	struct mq *mq;
+	int result = 0;
 
+	if (event && !probe(PROBE_READ, event, sizeof(*event)))
+		return -EFAULT;
+	if (event)
+		result = check(event);
 	if (result < 0)
 		return result;
 	mq = mq_get(fd);
