@@ -7,6 +7,7 @@
 #include "cancel.h"
 #include "fault.h"
 #include "kernel.h"
+#include "memory_probe.h"
 #include "process.h"
 
 #include <fcntl.h>
@@ -41,6 +42,8 @@ static int refuse_timeout(const struct timespec *time,
 	*ret_deadline = STOA_FOREVER;
 	if (!time || DROPIN_FAULT(6))
 		return 0;
+	if (!probe(PROBE_READ, time, sizeof(*time)))
+		return -EFAULT;
 	return dropin_deadline(CLOCK_REALTIME, time, ret_deadline);
 }
 
@@ -87,6 +90,8 @@ int dropin_mq_timedsend(mqd_t fd, const char *data, size_t bytes,
 		result = -EBADF;
 	} else if (bytes > mq->message_bytes) {
 		result = -EMSGSIZE;
+	} else if (bytes != 0 && !probe(PROBE_READ, data, bytes)) {
+		result = -EFAULT;
 	} else {
 		message = (struct stoa_message){ .data = (void *)data,
 			                         .bytes = bytes,
@@ -146,6 +151,10 @@ ssize_t dropin_mq_timedreceive(mqd_t fd, char *buffer, size_t bytes,
 		result = -EBADF;
 	} else if (bytes < mq->message_bytes && !DROPIN_FAULT(12)) {
 		result = -EMSGSIZE;
+	} else if (!probe(PROBE_WRITE, buffer, 1) ||
+	           (ret_priority &&
+	            !probe(PROBE_WRITE, ret_priority, sizeof(*ret_priority)))) {
+		result = -EFAULT;
 	} else {
 		result = stoa_queue_receive(mq->queue, NULL, buffer, bytes,
 		                            STOA_NOW, wanted);
@@ -194,12 +203,19 @@ int dropin_mq_getsetattr(mqd_t fd, const struct mq_attr *attributes,
 	struct mq *mq;
 	int result;
 
+	if (attributes &&
+	    !probe(PROBE_READ, attributes, sizeof(*attributes)))
+		return -EFAULT;
 	if (attributes && (attributes->mq_flags & ~(long)O_NONBLOCK))
 		return -EINVAL;
 	mq = mq_get(fd);
 	if (!mq)
 		return -EBADF;
-	result = get_set(fd, mq, attributes, ret_before);
+	if (ret_before &&
+	    !probe(PROBE_WRITE, ret_before, sizeof(*ret_before)))
+		result = -EFAULT;
+	else
+		result = get_set(fd, mq, attributes, ret_before);
 	mq_put(mq);
 	return result;
 }

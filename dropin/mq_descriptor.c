@@ -3,6 +3,7 @@
 #include "mq.h"
 
 #include "kernel.h"
+#include "mq_poll.h"
 #include "process.h"
 
 #include <base/private_lock.h>
@@ -133,6 +134,8 @@ void mq_forget(int fd)
 	/* As the kernel: whichever of its descriptors a process closes. */
 	if (mq)
 		mq_notify_drop(mq->generation);
+	if (atomic_load_explicit(&mq_watched, memory_order_relaxed))
+		mq_epoll_forget(fd);
 	stoa_private_lock(&table_lock);
 	mq = take_out(fd);
 	stoa_private_unlock(&table_lock);

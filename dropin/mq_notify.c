@@ -9,6 +9,9 @@
  * signals its own process, or starts the thread that was asked for. It belongs
  * to the registration, and ends with it.
  *
+ * A process that may become another user (CAP_SETUID) has both: one that it
+ * forks and that does so can send to the queue, and not signal.
+ *
  * A registration's life, under the lock:
  *
  *   WAITS    the helper waits; -> DROPPED by mq_notify(NULL) or a close,
@@ -24,10 +27,12 @@
 #include "calls.h"
 #include "fault.h"
 #include "kernel.h"
+#include "memory_probe.h"
 #include "process.h"
 
 #include <base/private_lock.h>
 
+#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -121,7 +126,7 @@ static void *help(void *context)
 	int dropped = take_from_list(registration);
 
 	mq_put(mq);
-	if (result < 0 || dropped) {
+	if (result < 0 || dropped || notifier.signalled) {
 		free_registration(registration);
 	} else if (registration->event.sigev_notify == SIGEV_THREAD) {
 		start_function(registration);
@@ -181,10 +186,10 @@ static int copy_attributes(const struct sigevent *event,
 	return 0;
 }
 
-static int with_helper(struct mq *mq, const struct sigevent *event)
+static int with_helper(struct mq *mq, const struct sigevent *event,
+                       const struct stoa_notification *notification)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	struct stoa_notification nothing = { .size = sizeof(nothing) };
 	struct mq_registration *registration = calloc(1, sizeof(*registration));
 	int result;
 
@@ -196,7 +201,7 @@ static int with_helper(struct mq *mq, const struct sigevent *event)
 	pthread_sigmask(SIG_SETMASK, NULL, &registration->mask);
 	result = copy_attributes(event, registration);
 	if (result == 0)
-		result = stoa_queue_notify(mq->queue, &nothing);
+		result = stoa_queue_notify(mq->queue, notification);
 	if (result < 0) {
 		free_registration(registration);
 		return result;
@@ -219,27 +224,36 @@ static int with_helper(struct mq *mq, const struct sigevent *event)
 	return result;
 }
 
+/* Those are sent by nobody else. */
+static int is_own(int number)
+{
+	return number == SIGKILL || number == SIGSTOP || number > SIGRTMAX;
+}
+
 static int add(struct mq *mq, const struct sigevent *event)
 {
 	struct stoa_notification notification = { .size = sizeof(notification) };
-	int number = event->sigev_signo;
+	int signals = event->sigev_notify == SIGEV_SIGNAL &&
+	              event->sigev_signo != 0 && !DROPIN_FAULT(15);
 	int result;
 
 	if (event->sigev_notify == SIGEV_THREAD)
-		return with_helper(mq, event);
-	if (event->sigev_notify == SIGEV_SIGNAL && !DROPIN_FAULT(15)) {
-		notification.signal_number = number;
+		return with_helper(mq, event, &notification);
+	if (!signals)
+		return stoa_queue_notify(mq->queue, &notification);
+	if (!is_own(event->sigev_signo)) {
+		notification.signal_number = event->sigev_signo;
 		notification.value = event->sigev_value;
 		if (DROPIN_FAULT(16))
 			notification.value.sival_int = 0;
+		result = dropin_capable(CAP_SETUID) ?
+		                 with_helper(mq, event, &notification) :
+		                 stoa_queue_notify(mq->queue, &notification);
+		if (result != -EPERM)
+			return result;
+		notification.signal_number = 0;
 	}
-	/* Those are sent by nobody else. */
-	result = number == SIGKILL || number == SIGSTOP || number > SIGRTMAX ?
-	                 -EPERM :
-	                 stoa_queue_notify(mq->queue, &notification);
-	if (result == -EPERM)
-		result = with_helper(mq, event);
-	return result;
+	return with_helper(mq, event, &notification);
 }
 
 /* ---- Dropping ---------------------------------------------------------------------- */
@@ -281,9 +295,13 @@ static int check(const struct sigevent *event)
 
 int dropin_mq_notify(mqd_t fd, const struct sigevent *event)
 {
-	int result = event ? check(event) : 0;
 	struct mq *mq;
+	int result = 0;
 
+	if (event && !probe(PROBE_READ, event, sizeof(*event)))
+		return -EFAULT;
+	if (event)
+		result = check(event);
 	if (result < 0)
 		return result;
 	mq = mq_get(fd);

@@ -16,6 +16,7 @@
 #include "calls.h"
 #include "fault.h"
 #include "kernel.h"
+#include "memory_probe.h"
 #include "process.h"
 #include "registry.h"
 
@@ -312,10 +313,14 @@ int dropin_mq_open(const char *name, int flags, mode_t mode,
 	struct opening opening = { .flags = flags,
 		                   .mode = mode,
 		                   .attributes = attributes };
-	int result = *name ? dropin_space(&opening.space) : -ENOENT;
 	struct mq *mq;
-	int fd;
+	int fd, result;
 
+	if ((attributes &&
+	     !probe(PROBE_READ, attributes, sizeof(*attributes))) ||
+	    !probe(PROBE_READ, name, 1))
+		return -EFAULT;
+	result = *name ? dropin_space(&opening.space) : -ENOENT;
 	if (result < 0)
 		return result;
 	fd = reserve_descriptor(flags);
@@ -341,8 +346,10 @@ int dropin_mq_unlink(const char *name)
 {
 	char stoa_name[MQ_NAME_BYTES];
 	struct stoa_space *space;
-	int result = dropin_space(&space);
+	int result = probe(PROBE_READ, name, 1) ? 0 : -EFAULT;
 
+	if (result == 0)
+		result = dropin_space(&space);
 	if (result == 0)
 		result = mq_name(name, stoa_name);
 	if (result == 0)

@@ -337,11 +337,14 @@ struct stoa_notifier {
 	uint32_t size; /* set by the caller: sizeof this struct */
 	pid_t pid;     /* 0: not known */
 	uid_t uid;     /* both as the sender says */
+	int32_t signalled; /* 1: and sent the signal that was asked for */
 };
 
-/* Waits until the registration that this handle made last, with no signal, is
- * no more: it was used up (*ret_notifier, which may be NULL, says by whom) or
- * dropped, which is for the caller to know. For one thread of the process. */
+/* Waits until the registration that this handle made last is no more: it was
+ * used up (*ret_notifier, which may be NULL, says by whom) or dropped, which is
+ * for the caller to know. A sender that has become another user than the
+ * queue's can't signal: then this is the registrant's only word of it. For one
+ * thread of the process. */
 STOA_API int stoa_queue_await(struct stoa_queue *queue,
                               struct stoa_deadline deadline,
                               struct stoa_notifier *ret_notifier);

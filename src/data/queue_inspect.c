@@ -424,18 +424,16 @@ int stoa_queue_purge(struct stoa_queue *queue)
 /* While a registration is being written its token has this bit, and fires
  * nothing. */
 #define REGISTERING 0x80000000u
+#define NOTIFIER_SENT 0x80000000u
 
 static int drop(struct queue_control *control, uint32_t token)
 {
-	int signals = atomic_load(&control->notify_signal) != 0;
-
 	/* acq_rel: the registration's words are the token's */
 	if (!atomic_compare_exchange_strong_explicit(
 	            &control->notify_token, &token, 0, memory_order_acq_rel,
 	            memory_order_relaxed))
 		return 0;
-	if (!signals)
-		stoa_futex_wake(&control->notify_token, STOA_FUTEX_ALL);
+	stoa_futex_wake(&control->notify_token, STOA_FUTEX_ALL);
 	return 1;
 }
 
@@ -539,8 +537,7 @@ static void signal_peer(struct stoa_queue *queue, stoa_peer peer, pid_t pid,
 	int fd;
 
 	if (pid <= 0 || number <= 0 || number > SIGRTMAX ||
-	    number == SIGKILL || number == SIGSTOP ||
-	    only_own_user_writes(queue) <= 0)
+	    number == SIGKILL || number == SIGSTOP)
 		return;
 	fd = (int)stoa_system_call(SYS_pidfd_open, pid, 0, 0, 0, 0, 0);
 	if (fd < 0)
@@ -601,11 +598,13 @@ static void notify(struct stoa_queue *queue, uint32_t token)
 	int32_t number = atomic_load(&control->notify_signal);
 	uint64_t value = atomic_load(&control->notify_value);
 	stoa_peer peer = atomic_load(&control->notify_peer);
+	int sends = number != 0 && only_own_user_writes(queue) > 0;
 
 	atomic_store(&control->notifier,
 	             (uint64_t)stoa_sys_getuid() << 32 |
+	                     (sends ? NOTIFIER_SENT : 0) |
 	                     (uint32_t)stoa_sys_getpid());
-	if (drop(control, token))
+	if (drop(control, token) && sends)
 		signal_peer(queue, peer, pid, number, value);
 }
 
@@ -678,7 +677,8 @@ int stoa_queue_await(struct stoa_queue *queue, struct stoa_deadline deadline,
 		return result;
 	notifier = atomic_load(&queue->control->notifier);
 	if (ret_notifier) {
-		ret_notifier->pid = (pid_t)(uint32_t)notifier;
+		ret_notifier->pid = (pid_t)((uint32_t)notifier & ~NOTIFIER_SENT);
+		ret_notifier->signalled = (notifier & NOTIFIER_SENT) != 0;
 		ret_notifier->uid = (uid_t)(notifier >> 32);
 	}
 	return 0;

@@ -252,7 +252,7 @@ struct queue_control {
 	_Atomic uint32_t notify_count;
 	_Atomic uint64_t notify_value;
 	_Atomic uint64_t notify_peer;
-	_Atomic uint64_t notifier; /* uid << 32 | pid */
+	_Atomic uint64_t notifier; /* uid << 32 | sent << 31 | pid */
 
 	/* See LIMITS. Senders': */
 	_Alignas(128) _Atomic uint64_t admitted;
