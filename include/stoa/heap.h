@@ -105,8 +105,9 @@ STOA_API int stoa_heap_open(struct stoa_space *space, const char *name,
  * The same for `bytes` bytes of shared memory at `memory` (in a segment, or
  * mapped MAP_SHARED), aligned to 4,096. With STOA_CREATE it is made there,
  * whatever was there before (`attributes` NULL: all defaults); without, it must
- * have been made with the same space. The memory must outlive the handle.
- * -EINVAL: memory, flags or attributes; -EPROTO: no heap there; -EXDEV: made
+ * have been made with the same space. The memory must outlive the handle. It
+ * stays as large as it was made: what a segment grows by has room for another
+ * heap. -EINVAL: memory, flags or attributes; -EPROTO: no heap there; -EXDEV: made
  * with another space; -EIDRM, -EUCLEAN, -ENOMEM.
  */
 STOA_API int stoa_heap_place(struct stoa_space *space, void *memory,
