@@ -164,6 +164,8 @@ const struct bench_aim bench_aims[] = {
 	     BENCH_TIMES, HEAP_AIM, "x malloc"),
 	MOST("heap, 256 of 64 B to 4 KiB", "block/heap-mixed",
 	     "block/glibc-mixed", BENCH_TIMES, HEAP_AIM, "x malloc"),
+	MOST("heap, allocate and free 64 KiB", "block/heap-64k",
+	     "block/glibc-64k", BENCH_TIMES, HEAP_AIM, "x malloc"),
 	MOST("pool, acquire and release", "block/pool-64", "block/glibc-64",
 	     BENCH_TIMES, POOL_AIM, "x malloc"),
 	MOST("pool, 256 at once", "block/pool-many", "block/glibc-many",

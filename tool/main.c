@@ -27,6 +27,7 @@ static const struct tool_verb verbs[] = {
 	{ "mapping", tool_mapping, "resident, advise, cat" },
 	{ "port", tool_port, "create, serve, call, stat, tune" },
 	{ "heap", tool_heap, "create, stat, roots, rm" },
+	{ "pool", tool_pool, "create, stat, blocks, rm" },
 	{ "stream", tool_stream,
 	  "create, write, read, copy, stat, resize, rm" },
 	{ "topic", tool_topic,

@@ -195,6 +195,7 @@ static const struct inside {
 	{ "barrier", tool_barrier_inside },
 	{ "heap", tool_heap_inside },
 	{ "mutex", tool_mutex_inside },
+	{ "pool", tool_pool_inside },
 	{ "port", tool_port_inside },
 	{ "condition", tool_condition_inside },
 	{ "semaphore", tool_sem_inside },

@@ -48,6 +48,7 @@ int tool_queue_bench(int argc, char **argv);
 int tool_barrier(int argc, char **argv);
 int tool_heap(int argc, char **argv);
 int tool_mutex(int argc, char **argv);
+int tool_pool(int argc, char **argv);
 int tool_port(int argc, char **argv);
 int tool_sem(int argc, char **argv);
 int tool_segment(int argc, char **argv);
@@ -258,6 +259,9 @@ int tool_barrier_inside(struct stoa_space *space, const char *name,
 int tool_mutex_inside(struct stoa_space *space, const char *name,
                       const struct tool_table_options *given,
                       struct tool_out *out);
+int tool_pool_inside(struct stoa_space *space, const char *name,
+                     const struct tool_table_options *given,
+                     struct tool_out *out);
 int tool_port_inside(struct stoa_space *space, const char *name,
                      const struct tool_table_options *given,
                      struct tool_out *out);

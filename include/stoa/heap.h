@@ -36,14 +36,14 @@
  *   (- free; X the caller sees to it that nobody else uses that handle. One and
  *   the same block that is held is its holder's to look after.)
  *
- * Allocating and freeing up to STOA_HEAP_SMALL_MAX bytes takes no turn and no
- * locked instruction, most of the time. What needs new room, blocks that are
- * larger, roots and references of processes take turns; a dead one's turn is
- * taken over, and a stopped one's is waited for.
+ * Allocating and freeing up to STOA_HEAP_SMALL_MAX bytes (in heaps over 20 MiB:
+ * four times that) takes no turn and no locked instruction, most of the time.
+ * What needs new room, blocks that are larger, roots and references of processes
+ * take turns; a dead one's turn is taken over, and a stopped one's is waited for.
  *
  * Limits: a heap of 64 KiB to 256 GiB; a block of 1 byte to all of it. Blocks
  * begin on a cache line of their own: sizes are rounded up to 64 bytes, then in
- * steps of 1/8 to 1/4, from STOA_HEAP_SMALL_MAX on to 4 KiB (in heaps over 512
+ * steps of 1/8 to 1/4, and those that take turns to 4 KiB (in heaps over 512
  * MiB: to 1/131072 of it). About 1/7 of the memory is the heap's own. Fork: the
  * child may use the handle, as itself; what the parent holds stays the
  * parent's. Not for signal handlers. No cancellation points.
@@ -105,8 +105,9 @@ STOA_API int stoa_heap_open(struct stoa_space *space, const char *name,
  * The same for `bytes` bytes of shared memory at `memory` (in a segment, or
  * mapped MAP_SHARED), aligned to 4,096. With STOA_CREATE it is made there,
  * whatever was there before (`attributes` NULL: all defaults); without, it must
- * have been made with the same space. The memory must outlive the handle.
- * -EINVAL: memory, flags or attributes; -EPROTO: no heap there; -EXDEV: made
+ * have been made with the same space. The memory must outlive the handle. It
+ * stays as large as it was made: what a segment grows by has room for another
+ * heap. -EINVAL: memory, flags or attributes; -EPROTO: no heap there; -EXDEV: made
  * with another space; -EIDRM, -EUCLEAN, -ENOMEM.
  */
 STOA_API int stoa_heap_place(struct stoa_space *space, void *memory,

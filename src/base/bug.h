@@ -52,7 +52,7 @@
  * 63  segment: a forked child has no lock of its own
  * 64  segment: the lock of who forks stays with what is mapped
  * 65  pool: a segment counts as one with memory before it has it
- * 66  pool: a discarded segment counts as one with memory after it has none
+ * 66  pool: a discarded segment counts as one with memory until it is released
  * 90  topic: a message is committed before its bytes are there
  * 91  topic: what a dead publisher had reserved is never given back
  * 92  topic: the slot of a message stays its publisher's after the commit

@@ -338,11 +338,11 @@ static uint32_t class_for(struct stoa_heap *heap, uint64_t bytes,
                           uint64_t alignment)
 {
 	uint32_t class =
-	        bytes > STOA_HEAP_SMALL_MAX ? HEAP_RUN : class_of(bytes);
+	        bytes > heap->small_max ? HEAP_RUN : class_of(bytes);
 
-	while (class < HEAP_CLASSES && heap->class[class].bytes % alignment)
+	while (class < heap->classes && heap->class[class].bytes % alignment)
 		class++;
-	return class;
+	return class < heap->classes ? class : HEAP_RUN;
 }
 
 static SLOW int allocate_slowly(struct stoa_heap *heap, uint64_t bytes,
@@ -371,7 +371,9 @@ static SLOW int allocate_slowly(struct stoa_heap *heap, uint64_t bytes,
 	class = class_for(heap, bytes, alignment);
 	if (class < HEAP_CLASSES)
 		result = allocate_small(heap, keeper, class, &offset);
-	else
+	/* There may be room for a block where there's none for a slab. */
+	if (class >= HEAP_CLASSES_SMALL &&
+	    (class == HEAP_RUN || result == -ENOSPC))
 		result = allocate_run(heap, keeper, bytes, &offset);
 	if (result == -ENOSPC)
 		no_room(heap, bytes);
@@ -388,7 +390,7 @@ int stoa_heap_allocate(struct stoa_heap *heap, uint64_t bytes,
 
 	if (stoa_likely(keeper && alignment <= 64 &&
 	                (alignment & (alignment - 1)) == 0 &&
-	                bytes - 1 < STOA_HEAP_SMALL_MAX &&
+	                bytes - 1 < heap->small_max &&
 	                stoa_object_healthy(&heap->object))) {
 		uint32_t class = class_of(bytes);
 		struct slab_cache *cache = &keeper->cache[class];
@@ -550,7 +552,7 @@ int stoa_heap_resize(struct stoa_heap *heap, uint64_t offset, uint64_t bytes,
 	if (bytes > (uint64_t)heap->shape.units << heap->shape.unit_shift)
 		return no_room(heap, bytes);
 	result = -ENOSPC;
-	if (block.class == HEAP_RUN && bytes > STOA_HEAP_SMALL_MAX)
+	if (block.class == HEAP_RUN && bytes > heap->small_max)
 		result = stretch(heap, &block, bytes);
 	else if (class_for(heap, bytes, 1) == block.class)
 		result = 0;

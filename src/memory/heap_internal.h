@@ -25,6 +25,8 @@ struct stoa_heap {
 	/* Checked at open, constant since; never read from memory again. */
 	struct heap_shared shape;
 	struct heap_class class[HEAP_CLASSES];
+	uint32_t classes;   /* of them in use; follows from the shape */
+	uint64_t small_max; /* bytes of a block of the last */
 	char *base; /* where the place begins */
 	struct heap_turn *turn;
 	struct heap_root *roots;

@@ -76,7 +76,11 @@
 #define HEAP_LINE_SHIFT 6
 #define HEAP_UNIT_SHIFT_MIN 12
 #define HEAP_UNITS_MAX 131072u
-#define HEAP_CLASSES 28u
+/* Sizes of blocks in slabs: to 16 KiB, and in a heap with so much room for
+ * blocks to 64 KiB. */
+#define HEAP_CLASSES_SMALL 28u
+#define HEAP_CLASSES 36u
+#define HEAP_ROOM_LARGE (UINT64_C(15) << 20)
 #define HEAP_ROOTS_MAX 4096u
 #define HEAP_REFERENCES_MAX 65536u
 

@@ -13,6 +13,7 @@
 #define DEFAULT_REFERENCES 256u
 #define OPEN_BURIES 64
 #define SLAB_BYTES_MAX 65536u
+#define SLAB_BLOCKS_LARGE 4u
 #define SLAB_BLOCKS 32u /* to be had at once, if they aren't too large */
 
 /* ---- Attributes and geometry --------------------------------------------------- */
@@ -83,12 +84,16 @@ static int work_out(struct heap_shared *shape)
 }
 
 /* A slab is 1/512 of the room, and 32 blocks unless that's more than 1/16 of
- * it; between a unit and 64 KiB, or one block. */
+ * it; between a unit and 64 KiB. Those of the larger blocks have four. */
 static void work_out_classes(struct stoa_heap *heap)
 {
 	uint64_t unit = UINT64_C(1) << heap->shape.unit_shift;
 	uint64_t room = heap->shape.units * unit;
 
+	heap->classes = room < HEAP_ROOM_LARGE ? HEAP_CLASSES_SMALL :
+	                                         HEAP_CLASSES;
+	heap->small_max = STOA_HEAP_SMALL_MAX
+	                  << (heap->classes - HEAP_CLASSES_SMALL) / 4;
 	for (uint32_t i = 0; i < HEAP_CLASSES; i++) {
 		struct heap_class *class = &heap->class[i];
 		uint32_t lines = i < 4 ? i + 1 :
@@ -99,6 +104,8 @@ static void work_out_classes(struct stoa_heap *heap)
 		slab = slab < room / 16 ? slab : room / 16;
 		slab = slab > room / 512 ? slab : room / 512;
 		slab = slab < SLAB_BYTES_MAX ? slab : SLAB_BYTES_MAX;
+		if (i >= HEAP_CLASSES_SMALL)
+			slab = SLAB_BLOCKS_LARGE * bytes;
 		slab = round_up(slab > bytes ? slab : bytes, unit);
 		class->bytes = (uint32_t)bytes;
 		class->units = (uint32_t)(slab / unit);

@@ -125,9 +125,6 @@ static void take_away(struct stoa_pool *pool, uint32_t index)
 		                        file_offset(pool, index),
 		                        (off_t)segment_bytes(pool));
 	while (result == -EINTR);
-	if (STOA_BUG(66))
-		atomic_store_explicit(&pool->given[index], 0,
-		                      memory_order_release);
 }
 
 int stoa_pool_discard(struct stoa_pool *pool, uint64_t block)
@@ -152,7 +149,11 @@ int stoa_pool_discard(struct stoa_pool *pool, uint64_t block)
 			return result;
 		take_away(pool, POOL_INDEX(block));
 	}
-	return stoa_pool_release(pool, block);
+	result = stoa_pool_release(pool, block);
+	if (STOA_BUG(66) && pool->given)
+		atomic_store_explicit(&pool->given[POOL_INDEX(block)], 0,
+		                      memory_order_release);
+	return result;
 }
 
 /* ---- Mappings ------------------------------------------------------------------ */

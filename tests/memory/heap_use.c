@@ -115,12 +115,40 @@ TEST(all_of_it_can_be_had_in_blocks_of_any_size)
 	stoa_space_close(space);
 }
 
+/* Slabs of the larger ones have four blocks; the last of the room has none. */
+TEST(a_large_heap_gives_all_of_it_in_blocks_up_to_64_KiB)
+{
+	static const uint64_t sizes[] = { 16385, 20000, 40960, 40961, 65535,
+		                          65536, 65537, 300000 };
+	struct stoa_space *space = open_space();
+	struct stoa_heap *heap = make(space, "h", 32 * HEAP_BYTES);
+	uint64_t capacity = status_of(heap).capacity, at;
+
+	for (size_t i = 0; i < LENGTH(sizes); i++) {
+		uint64_t got = fill(heap, &sizes[i], 1);
+
+		assert_true((got + 1) * (sizes[i] + sizes[i] / 4 + 4096) >
+		            capacity);
+		assert_empty_heap(heap);
+	}
+	assert_ok(stoa_heap_allocate(heap, 65536, 4096, &at));
+	assert_int_equal((uintptr_t)stoa_heap_at(heap, at, 65536) % 4096, 0);
+	assert_ok(stoa_heap_resize(heap, at, 30000, &at));
+	assert_ok(stoa_heap_resize(heap, at, 200000, &at));
+	assert_ok(stoa_heap_resize(heap, at, 60000, &at));
+	assert_int_equal(stoa_heap_size(heap, at), 65536);
+	assert_ok(stoa_heap_free(heap, at));
+	assert_empty_heap(heap);
+	stoa_heap_close(heap);
+	stoa_space_close(space);
+}
+
 TEST(blocks_of_all_sizes_live_side_by_side)
 {
 	static const uint64_t sizes[] = { 1,    64,   65,    700,   4096,
 		                          5000, 16384, 16385, 40000, 130 };
 	static const uint64_t heaps[] = { SMALL_HEAP, HEAP_BYTES,
-		                          16 * HEAP_BYTES };
+		                          16 * HEAP_BYTES, 32 * HEAP_BYTES };
 	struct stoa_space *space = open_space();
 
 	for (size_t i = 0; i < LENGTH(heaps); i++) {
@@ -500,6 +528,7 @@ TEST(a_full_tmpfs_is_told_and_leaves_nothing)
 
 static const struct CMUnitTest cases[] = {
 	CASE(all_of_it_can_be_had_in_blocks_of_any_size),
+	CASE(a_large_heap_gives_all_of_it_in_blocks_up_to_64_KiB),
 	CASE(blocks_of_all_sizes_live_side_by_side),
 	CASE(every_size_and_alignment_is_kept),
 	CASE(a_block_can_be_resized),
