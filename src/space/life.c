@@ -241,10 +241,11 @@ close:
 static int reopen_directory(struct stoa_life *life)
 {
 	struct stat stat;
-	int fd;
+	int result = stoa_sys_fstat(life->directory, &stat), fd;
 
-	if (stoa_sys_fstat(life->directory, &stat) == 0 &&
-	    stat.st_ino == life->directory_inode)
+	/* What can't be asked now is still open. */
+	if (result == 0 ? stat.st_ino == life->directory_inode :
+	                  result != -EBADF)
 		return 0;
 	fd = stoa_sys_openat(AT_FDCWD, life->path,
 	                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
