@@ -29,9 +29,19 @@ static void receive(void)
 		printf("seen: %s\n", text);
 		fflush(stdout);
 		if (strcmp(text, "the last") == 0)
-			pause(); /* with a segment in hand */
+			break;
 		stoa_pool_release(pool, segment);
 	}
+}
+
+/* Has it, and two more. */
+static void keep_three(void)
+{
+	uint64_t segment;
+
+	stoa_pool_acquire(pool, STOA_FOREVER, &segment);
+	stoa_pool_acquire(pool, STOA_FOREVER, &segment);
+	pause();
 }
 
 static void send(const char *text)
@@ -76,19 +86,20 @@ int main(void)
 	pid_t child = fork();
 	if (child == 0) {
 		receive();
+		keep_three();
 		_exit(0);
 	}
 	send("the first");
 	send("the last");
-	while (look().held != 1 || look().in_flight != 0)
+	while (look().held != 3)
 		usleep(1000);
 	kill(child, SIGKILL);
 	waitpid(child, NULL, 0);
-	printf("the receiver was killed with one: %u of 100 are free\n",
+	printf("the receiver was killed with three: %u of 100 are free\n",
 	       look().free);
-	printf("memory for %s\n", look().memory_bytes < 3 << 20 ?
-	                                  "two at most" :
-	                                  "more than two");
+	printf("memory for %s\n", look().memory_bytes < 5 << 20 ?
+	                                  "four at most" :
+	                                  "more than four");
 	stoa_queue_close(queue);
 	stoa_queue_unlink(space, "example-segments");
 	stoa_pool_close(pool);
