@@ -11,6 +11,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -370,6 +371,47 @@ static void judge(const struct deed *deed)
 	drop_space();
 }
 
+/* ---- What others can see -------------------------------------------------------------------- */
+
+#define SEEN_BYTES 512u /* the header, and the first slots of each kind */
+
+static struct {
+	int fd;
+	off_t at[3];
+	unsigned char bytes[3][SEEN_BYTES];
+} seen = { .fd = -1 };
+
+static void begin_to_see(void)
+{
+	char file[sizeof(path) + 16];
+	struct stat status;
+
+	snprintf(file, sizeof(file), "%s/sysv.segment", path);
+	seen.fd = open(file, O_RDONLY | O_CLOEXEC);
+	if (seen.fd < 0 || fstat(seen.fd, &status) != 0)
+		return;
+	seen.at[0] = status.st_size - (off_t)REGISTRY_BYTES;
+	seen.at[1] = seen.at[0] + REGISTRY_SLOTS_AT;
+	seen.at[2] = seen.at[1] + (off_t)(sizeof(struct registry_slot) *
+	                                  REGISTRY_MESSAGE_SLOTS);
+}
+
+static int observe(void *context)
+{
+	unsigned char now[SEEN_BYTES];
+	int changed = 0;
+
+	(void)context;
+	for (int i = 0; seen.fd >= 0 && i < 3; i++) {
+		if (pread(seen.fd, now, SEEN_BYTES, seen.at[i]) != SEEN_BYTES ||
+		    memcmp(now, seen.bytes[i], SEEN_BYTES) == 0)
+			continue;
+		memcpy(seen.bytes[i], now, SEEN_BYTES);
+		changed = 1;
+	}
+	return changed;
+}
+
 /* ---- The sweep ------------------------------------------------------------------------------ */
 
 static pid_t spawn_to(const struct deed *deed, const struct trace_point *point)
@@ -435,9 +477,12 @@ static void run_registry(const struct job *job)
 	if (slate == MAP_FAILED || mkdir(worker_path, 0700) != 0)
 		broken("can't begin in %s", worker_path);
 	pid = spawn(deed);
-	if (trace_record(pid, NULL, NULL, &trace) != 0)
+	begin_to_see();
+	if (trace_record(pid, observe, NULL, &trace) != 0)
 		broken("can't trace %s", deed->name);
 	trace_kill(pid);
+	if (seen.fd >= 0)
+		close(seen.fd);
 	drop_space();
 	stops = trace_count_syscalls(spawn(deed));
 	drop_space();
@@ -446,7 +491,8 @@ static void run_registry(const struct job *job)
 			kill_at_syscall(deed, n);
 	for (size_t n = 0; n < trace.count; n++)
 		if (portion_wants(&trace.points[n], n) &&
-		    portion_turn(turn++, PLACES_STRIDE))
+		    (trace.points[n].kind & TRACE_CHANGED ||
+		     portion_turn(turn++, PLACES_STRIDE)))
 			kill_at(deed, &trace, n);
 	trace_free(&trace);
 }
