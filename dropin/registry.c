@@ -5,6 +5,7 @@
 #include "kernel.h"
 #include "registry.h"
 
+#include <base/bug.h>
 #include <base/private_lock.h>
 #include <base/system.h>
 
@@ -336,6 +337,13 @@ static void count_used(struct registry_table *table, int by)
 	set(table->used, get(table->used) + (uint32_t)by);
 }
 
+/* release: it is raised before a slot beyond becomes used, and lowered after
+ * those are free, also for whoever repairs after a death between the two. */
+static void set_high(struct registry_table *table, uint32_t high)
+{
+	atomic_store_explicit(&table->high, high, memory_order_release);
+}
+
 static void free_slot(const struct registry *registry, enum registry_kind kind,
                       struct registry_slot *slot)
 {
@@ -353,7 +361,7 @@ static void free_slot(const struct registry *registry, enum registry_kind kind,
 	       REGISTRY_PHASE(get(registry->slots[kind][high - 1].state)) ==
 	               REGISTRY_FREE)
 		high--;
-	set(table->high, high);
+	set_high(table, high);
 }
 
 /* What can't be opened is damaged or others': its name goes, if it may. Nobody
@@ -415,7 +423,8 @@ static int remove_object(enum registry_kind kind, int id)
 static void finish_change(const struct registry *registry,
                           enum registry_kind kind, struct registry_slot *slot)
 {
-	registry_touch(slot);
+	if (!STOA_BUG(101))
+		registry_touch(slot);
 	set_file_mode(registry, kind, slot);
 }
 
@@ -432,7 +441,8 @@ static int repair_slot(const struct registry *registry,
 		finish_change(registry, kind, slot);
 		return 1;
 	default: /* REGISTRY_MAKING, REGISTRY_REMOVING, or what can't be */
-		remove_object(kind, registry_id(index, state));
+		if (!STOA_BUG(100))
+			remove_object(kind, registry_id(index, state));
 		set(slot->key, IPC_PRIVATE);
 		enter_state(slot, REGISTRY_SERIAL(state), REGISTRY_FREE);
 		return 0;
@@ -444,15 +454,16 @@ static void repair(const struct registry *registry)
 	for (int kind = 0; kind < REGISTRY_KINDS; kind++) {
 		struct registry_table *table = &registry->header->table[kind];
 		uint32_t used = 0, high = 0;
+		uint32_t end = high_of(registry, (enum registry_kind)kind);
 
-		for (uint32_t i = 0; i < kinds[kind].slots; i++) {
+		for (uint32_t i = 0; i < end; i++) {
 			if (!repair_slot(registry, (enum registry_kind)kind, i))
 				continue;
 			used++;
 			high = i + 1;
 		}
 		set(table->used, used);
-		set(table->high, high);
+		set_high(table, high);
 		set(table->free_from, 0);
 	}
 }
@@ -485,7 +496,7 @@ static struct registry_slot *find_free_between(const struct registry *registry,
 			continue;
 		set(table->free_from, i + 1);
 		if (i >= high_of(registry, kind))
-			set(table->high, i + 1);
+			set_high(table, i + 1);
 		return slot;
 	}
 	return NULL;
@@ -640,6 +651,8 @@ int registry_remove(const struct registry *registry, enum registry_kind kind,
 	int id = registry_slot_id(registry, kind, slot), result;
 
 	enter_state(slot, REGISTRY_SERIAL(get(slot->state)), REGISTRY_REMOVING);
+	if (STOA_BUG(102))
+		free_slot(registry, kind, slot);
 	result = remove_object(kind, id);
 	free_slot(registry, kind, slot);
 	return result;

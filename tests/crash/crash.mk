@@ -11,12 +11,16 @@ CRASH_JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 # The harness's own text gets a name, to tell it from the library's.
 $(CRASH_OBJ): $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) -fno-pie -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(ALL_CFLAGS) -I. -fno-pie -MMD -MP -c $< -o $@
 	$(Q)objcopy --rename-section .text=crash_text $@
 
-$(BUILD)/crash: $(CRASH_OBJ) $(BUILD)/libstoa.a
+# Of the drop-in what is swept, by its calls' own names.
+$(BUILD)/libdropin.a: $(DROPIN_PLAIN)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(BUILD)/crash: $(CRASH_OBJ) $(BUILD)/libdropin.a $(BUILD)/libstoa.a
 	$(Q)$(CC) $(CFLAGS) $(CRASH_LINK) -o $@ $(CRASH_OBJ) \
-	  $(BUILD)/libstoa.a -pthread
+	  $(BUILD)/libdropin.a $(BUILD)/libstoa.a -pthread
 
 crash: $(BUILD)/crash
 	$(Q)$(BUILD)/crash -p full -j $(CRASH_JOBS)

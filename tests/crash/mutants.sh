@@ -38,9 +38,10 @@ build_mutants() {
 	mkdir -p "$dir" &&
 	make -s -j"$(nproc)" BUILD="$dir" CFLAGS="${CFLAGS:--O2 -g} \
 		-include tests/crash/seeded.h \
-		-DSTOA_SEEDED_BUG=stoa_seeded_bug" "$dir/libstoa.a" &&
+		-DSTOA_SEEDED_BUG=stoa_seeded_bug" "$dir/libstoa.a" \
+		"$dir/libdropin.a" &&
 	${CC:-cc} -static -no-pie -o "$dir/crash" "$build"/tests/crash/*.o \
-		"$dir/libstoa.a" -pthread
+		"$dir/libdropin.a" "$dir/libstoa.a" -pthread
 }
 
 # usage: run LOG ARGUMENT...
