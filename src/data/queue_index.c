@@ -63,7 +63,7 @@ static uint32_t new_node(struct stoa_queue *queue)
 		set(queue->control->spare, node->child[0]);
 		return number;
 	}
-	number = get(queue->control->fresh);
+	number = get(queue->control->fresh) ?: 1; /* 0 in a new file */
 	if (!node_at(queue, number))
 		return 0;
 	set(queue->control->fresh, number + 1);

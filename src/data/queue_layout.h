@@ -235,7 +235,8 @@ struct queue_control {
 	                              pending, or consumed */
 	_Atomic uint32_t root;     /* node; 0 = empty */
 	_Atomic uint32_t spare;    /* list of free nodes */
-	_Atomic uint32_t fresh;    /* nodes from here on were never used */
+	_Atomic uint32_t fresh;    /* nodes from here on were never used; 0
+	                              is 1 */
 	_Atomic uint32_t pending;  /* list of cells met in WRITING; + 1 */
 	_Atomic uint32_t listed;   /* cells in leaves */
 	_Atomic uint64_t turns;    /* of the lock so far: see QUEUE_TURNS */
