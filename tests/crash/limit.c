@@ -18,11 +18,12 @@
 
 HANDLE_PLUMBING(queue)
 
+/* Takes no turn, so what the dead one left is there still. */
 static int plumb_stat(void *object)
 {
-	struct stoa_queue_count count = { .size = sizeof(count) };
+	struct stoa_queue_stat stat = { .size = sizeof(stat) };
 
-	return stoa_queue_count(object, &count);
+	return stoa_queue_stat(object, &stat);
 }
 
 static int make(struct scene *s, void **ret_object)
@@ -148,7 +149,9 @@ static int64_t run_set_limit(struct player *p)
 
 static int64_t run_count(struct player *p)
 {
-	return plumb_stat(p->object);
+	struct stoa_queue_count count = { .size = sizeof(count) };
+
+	return stoa_queue_count(p->object, &count);
 }
 
 static int64_t wait_send(struct player *p)
