@@ -118,6 +118,7 @@ struct bench_spec {
 	bool one_core;      /* all processes on the first core */
 	bool alone;         /* one process, no second core */
 	bool crowded;       /* more processes than cores */
+	bool limited;       /* the queue has a limit, far off */
 	bool once;          /* one run instead of five */
 	int order;          /* the queue's, and what receivers ask for */
 	int selection;

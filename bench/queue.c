@@ -24,6 +24,7 @@ static int open_handle(struct channel *channel, unsigned flags)
 		                     spec->bytes : inline_bytes,
 		.total_bytes = spec->bytes > inline_bytes ?
 		               spec->depth * spec->bytes : PIECE_BYTES,
+		.limit_bytes = spec->limited ? 16384 : 0,
 	};
 	struct stoa_space *space;
 	struct stoa_queue *queue;
@@ -315,6 +316,13 @@ static const struct bench_row queue[] = {
 	    .bytes = 1048576, .depth = 4),
 	ROW("pair/stoa", "stoa", "pair/mq", BENCH_PAIR, BENCH_UNIT_NS,
 	    fifo_pairs, .bytes = 64, .depth = 1024, .alone = true),
+	ROW("pair/stoa-type", "stoa, by type, 16,384 places", "pair/mq",
+	    BENCH_PAIR, BENCH_UNIT_NS, fifo_pairs, .bytes = 64,
+	    .depth = 16384, .alone = true, .order = STOA_TYPE),
+	ROW("pair/stoa-limited", "stoa, the same with a limit",
+	    "pair/stoa-type", BENCH_PAIR, BENCH_UNIT_NS, fifo_pairs,
+	    .bytes = 64, .depth = 16384, .alone = true, .order = STOA_TYPE,
+	    .limited = true),
 	ROW("pair/stoa-constant", "stoa, constant tokens", "pair/stoa",
 	    BENCH_PAIR, BENCH_UNIT_NS, twin,
 	    .bytes = 64, .alone = true, .twin = "pair/stoa"),

@@ -75,21 +75,25 @@ static struct places places_of(const uint64_t *geometry)
 	int ordered = geometry[QUEUE_GEOMETRY_ORDER] != STOA_FIFO;
 	struct places at;
 
-	at.cells = OBJECT_KIND_OFFSET + QUEUE_CONTROL_BYTES;
+	int limited = geometry[QUEUE_GEOMETRY_LIMITS] != 0;
+	uint64_t control_end = OBJECT_KIND_OFFSET + QUEUE_CONTROL_BYTES;
 	uint64_t slots = UINT64_C(1) << index_bits((uint32_t)capacity);
+	uint64_t words = blocks * (1 + QUEUE_BLOCK_PIECES) * sizeof(uint64_t);
+	uint64_t room = blocks * QUEUE_BLOCK_BYTES;
 
+	/* What grows comes last: see GROWTH. */
+	at.cells = limited ? page_up(control_end + words) + room : control_end;
 	at.payloads = at.cells + slots * sizeof(struct queue_cell);
 	at.entries = at.payloads + slots * sizeof(struct queue_payload);
 	at.nodes = at.entries +
 	           (ordered ? capacity * sizeof(struct queue_entry) : 0);
 	at.nodes = (at.nodes + 63) & ~UINT64_C(63);
-	at.block_words = at.nodes + (ordered ? 2 * capacity *
-	                                               sizeof(struct queue_node) :
-	                                       0);
+	at.end = at.nodes +
+	         (ordered ? 2 * capacity * sizeof(struct queue_node) : 0);
+	at.block_words = limited ? control_end : at.end;
 	at.piece_words = at.block_words + blocks * sizeof(uint64_t);
-	at.arena = page_up(at.piece_words +
-	                   blocks * QUEUE_BLOCK_PIECES * sizeof(uint64_t));
-	at.end = at.arena + blocks * QUEUE_BLOCK_BYTES;
+	at.arena = page_up(at.block_words + words);
+	at.end = limited ? page_up(at.end) : at.arena + room;
 	return at;
 }
 
@@ -178,7 +182,7 @@ static int read_attributes(const char *name,
  * power of two, by Newton's iteration. */
 static void set_spread(struct stoa_queue *queue)
 {
-	uint32_t spread = queue->index_bits < 2 ?
+	uint32_t spread = queue->index_bits < 2 || queue->limits ?
 	                          1 :
 	                          (0x9e3779b9u >> (32 - queue->index_bits)) | 1;
 	uint32_t gather = spread;
@@ -219,6 +223,7 @@ static void set_places(struct stoa_queue *queue)
 	atomic_store_explicit(&queue->tail,
 	                      queue_position(queue, QUEUE_FIRST_LAP, 0),
 	                      memory_order_relaxed);
+	atomic_store_explicit(&queue->grown_to, 0, memory_order_relaxed);
 }
 
 static int open_object(struct stoa_space *space, const char *name,
@@ -271,6 +276,9 @@ int stoa_queue_open(struct stoa_space *space, const char *name, unsigned flags,
 		if (result < 0)
 			return result;
 		plan.file_bytes = places_of(plan.geometry).end;
+		if (plan.geometry[QUEUE_GEOMETRY_LIMITS])
+			plan.reserved_bytes = places_of(plan.geometry).cells +
+			                      QUEUE_BLOCK_BYTES;
 	}
 	queue = aligned_alloc(STOA_CACHE_LINE, sizeof *queue);
 	if (!queue)

@@ -50,7 +50,7 @@ void queue_index_clear(struct stoa_queue *queue)
 	set(queue->control->pending, 0);
 	set(queue->control->listed, 0);
 	set(queue->control->listed_bytes, 0);
-	for (uint32_t i = 0; i < queue->capacity; i++)
+	for (uint32_t i = 0, used = queue_used(queue); i < used; i++)
 		queue->entries[i].listed = 0;
 }
 
@@ -63,7 +63,7 @@ static uint32_t new_node(struct stoa_queue *queue)
 		set(queue->control->spare, node->child[0]);
 		return number;
 	}
-	number = get(queue->control->fresh);
+	number = get(queue->control->fresh) ?: 1; /* 0 in a new file */
 	if (!node_at(queue, number))
 		return 0;
 	set(queue->control->fresh, number + 1);

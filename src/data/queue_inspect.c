@@ -99,7 +99,7 @@ int stoa_queue_stat(struct stoa_queue *queue, struct stoa_queue_stat *ret_stat)
 		result = stoa_object_health(&queue->object);
 	if (result < 0)
 		return result;
-	for (uint32_t i = 0; i < queue->capacity; i++)
+	for (uint32_t i = 0, used = queue_used(queue); i < used; i++)
 		add_cell(queue_cell_at(queue, i), &stat);
 	add_seats(queue, &stat);
 	stat.high_water = atomic_load(&queue->control->high_water);
@@ -142,7 +142,7 @@ static int count_messages(struct stoa_queue *queue,
 
 	if (result != -EAGAIN)
 		return result;
-	for (uint32_t i = 0; i < queue->capacity; i++)
+	for (uint32_t i = 0, used = queue_used(queue); i < used; i++)
 		add_cell(queue_cell_at(queue, i), &stat);
 	count->messages = stat.messages;
 	count->bytes = stat.bytes;
@@ -239,7 +239,7 @@ static uint64_t collect(struct stoa_queue *queue,
 {
 	uint64_t count = 0;
 
-	for (uint32_t i = 0; i < queue->capacity; i++) {
+	for (uint32_t i = 0, used = queue_used(queue); i < used; i++) {
 		struct queue_cell *cell = queue_cell_at(queue, i);
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_acquire);
@@ -406,7 +406,7 @@ int stoa_queue_purge(struct stoa_queue *queue)
 	             queue_selection_lock(queue, STOA_NOW) == 0;
 	if (queue->order != STOA_FIFO && !locked)
 		queue_doubt(queue);
-	for (uint32_t i = 0; i < queue->capacity; i++)
+	for (uint32_t i = 0, used = queue_used(queue); i < used; i++)
 		if (purge_cell(queue, queue_cell_at(queue, i), locked) &&
 		    purged < INT_MAX)
 			purged++;
@@ -559,7 +559,7 @@ static void signal_peer(struct stoa_queue *queue, stoa_peer peer, pid_t pid,
 /* Whether the queue has no message, but for the one at `index`. */
 static int was_empty(struct stoa_queue *queue, uint32_t index)
 {
-	for (uint32_t i = 0; i < queue->capacity; i++) {
+	for (uint32_t i = 0, used = queue_used(queue); i < used; i++) {
 		enum queue_phase phase = QUEUE_WORD_PHASE(atomic_load_explicit(
 		        &queue_cell_at(queue, i)->word, memory_order_acquire));
 

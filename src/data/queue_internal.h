@@ -42,6 +42,8 @@ struct stoa_queue {
 	_Atomic uint32_t sends; /* since it was looked whether they stream */
 	_Atomic uint32_t waits; /* queue_waits then */
 	_Atomic uint32_t streaming;
+	_Atomic uint64_t grown_to; /* with limits: claims from this position
+	                              on look whether it has to grow */
 	_Atomic uint32_t block_cursor;
 	_Atomic uint32_t piece_cursor;
 	_Alignas(STOA_CACHE_LINE) _Atomic uint64_t head;
@@ -533,6 +535,22 @@ static inline void queue_leave(struct stoa_queue *queue, uint64_t unit)
 	                              unit,
 	                      memory_order_release);
 }
+
+/* Reserves memory for the next places: see GROWTH. 0, or -ENOSPC. */
+int queue_grow(struct stoa_queue *queue);
+
+/* Before a claim. */
+static inline int queue_grow_in_time(struct stoa_queue *queue)
+{
+	if (stoa_likely(queue_tail(queue) <
+	                atomic_load_explicit(&queue->grown_to,
+	                                     memory_order_relaxed)))
+		return 0;
+	return queue_grow(queue);
+}
+
+/* So many indexes may have been used; not less than `grown` of it. */
+uint32_t queue_used(struct stoa_queue *queue);
 
 /* Before what may have been let in goes, unheard of. */
 void queue_doubt(struct stoa_queue *queue);

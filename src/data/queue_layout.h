@@ -11,6 +11,8 @@
  *   piece words  8 bytes for each 256 bytes of the arena
  *   arena        payloads over 80 bytes
  *
+ * With limits block words, piece words and arena come before the cells.
+ *
  * A *position* counts places in the order of sending: the lap above the cell's
  * index (as many bits as indexes need), beginning at lap 1. Cell i serves the
  * positions (1,i), (2,i), (3,i) ..., one at a time.
@@ -157,6 +159,12 @@
  * true while turns, admitted, doubts and the limits are what they were: see
  * QUEUE_TURNS. What the index lists should be what is in; if it isn't for long
  * (scribbled, or the living were taken for dead), it is counted, too.
+ *   GROWTH. The memory of cells, payloads and index is reserved as it is first
+ * needed: `grown` indexes have it. Whoever is to claim a place within
+ * QUEUE_GROW_AHEAD of it in the first lap reserves more first, then raises it;
+ * twice is harmless. Cells stand in the order of their indexes (spread is 1),
+ * and the arena before them. Nobody looks further than one place beyond the
+ * tail, and who looks at all cells at those that are grown.
  *   Plain receives copy before they free, large messages too: nothing that was
  * received comes back, over the limit.
  *   `left` is plainly stored before the unlock, and who waits for room is looked
@@ -182,6 +190,8 @@
 #define QUEUE_LIMIT_BITS 36 /* of bytes; the rest of a unit's word: messages */
 #define QUEUE_LIMIT_BYTES ((UINT64_C(1) << QUEUE_LIMIT_BITS) - 1)
 #define QUEUE_LIMIT_MESSAGES ((UINT64_C(1) << (64 - QUEUE_LIMIT_BITS)) - 1)
+#define QUEUE_GROW_AHEAD 64u /* more than senders between a claim and the tail */
+#define QUEUE_GROW_BY 256u
 #define QUEUE_SCAN_ASKED 1 /* low bit of returned; above it, a count */
 
 /* Words of the object's geometry. */
@@ -235,7 +245,8 @@ struct queue_control {
 	                              pending, or consumed */
 	_Atomic uint32_t root;     /* node; 0 = empty */
 	_Atomic uint32_t spare;    /* list of free nodes */
-	_Atomic uint32_t fresh;    /* nodes from here on were never used */
+	_Atomic uint32_t fresh;    /* nodes from here on were never used; 0
+	                              is 1 */
 	_Atomic uint32_t pending;  /* list of cells met in WRITING; + 1 */
 	_Atomic uint32_t listed;   /* cells in leaves */
 	_Atomic uint64_t turns;    /* of the lock so far: see QUEUE_TURNS */
@@ -260,6 +271,7 @@ struct queue_control {
 	_Atomic uint64_t doubts; /* only rises */
 	_Atomic int64_t last_send_ns;
 	_Atomic int32_t last_sender_pid;
+	_Atomic uint32_t grown; /* only rises */
 	/* The lock's holder's: */
 	_Alignas(128) _Atomic uint64_t left;
 	_Atomic uint64_t settled;
@@ -346,6 +358,7 @@ AT(queue_control, limits, 776);
 AT(queue_control, doubts, 784);
 AT(queue_control, last_send_ns, 792);
 AT(queue_control, last_sender_pid, 800);
+AT(queue_control, grown, 804);
 AT(queue_control, left, 896);
 AT(queue_control, settled, 904);
 AT(queue_control, counted_ns, 912);

@@ -29,6 +29,94 @@ static int in_doubt(struct stoa_queue *queue)
 	       get(queue->control->settled);
 }
 
+/* ---- Growth ---------------------------------------------------------------- */
+
+static int reserve(struct stoa_queue *queue, const void *from, size_t bytes)
+{
+	off_t at = (off_t)((const char *)from - (const char *)queue->object.base);
+	int result = stoa_sys_fallocate(queue->object.fd, at, (off_t)bytes);
+
+	if (result == -ENOSPC || result == -ENOMEM)
+		return stoa_fail(-ENOSPC,
+		                 "queue %s can't grow for more messages: the "
+		                 "tmpfs is full; make it larger",
+		                 queue->object.name);
+	/* A descriptor that the program closed: the first touch reserves. */
+	return 0;
+}
+
+static uint32_t grown_of(struct stoa_queue *queue)
+{
+	uint32_t grown = atomic_load_explicit(&queue->control->grown,
+	                                      memory_order_acquire);
+
+	return grown < queue->capacity ? grown : queue->capacity;
+}
+
+uint32_t queue_used(struct stoa_queue *queue)
+{
+	uint64_t tail = queue_sane(queue, queue_tail(queue));
+	uint64_t used = grown_of(queue);
+
+	if (!queue->limits || queue_lap_of(queue, tail) > QUEUE_FIRST_LAP)
+		return queue->capacity;
+	if (used < queue_index_of(queue, tail))
+		used = queue_index_of(queue, tail);
+	if (used != 0)
+		used += QUEUE_GROW_AHEAD;
+	return used < queue->capacity ? (uint32_t)used : queue->capacity;
+}
+
+int queue_grow(struct stoa_queue *queue)
+{
+	uint64_t tail = queue_sane(queue, queue_tail(queue));
+	uint32_t index = queue_index_of(queue, tail);
+	uint32_t grown = grown_of(queue);
+	int result = 0;
+
+	if (queue_lap_of(queue, tail) > QUEUE_FIRST_LAP)
+		grown = queue->capacity;
+	while (grown < queue->capacity &&
+	       index + QUEUE_GROW_AHEAD >= grown) {
+		uint32_t more = queue->capacity - grown;
+
+		if (more > QUEUE_GROW_BY)
+			more = QUEUE_GROW_BY;
+		/* Beyond what is grown some are looked at: see queue_used(). */
+		uint32_t most = more + QUEUE_GROW_AHEAD;
+		if (most > queue->capacity - grown)
+			most = queue->capacity - grown;
+		result = reserve(queue, &queue->cells[grown],
+		                 most * sizeof *queue->cells);
+		if (result == 0)
+			result = reserve(queue, &queue->payloads[grown],
+			                 most * sizeof *queue->payloads);
+		if (result == 0)
+			result = reserve(queue, &queue->entries[grown],
+			                 most * sizeof *queue->entries);
+		if (result == 0)
+			result = reserve(queue, &queue->nodes[2 * grown],
+			                 2 * most * sizeof *queue->nodes);
+		if (result < 0)
+			return result;
+		uint32_t before = grown;
+		/* acq_rel: memory first. Lost: another has raised it. */
+		if (atomic_compare_exchange_strong_explicit(
+		            &queue->control->grown, &before, grown + more,
+		            memory_order_acq_rel, memory_order_acquire))
+			grown += more;
+		else
+			grown = grown_of(queue);
+	}
+	atomic_store_explicit(&queue->grown_to,
+	                      grown == queue->capacity ?
+	                              UINT64_MAX :
+	                              queue_position(queue, QUEUE_FIRST_LAP,
+	                                             grown - QUEUE_GROW_AHEAD),
+	                      memory_order_relaxed);
+	return 0;
+}
+
 /* ---- Counting -------------------------------------------------------------- */
 
 /* What the cell's message adds to what is in. */
@@ -66,7 +154,7 @@ void queue_recount(struct stoa_queue *queue)
 		uint64_t admitted = atomic_load_explicit(&control->admitted,
 		                                         memory_order_seq_cst);
 
-		for (uint32_t i = 0; i < queue->capacity; i++)
+		for (uint32_t i = 0, used = queue_used(queue); i < used; i++)
 			content += unit_in(queue, queue_cell_at(queue, i),
 			                   &unsure);
 		if (atomic_load_explicit(&control->admitted,

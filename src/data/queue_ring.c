@@ -229,7 +229,7 @@ static int least_cell(struct stoa_queue *queue, int busy,
 {
 	int found = 0;
 
-	for (uint32_t i = 0; i < queue->capacity; i++) {
+	for (uint32_t i = 0, used = queue_used(queue); i < used; i++) {
 		struct queue_cell *cell = queue_cell_at(queue, i);
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_seq_cst);
@@ -391,7 +391,7 @@ static int oldest_returned(struct stoa_queue *queue,
 {
 	int found = 0;
 
-	for (uint32_t i = 0; i < queue->capacity; i++) {
+	for (uint32_t i = 0, used = queue_used(queue); i < used; i++) {
 		struct queue_cell *cell = queue_cell_at(queue, i);
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_seq_cst);
@@ -513,7 +513,7 @@ int queue_bury(struct stoa_object *object, uint32_t token)
 	struct stoa_queue *queue = (struct stoa_queue *)object;
 	uint32_t registered = token;
 
-	for (uint32_t i = 0; i < queue->capacity; i++) {
+	for (uint32_t i = 0, used = queue_used(queue); i < used; i++) {
 		struct queue_cell *cell = queue_cell_at(queue, i);
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_acquire);

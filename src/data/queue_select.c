@@ -120,7 +120,7 @@ static int ingest_returned(struct stoa_queue *queue)
 
 	if (stoa_likely(!(hint & QUEUE_SCAN_ASKED)))
 		return 0;
-	for (uint32_t i = 0; i < queue->capacity; i++) {
+	for (uint32_t i = 0, used = queue_used(queue); i < used; i++) {
 		struct queue_cell *cell = queue_cell_at(queue, i);
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_seq_cst);
@@ -160,7 +160,7 @@ static uint32_t collect(struct stoa_queue *queue, uint64_t tail,
 {
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < queue->capacity; i++) {
+	for (uint32_t i = 0, used = queue_used(queue); i < used; i++) {
 		struct queue_cell *cell = queue_cell_at(queue, i);
 		uint64_t word = atomic_load_explicit(&cell->word,
 		                                     memory_order_seq_cst);

@@ -150,6 +150,8 @@ static int claim_within(struct stoa_queue *queue, enum queue_phase phase,
 		                              bytes)))
 			result = queue_full(queue, bytes);
 		if (stoa_likely(result == 0))
+			result = queue_grow_in_time(queue);
+		if (stoa_likely(result == 0))
 			result = claim_message(queue, phase, bytes, claim);
 		if (stoa_unlikely(result < 0))
 			return result;
@@ -185,7 +187,9 @@ stoa_always_inline int claim_quickly(struct stoa_queue *queue, size_t bytes,
 	    stoa_unlikely(!queue_fits(queue_limits(queue),
 	                              queue_content(queue, &admitted), bytes)))
 		return -EAGAIN;
-	int result = queue_claim(queue, QUEUE_WRITING, claim);
+	int result = queue_grow_in_time(queue);
+	if (stoa_likely(result == 0))
+		result = queue_claim(queue, QUEUE_WRITING, claim);
 	if (stoa_unlikely(result < 0))
 		return result;
 	queue_advance_tail(queue, queue_next(queue, claim->position));

@@ -413,7 +413,7 @@ static struct image image_of_file(const struct scene *s)
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/%s.%s", s->path, s->name,
-		 s->subject->name);
+		 s->subject->kind ? s->subject->kind : s->subject->name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &status) != 0)
 		broken("can't observe %s", path);

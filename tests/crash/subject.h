@@ -111,6 +111,7 @@ struct waking {
 
 struct subject {
 	const char *name;    /* of the noun: the suite, and the file's kind */
+	const char *kind;    /* the file's, if it is another; or NULL */
 	size_t placed_bytes; /* 0: never placed */
 	enum unnamed unnamed; /* made with the name NULL */
 	const struct situation *states;

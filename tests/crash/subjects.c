@@ -6,6 +6,7 @@ extern const struct subject barrier_subject;
 extern const struct subject circle_subject;
 extern const struct subject condition_subject;
 extern const struct subject heap_subject;
+extern const struct subject limit_subject;
 extern const struct subject mutex_subject;
 extern const struct subject pair_subject;
 extern const struct subject pipe_subject;
@@ -25,6 +26,7 @@ const struct subject *const subjects[] = {
 	&pool_subject,
 	&heap_subject,
 	&queue_subject,
+	&limit_subject,
 	&semaphore_subject,
 	&semaphore_set_subject,
 	&mutex_subject,

@@ -3,6 +3,8 @@
  * the buffer, as MSG_NOERROR does. */
 #include "support.h"
 
+#include <sys/stat.h>
+
 enum { ROOM = 64, LARGE = 1000 };
 
 static char data[4 * LARGE];
@@ -294,6 +296,78 @@ TEST(who_waits_for_room_waits_for_the_limit)
 	stoa_space_close(space);
 }
 
+/* ---- Growth ------------------------------------------------------------------ */
+
+static struct stoa_queue *make_wide(struct stoa_space *space, uint64_t capacity)
+{
+	struct stoa_queue_attributes attributes = attributes_of(
+		(struct queue_shape){ STOA_TYPE, capacity, 100, 8192 });
+	struct stoa_queue *queue = NULL;
+
+	attributes.limit_messages = capacity;
+	assert_ok(stoa_queue_open(space, "q",
+	                          STOA_READ | STOA_WRITE | STOA_CREATE, 0600,
+	                          &attributes, &queue));
+	return queue;
+}
+
+static int64_t memory_of(const char *name)
+{
+	struct stat stat_buffer;
+
+	assert_system(stat(case_path(name), &stat_buffer));
+	return stat_buffer.st_blocks * 512;
+}
+
+TEST(memory_is_taken_as_places_are_first_used)
+{
+	static const uint64_t capacities[] = { 1,   2,   63,  64,   65,
+		                               255, 256, 257, 1000, 16384 };
+	struct stoa_space *space = open_space();
+
+	for (size_t i = 0; i < LENGTH(capacities); i++) {
+		struct stoa_queue *queue = make_wide(space, capacities[i]);
+		struct stoa_queue *other = join_queue(space, "q");
+
+		assert_empty(queue);
+		assert_int_equal(stat_of(other).messages, 0);
+		if (capacities[i] == 16384)
+			assert_true(memory_of("q.queue") < 200000);
+		for (int round = 0; round < 3; round++)
+			assert_capacity(round % 2 == 0 ? queue : other,
+			                capacities[i]);
+		send_text(other, "x");
+		assert_count(queue, 1, 1);
+		stoa_queue_close(other);
+		discard(space, queue);
+	}
+	stoa_space_close(space);
+}
+
+TEST(a_sender_is_told_of_a_full_tmpfs)
+{
+	struct stoa_space *space;
+	struct stoa_queue *queue;
+	uint64_t sent = 0;
+	int result;
+
+	mount_small_space("2m");
+	space = open_space();
+	queue = make_wide(space, 16384);
+	while ((result = try_send(queue, 1)) == 0)
+		sent++;
+	assert_int_equal(result, -ENOSPC);
+	assert_sentence("tmpfs is full");
+	assert_true(sent > 256);
+	for (int round = 0; round < 3; round++) {
+		assert_count(queue, sent, sent);
+		assert_result(try_send(queue, 1), -ENOSPC);
+	}
+	assert_int_equal(drain_queue(queue), sent);
+	discard(space, queue);
+	stoa_space_close(space);
+}
+
 /* ---- Counting --------------------------------------------------------------- */
 
 static void send_one(void *context)
@@ -464,6 +538,8 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_closed_handles_messages_count_no_longer),
 	CASE(a_sender_that_waits_is_woken_by_a_higher_limit_or_by_room),
 	CASE(who_waits_for_room_waits_for_the_limit),
+	CASE(memory_is_taken_as_places_are_first_used),
+	CASE(a_sender_is_told_of_a_full_tmpfs),
 	CASE(a_count_says_who_was_last),
 	CASE(a_count_of_any_queue_is_true),
 	CASE(a_message_is_cut_to_the_buffer_in_one_step),

@@ -12,8 +12,10 @@ enum { HELD_MAX = 4, BATCH_MAX = 8, BEYOND_BYTES = 100, TYPES = 4 };
 static const struct queue_shape shapes[] = {
 	{ STOA_FIFO, 8, 80, 0 },           { STOA_FIFO, 12, 9000, 65536 },
 	{ STOA_PRIORITY, 9, 9000, 65536 }, { STOA_TYPE, 11, 9000, 65536 },
-	{ STOA_FIFO, 1, 300, 4096 },
+	{ STOA_FIFO, 1, 300, 4096 },       { STOA_TYPE, 11, 9000, 65536 },
 };
+
+enum { LIMITED = 5 }; /* this shape has limits */
 
 /* ---- A victim's ------------------------------------------------------------ */
 
@@ -118,6 +120,10 @@ static void populate(struct stoa_space *space, const char *name, unsigned shape)
 	struct stoa_message message;
 	struct stoa_queue *queue;
 
+	if (shape == LIMITED) {
+		attributes.limit_bytes = 40000;
+		attributes.limit_messages = attributes.capacity;
+	}
 	must(stoa_queue_open(space, name, STOA_READ | STOA_WRITE | STOA_CREATE,
 	                     0600, &attributes, &queue),
 	     "open");
@@ -430,6 +436,25 @@ static long long look(struct victim *victim)
 	return stoa_queue_stat(queue_of(victim), &stat);
 }
 
+static long long count(struct victim *victim)
+{
+	struct stoa_queue_count count;
+
+	memset(&count, 0, sizeof(count));
+	count.size = sizeof(count);
+	return stoa_queue_count(queue_of(victim), &count);
+}
+
+/* Not of all: only of those that have one. */
+static long long set_limit(struct victim *victim)
+{
+	if (!queue_of(victim)->limits)
+		return 0;
+	return stoa_queue_set_limit(queue_of(victim),
+	                            random_below(&victim->chance, 50000),
+	                            random_below(&victim->chance, 20));
+}
+
 static long long notify(struct victim *victim)
 {
 	struct stoa_notification notification;
@@ -474,6 +499,8 @@ static const struct operation operations[] = {
 	{ "cancel", cancel, 3, false, false },
 	{ "peek", peek, 6, false, false },
 	{ "stat", look, 2, false, false },
+	{ "count", count, 3, false, false },
+	{ "set_limit", set_limit, 2, false, false },
 	{ "notify", notify, 2, true, false },
 	{ "pollfd", poll_once, 2, true, false },
 	{ "wait_any", wait_any, 4, false, false },

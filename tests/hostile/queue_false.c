@@ -25,6 +25,13 @@ const struct field queue_fields[] = {
 	CONTROL(fresh, MEANS_NUMBER),
 	CONTROL(pending, MEANS_NUMBER),
 	CONTROL(listed, MEANS_NUMBER),
+	CONTROL(listed_bytes, MEANS_NUMBER),
+	CONTROL(admitted, MEANS_NUMBER),
+	CONTROL(left, MEANS_NUMBER),
+	CONTROL(limits, MEANS_NUMBER),
+	CONTROL(doubts, MEANS_NUMBER),
+	CONTROL(settled, MEANS_NUMBER),
+	CONTROL(counted_ns, MEANS_NUMBER),
 	CONTROL(dirty, MEANS_NUMBER),
 	FIELD(QUEUE_CONTROL, queue_control, notify_token, MEANS_TOKEN,
 	      1u << 31),
@@ -34,6 +41,7 @@ const struct field queue_fields[] = {
 	CELL(bytes, MEANS_NUMBER),
 	CELL(payload, MEANS_NUMBER),
 	CELL(type, MEANS_NUMBER),
+	CELL(counted, MEANS_NUMBER),
 	ENTRY(next, MEANS_NUMBER),
 	ENTRY(listed, MEANS_NUMBER),
 	NODE(bit, MEANS_NUMBER),
@@ -269,6 +277,21 @@ static void flip_marks(struct scribbler *scribbler)
 	revive(scribbler);
 }
 
+/* What is in is anything, and what may be; and there always is doubt. */
+static void flip_sums(struct scribbler *scribbler)
+{
+	struct queue_control *control = control_of(scribbler);
+	uint64_t sum = next_random(&scribbler->chance) >> below(scribbler, 64);
+
+	atomic_store(&control->admitted, sum);
+	atomic_store(&control->left, ~sum);
+	atomic_fetch_add(&control->doubts, 1);
+	atomic_store(&control->counted_ns, (int64_t)sum);
+	atomic_store(&control->limits, below(scribbler, 2) == 0 ? 0 : sum);
+	atomic_store(&control->left, sum);
+	revive(scribbler);
+}
+
 /* All nodes lead to each other and all lists go round. */
 static void knot_index(struct scribbler *scribbler)
 {
@@ -310,5 +333,6 @@ const struct attack queue_attacks[] = {
 	{ "sizes that flip", flip_sizes, 40 },
 	{ "marks that flip", flip_marks, 8 },
 	{ "an index in knots", knot_index, 4 },
+	{ "sums that flip", flip_sums, 8 },
 	{ NULL, NULL, 0 },
 };
