@@ -105,6 +105,8 @@ const char *bench_group_work(enum bench_group group)
 #define DROPIN_PAIR_AIM 12.0
 #define DROPIN_STREAM_AIM 10.0
 #define DROPIN_PING_AIM 1.0
+#define DROPIN_SEM_AIM 0.95
+#define DROPIN_CYCLE_AIM 0.5
 
 #define MOST(what, row, base, compare, limit, unit) \
 	{ what, row, { base, NULL }, compare, false, limit, unit }
@@ -274,6 +276,17 @@ const struct bench_aim bench_aims[] = {
 	LEAST("drop-in: semop, ping-pong on two cores",
 	      "dropin/semop-ping-2", "dropin/semop-ping-2-kernel", BENCH_FASTER,
 	      DROPIN_PING_AIM, "x faster"),
+	LEAST("drop-in: sem_wait and sem_post, nobody waits", "dropin/sem",
+	      "dropin/sem-kernel", BENCH_FASTER, DROPIN_SEM_AIM, "x libc's"),
+	LEAST("drop-in: sem_wait, ping-pong on one core",
+	      "dropin/sem-ping-1", "dropin/sem-ping-1-kernel", BENCH_FASTER,
+	      DROPIN_PING_AIM, "x faster"),
+	LEAST("drop-in: sem_wait, ping-pong on two cores",
+	      "dropin/sem-ping-2", "dropin/sem-ping-2-kernel", BENCH_FASTER,
+	      DROPIN_PING_AIM, "x faster"),
+	LEAST("drop-in: shmget, shmat, shmdt, IPC_RMID", "dropin/shm-cycle",
+	      "dropin/shm-cycle-kernel", BENCH_FASTER, DROPIN_CYCLE_AIM,
+	      "x the kernel's"),
 };
 
 const size_t bench_aims_count = sizeof(bench_aims) / sizeof(bench_aims[0]);

@@ -110,5 +110,13 @@ static const struct bench_row dropin_rows[] = {
 	     BENCH_DROPIN, false, true),
 	BOTH("semop-ping-2", "semop, question and answer, two cores",
 	     BENCH_DROPIN, false, false),
+	BOTH("sem", "sem_wait, sem_post, nobody waits", BENCH_DROPIN, true,
+	     false),
+	BOTH("sem-ping-1", "sem_wait, question and answer, one core",
+	     BENCH_DROPIN, false, true),
+	BOTH("sem-ping-2", "sem_wait, question and answer, two cores",
+	     BENCH_DROPIN, false, false),
+	BOTH("shm-cycle", "shmget, shmat, shmdt, IPC_RMID", BENCH_DROPIN, true,
+	     false),
 };
 BENCH_ADD(dropin_rows)

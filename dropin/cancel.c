@@ -12,8 +12,6 @@
  */
 #include "cancel.h"
 
-#include "process.h"
-
 #include <base/private_lock.h>
 #include <base/system.h>
 
@@ -63,11 +61,10 @@ static void keep_own_waits(void)
 	}
 }
 
-static struct dropin_fork forks = { .child = keep_own_waits };
-
-static void enlist_once(void)
+/* Not by process.h: a program that has semaphores alone needs no space. */
+static void watch_forks(void)
 {
-	dropin_fork_enlist(&forks);
+	pthread_atfork(NULL, NULL, keep_own_waits);
 }
 
 static void leave(void *context)
@@ -90,7 +87,7 @@ void dropin_cancel_begin_word(struct dropin_wait *wait, _Atomic uint32_t *word)
 	if (!wait->noted)
 		return;
 	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &wait->type);
-	pthread_once(&once, enlist_once);
+	pthread_once(&once, watch_forks);
 	if (!own_tid)
 		own_tid = (pid_t)stoa_system_call(SYS_gettid, 0, 0, 0, 0, 0,
 		                                  0);

@@ -129,19 +129,6 @@ int memory_sweep(const struct registry *registry)
 	return freed;
 }
 
-int memory_clean(void)
-{
-	const struct registry *registry;
-	int result = registry_lock(&registry);
-
-	if (result < 0)
-		return result;
-	set(registry->header->removed, 1);
-	result = memory_sweep(registry);
-	registry_unlock();
-	return result;
-}
-
 /* ---- shmget -------------------------------------------------------------------- */
 
 struct making {

@@ -29,9 +29,6 @@ int memory_sweep(const struct registry *registry);
 
 /* ---- Without ------------------------------------------------------------------- */
 
-/* The same, for `stoa clean`. -errno. */
-int memory_clean(void);
-
 /* munmap(2), also of what is attached. */
 int memory_munmap(void *address, size_t bytes);
 

@@ -38,8 +38,8 @@
  *
  * REMOVED (SHM_DEST) segments have lost their key, and are freed by whoever
  * brings the sum to zero. If that was a death nobody has: whoever looks at the
- * segment by its identifier finds it so and frees it; so does each shmget() that
- * makes a segment, and `stoa clean`, for all of them. `removed` counts them: a
+ * segment by its identifier finds it so and frees it; so does each shmget(), and
+ * SHM_INFO (`stoa ipcs`), for all of them. `removed` counts them: a
  * hint, which is only raised by who removes, and set anew by who looks through.
  *
  * States a death may leave: an entry of the dead (whoever counts frees it); a

@@ -4,6 +4,7 @@
 #include "posix_semaphore.h"
 
 #include "cancel.h"
+#include "interrupts.h"
 
 #include <base/cpu.h>
 #include <base/system.h>
@@ -247,22 +248,46 @@ static int sleep_cancellable(struct semaphore *semaphore, clockid_t clock,
 	return dropin_cancel_end(&wait, result) ? 0 : result;
 }
 
+/* A handler that ran between two slices of a wait; one that is restarted goes
+ * by unless the wait has a deadline. */
+static int handler_ran(const struct stoa_interrupts *before, int timed)
+{
+	struct stoa_interrupts now = dropin_interrupts_now();
+
+	return timed ? now.all != before->all :
+	               now.unrestarted != before->unrestarted;
+}
+
+static int wait_as_waiter(struct semaphore *semaphore, clockid_t clock,
+                          const struct timespec *deadline)
+{
+	struct stoa_interrupts before = dropin_interrupts_now();
+	int result = 0;
+
+	while (!take_and_leave(semaphore)) {
+		result = handler_ran(&before, deadline != NULL) ?
+		                 -EINTR :
+		                 sleep_cancellable(semaphore, clock, deadline);
+		if (result < 0) {
+			leave(semaphore);
+			break;
+		}
+	}
+	return result;
+}
+
 int dropin_sem_wait(sem_t *user, clockid_t clock,
                     const struct timespec *deadline)
 {
 	struct semaphore *semaphore = (struct semaphore *)user;
-	int result = 0;
+	int result;
 
 	if (spin(semaphore))
 		return 0;
 	atomic_fetch_add_explicit(&semaphore->data, SEMAPHORE_WAITER,
 	                          memory_order_relaxed);
 	pthread_cleanup_push(leave, semaphore);
-	while (result == 0 && !take_and_leave(semaphore)) {
-		result = sleep_cancellable(semaphore, clock, deadline);
-		if (result < 0)
-			leave(semaphore);
-	}
+	result = wait_as_waiter(semaphore, clock, deadline);
 	pthread_cleanup_pop(0);
 	return result == -ETIMEDOUT && DROPIN_FAULT(70) ? -EAGAIN : result;
 }

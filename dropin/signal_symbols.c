@@ -16,6 +16,7 @@
  * which are only the kernel's.
  */
 #include "descriptor.h"
+#include "interrupts.h"
 #include "symbol.h"
 
 #include <signal.h>
@@ -43,7 +44,8 @@ LIBC_CALL sighandler_t libc_signal(int number, sighandler_t handler);
 LIBC_CALL sighandler_t libc_sysv_signal(int number, sighandler_t handler);
 LIBC_CALL int libc_siginterrupt(int number, int interrupts);
 
-static const struct stoa_interrupts *here(void)
+/* See interrupts.h. */
+const struct stoa_interrupts *dropin_interrupts(void)
 {
 	return &interrupts;
 }
@@ -93,7 +95,7 @@ LIBC_CALL int libc_sigaction(int number, const struct sigaction *action,
 			tell(ret_before, handler);
 		return result;
 	}
-	stoa_count_interrupts(here);
+	stoa_count_interrupts(dropin_interrupts);
 	wrapped = *action;
 	wrapped.sa_sigaction = handle;
 	atomic_store_explicit(&user[number].handler, action->sa_sigaction,

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* pthread_cancel() of threads that wait in the drop-in's calls: at every moment
+ * of the wait, when it is disabled, and beside what the wait is for. */
+#include "support.h"
+
+#include <dropin/calls.h>
+#include <dropin/cancel.h>
+#include <dropin/posix_semaphore.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/wait.h>
+
+enum { ROUNDS = 400, FORKS = 40 };
+
+struct message {
+	long type;
+	char text[8];
+};
+
+static int queue;
+static sem_t semaphore, begun;
+
+static void *wait_semaphore(void *context UNUSED)
+{
+	dropin_sem_post((struct semaphore *)&begun);
+	require(dropin_sem_wait(&semaphore, CLOCK_REALTIME, NULL) == 0);
+	return NULL;
+}
+
+static void *wait_message(void *context UNUSED)
+{
+	struct message message;
+
+	dropin_sem_post((struct semaphore *)&begun);
+	require(dropin_msgrcv(queue, &message, 8, 1, 0) >= 0);
+	return NULL;
+}
+
+static void *wait_disabled(void *context UNUSED)
+{
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	wait_semaphore(NULL);
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void *wait_asynchronous(void *context UNUSED)
+{
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+	return wait_semaphore(NULL);
+}
+
+/* As libc_pthread_cancel() does. */
+static void cancel(pthread_t thread)
+{
+	pthread_cancel(thread);
+	dropin_cancel_interrupt(thread);
+}
+
+static void await(sem_t *word)
+{
+	assert_int_equal(dropin_sem_wait(word, CLOCK_REALTIME, NULL), 0);
+}
+
+static void begin(void)
+{
+	setenv("STOA_SPACE", case_directory(), 1);
+	dropin_sem_init(&semaphore, 0, 0);
+	dropin_sem_init(&begun, 0, 0);
+}
+
+/* The thread may be anywhere: before its wait, falling asleep, or asleep. */
+static void cancel_at_random(void *(*run)(void *))
+{
+	uint64_t chance = run_seed();
+
+	for (int i = 0; i < ROUNDS; i++) {
+		pthread_t thread;
+		void *result;
+
+		pthread_create(&thread, NULL, run, NULL);
+		await(&begun);
+		for (uint64_t spins = random_below(&chance, 20000); spins > 0;
+		     spins--)
+			atomic_signal_fence(memory_order_seq_cst);
+		cancel(thread);
+		pthread_join(thread, &result);
+		assert_ptr_equal(result, PTHREAD_CANCELED);
+	}
+}
+
+TEST(a_wait_for_a_semaphore_is_cancelled_at_any_moment)
+{
+	begin();
+	cancel_at_random(wait_semaphore);
+	assert_int_equal(((struct semaphore *)&semaphore)->data, 0);
+}
+
+TEST(asynchronous_cancellation_leaves_the_semaphore_whole)
+{
+	begin();
+	cancel_at_random(wait_asynchronous);
+}
+
+static void cancel_receivers(void *context UNUSED)
+{
+	begin();
+	queue = dropin_msgget(IPC_PRIVATE, 0600);
+	assert_true(queue >= 0);
+	cancel_at_random(wait_message);
+	assert_int_equal(dropin_msgctl(queue, IPC_RMID, NULL), 0);
+}
+
+TEST(a_wait_for_a_message_is_cancelled_at_any_moment)
+{
+	struct child child = start_child(cancel_receivers, NULL);
+
+	end_child(&child);
+}
+
+TEST(who_disabled_it_goes_on_waiting)
+{
+	pthread_t thread;
+	void *result;
+
+	begin();
+	pthread_create(&thread, NULL, wait_disabled, NULL);
+	await(&begun);
+	cancel(thread);
+	dropin_sem_post((struct semaphore *)&semaphore);
+	pthread_join(thread, &result);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	assert_int_equal(((struct semaphore *)&semaphore)->data, 0);
+}
+
+static void *cancel_other(void *other)
+{
+	pthread_cancel(pthread_self());
+	/* No cancellation point: it returns, though this is cancelled. */
+	cancel(*(pthread_t *)other);
+	dropin_sem_post((struct semaphore *)&begun);
+	pthread_testcancel();
+	return NULL;
+}
+
+TEST(to_cancel_is_no_cancellation_point)
+{
+	pthread_t waiter, other;
+	void *result;
+
+	begin();
+	pthread_create(&waiter, NULL, wait_semaphore, NULL);
+	await(&begun);
+	pthread_create(&other, NULL, cancel_other, &waiter);
+	await(&begun);
+	pthread_join(waiter, &result);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	pthread_join(other, &result);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+}
+
+/* The child has none of the waits of threads that it doesn't have. */
+static void fork_beside(void *context UNUSED)
+{
+	pthread_t thread;
+
+	begin();
+	pthread_create(&thread, NULL, wait_semaphore, NULL);
+	await(&begun);
+	for (int i = 0; i < FORKS; i++) {
+		pid_t pid = fork();
+		int status;
+
+		if (pid == 0) {
+			pthread_t own;
+
+			pthread_create(&own, NULL, wait_semaphore, NULL);
+			await(&begun);
+			cancel(own);
+			pthread_join(own, NULL);
+			_exit(0);
+		}
+		assert_system(waitpid(pid, &status, 0));
+		assert_int_equal(status, 0);
+	}
+	cancel(thread);
+	pthread_join(thread, NULL);
+}
+
+TEST(forked_children_cancel_their_own)
+{
+	struct child child = start_child(fork_beside, NULL);
+
+	end_child(&child);
+}
+
+static const struct CMUnitTest cases[] = {
+	CASE(a_wait_for_a_semaphore_is_cancelled_at_any_moment),
+	CASE(asynchronous_cancellation_leaves_the_semaphore_whole),
+	CASE(a_wait_for_a_message_is_cancelled_at_any_moment),
+	CASE(who_disabled_it_goes_on_waiting),
+	CASE(to_cancel_is_no_cancellation_point),
+	CASE(forked_children_cancel_their_own),
+};
+MAIN(cases)
