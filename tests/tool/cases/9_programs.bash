@@ -15,7 +15,8 @@ is "$(<out)" "12:34 regular file
 0:0 character special file
 2"
 is "$(tar tvf tree.tar --numeric-owner | awk '/file$/ { print $2 }')" 12/34
-is "$(stat -c %u tree/file)" "$(id -u)"
+# root's fakeroot does what it may
+[[ $(id -u) == 0 ]] || is "$(stat -c %u tree/file)" "$(id -u)"
 CASE
 
 it "perl's processes meet by queues, sets and memory" <<'CASE'
