@@ -161,8 +161,7 @@ static void leave(void *context)
 	                                          SEMAPHORE_WAITER,
 	                                          memory_order_relaxed);
 
-	if (SEMAPHORE_VALUE(data) > 0 && SEMAPHORE_WAITERS(data) > 1 &&
-	    !DROPIN_FAULT(73))
+	if (SEMAPHORE_VALUE(data) > 0 && SEMAPHORE_WAITERS(data) > 1)
 		dropin_sem_wake(semaphore, semaphore->shared);
 }
 
