@@ -46,6 +46,7 @@ struct mq_registration {
 	struct sigevent event;
 	pthread_attr_t *attributes; /* of the thread to start, or NULL */
 	sigset_t mask;              /* of who asked: the new thread's */
+	uint32_t number;            /* as the queue names it */
 	int dropped;
 	struct mq_registration *next, **link;
 };
@@ -122,7 +123,8 @@ static void *help(void *context)
 	struct stoa_notifier notifier = { .size = sizeof(notifier) };
 	struct mq_registration *registration = context;
 	struct mq *mq = registration->mq;
-	int result = stoa_queue_await(mq->queue, STOA_FOREVER, &notifier);
+	int result = stoa_queue_await(mq->queue, registration->number,
+	                              STOA_FOREVER, &notifier);
 	int dropped = take_from_list(registration);
 
 	mq_put(mq);
@@ -206,6 +208,7 @@ static int with_helper(struct mq *mq, const struct sigevent *event,
 		free_registration(registration);
 		return result;
 	}
+	registration->number = stoa_queue_registration(mq->queue);
 	atomic_fetch_add(&mq->users, 1); /* the helper's */
 	stoa_private_lock(&registrations_lock);
 	registration->next = registrations;

@@ -342,12 +342,15 @@ struct stoa_notifier {
 	int32_t signalled; /* 1: and sent the signal that was asked for */
 };
 
-/* Waits until the registration that this handle made last is no more: it was
- * used up (*ret_notifier, which may be NULL, says by whom) or dropped, which is
- * for the caller to know. A sender that has become another user than the
- * queue's can't signal: then this is the registrant's only word of it. For one
- * thread of the process. */
-STOA_API int stoa_queue_await(struct stoa_queue *queue,
+/* Names the registration that this handle made last. */
+STOA_API uint32_t stoa_queue_registration(struct stoa_queue *queue);
+
+/* Waits until that registration is no more: it was used up (*ret_notifier,
+ * which may be NULL, says by whom) or dropped, which is for the caller to know. A sender that has become another user than the
+ * queue's can't signal: then this is the registrant's only word of it. If
+ * somebody has registered since, it isn't known who sent, and taken for granted
+ * that he signalled. */
+STOA_API int stoa_queue_await(struct stoa_queue *queue, uint32_t registration,
                               struct stoa_deadline deadline,
                               struct stoa_notifier *ret_notifier);
 

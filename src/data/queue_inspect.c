@@ -519,9 +519,10 @@ int stoa_queue_notify(struct stoa_queue *queue,
 	             (uint64_t)(uintptr_t)notification->value.sival_ptr);
 	atomic_store(&control->notify_peer,
 	             atomic_load(&queue->object.peer));
-	atomic_store(&control->notifier, 0);
+	/* The count first: whoever still reads the last one's notifier. */
 	atomic_store(&queue->notify_count,
 	             atomic_fetch_add(&control->notify_count, 1) + 1);
+	atomic_store(&control->notifier, 0);
 	/* seq_cst: EVENT_DEKKER; senders look for the bit after committing */
 	atomic_store(&control->notify_token, own);
 	atomic_fetch_or(&queue->object.header->events.readable, EVENT_NOTIFY);
@@ -638,28 +639,48 @@ void queue_notify_late(struct stoa_queue *queue)
 		notify(queue, token);
 }
 
-/* Whether this handle's last registration is still there. */
-static int still_registered(struct stoa_queue *queue, uint32_t own)
+uint32_t stoa_queue_registration(struct stoa_queue *queue)
+{
+	return atomic_load(&queue->notify_count);
+}
+
+/* Whether this handle's registration is still there. */
+static int still_registered(struct stoa_queue *queue, uint32_t own,
+                            uint32_t registration)
 {
 	struct queue_control *control = queue->control;
 
 	return atomic_load(&control->notify_token) == own &&
-	       atomic_load(&control->notify_count) ==
-	               atomic_load(&queue->notify_count);
+	       atomic_load(&control->notify_count) == registration;
 }
 
-int stoa_queue_await(struct stoa_queue *queue, struct stoa_deadline deadline,
+/* As long as nobody else has registered, the notifier is this one's. */
+static void tell_notifier(struct stoa_queue *queue, uint32_t registration,
+                          struct stoa_notifier *notifier)
+{
+	uint64_t word = atomic_load(&queue->control->notifier);
+
+	notifier->pid = (pid_t)((uint32_t)word & ~NOTIFIER_SENT);
+	notifier->uid = (uid_t)(word >> 32);
+	notifier->signalled = (word & NOTIFIER_SENT) != 0;
+	if (atomic_load(&queue->control->notify_count) == registration)
+		return;
+	notifier->pid = 0;
+	notifier->signalled = 1;
+}
+
+int stoa_queue_await(struct stoa_queue *queue, uint32_t registration,
+                     struct stoa_deadline deadline,
                      struct stoa_notifier *ret_notifier)
 {
 	uint32_t own = stoa_object_token(&queue->object);
-	uint64_t notifier;
 	int result = 0;
 
 	if (ret_notifier && ret_notifier->size != sizeof *ret_notifier)
 		return stoa_fail(-EINVAL, "notifier of queue %s: size must be "
 		                          "sizeof(struct stoa_notifier)",
 		                 queue->object.name);
-	while (result == 0 && still_registered(queue, own)) {
+	while (result == 0 && still_registered(queue, own, registration)) {
 		int64_t left = stoa_deadline_left(deadline);
 
 		if (left == 0)
@@ -675,11 +696,7 @@ int stoa_queue_await(struct stoa_queue *queue, struct stoa_deadline deadline,
 	result = (int)queue_end(queue, result);
 	if (result < 0)
 		return result;
-	notifier = atomic_load(&queue->control->notifier);
-	if (ret_notifier) {
-		ret_notifier->pid = (pid_t)((uint32_t)notifier & ~NOTIFIER_SENT);
-		ret_notifier->signalled = (notifier & NOTIFIER_SENT) != 0;
-		ret_notifier->uid = (uid_t)(notifier >> 32);
-	}
+	if (ret_notifier)
+		tell_notifier(queue, registration, ret_notifier);
 	return 0;
 }
