@@ -239,7 +239,8 @@ static int make_file(const char *path, mode_t mode, uint64_t bytes)
 
 	if (fd < 0)
 		return no_descriptor(fd);
-	result = stoa_sys_fchmod(fd, mode); /* whatever the umask */
+	/* Whatever the umask; which spares its owner's bits, or see below. */
+	result = mode & 0077 ? stoa_sys_fchmod(fd, mode) : 0;
 	if (result == 0)
 		result = stoa_sys_ftruncate(fd, (off_t)bytes);
 	stoa_sys_close(fd);
@@ -320,7 +321,8 @@ static int choose_address(const void *address, int flags, uintptr_t *ret_at)
 	return 0;
 }
 
-static int open_memory(int id, int flags, struct memory_wish *wish)
+static int open_memory(int id, int flags, mode_t mode,
+                       struct memory_wish *wish)
 {
 	char path[REGISTRY_PATH_BYTES];
 	int result = registry_path(REGISTRY_MEMORY, id, path);
@@ -331,8 +333,11 @@ static int open_memory(int id, int flags, struct memory_wish *wish)
 
 	if (result < 0)
 		return result;
-	fd = stoa_sys_openat(AT_FDCWD, path, access | O_NOFOLLOW | O_NONBLOCK,
-	                     0);
+	access |= O_NOFOLLOW | O_NONBLOCK;
+	fd = stoa_sys_openat(AT_FDCWD, path, access, 0);
+	/* The owner's, whose umask left him nothing. */
+	if (fd == -EACCES && chmod(path, mode) == 0)
+		fd = stoa_sys_openat(AT_FDCWD, path, access, 0);
 	if (fd < 0)
 		return fd == -ENOENT ? -EINVAL : no_descriptor(fd);
 	result = stoa_sys_fstat(fd, &stat);
@@ -368,7 +373,8 @@ static int attach(const struct registry *registry, int flags,
 	if (result == 0 && memory_map_settle(registry, &peer) < 0)
 		result = -ENOMEM;
 	if (result == 0)
-		result = open_memory(wish->id, flags, wish);
+		result = open_memory(wish->id, flags, permission.mode & 0666,
+		                     wish);
 	if (result < 0)
 		return result;
 	result = memory_table_add(registry, peer, wish->id, memory_map_pid());

@@ -17,6 +17,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define SETTLE_AGAIN 8
+
 static struct stoa_lock map_lock;
 static struct memory_piece *pieces;
 static stoa_peer settled_as; /* whose entries count them */
@@ -48,12 +50,27 @@ static void set_bounds(void)
 
 /* ---- Who counts them ----------------------------------------------------------- */
 
+/* Asked anew by a forked child, and now and then: who closes all descriptors
+ * becomes another peer, too. */
+static int is_settled(void)
+{
+	static unsigned calls;
+
+	return settled_as != 0 && ++calls % SETTLE_AGAIN &&
+	       settled_pid == getpid();
+}
+
 int memory_map_settle(const struct registry *registry, stoa_peer *ret_peer)
 {
 	struct stoa_space *space;
 	stoa_peer peer;
-	int result = dropin_space(&space);
+	int result;
 
+	if (is_settled()) {
+		*ret_peer = settled_as;
+		return 0;
+	}
+	result = dropin_space(&space);
 	if (result == 0)
 		result = stoa_space_self(space, &peer);
 	if (result < 0)
@@ -284,6 +301,7 @@ static void in_child(void)
 	stoa_peer peer;
 
 	map_lock = (struct stoa_lock){ 0 };
+	settled_as = 0;
 	if (pieces && !DROPIN_FAULT(54) && registry_lock(&registry) == 0) {
 		memory_map_settle(registry, &peer);
 		for (struct memory_piece *piece = pieces; piece;

@@ -5,9 +5,9 @@
 
 #include "cancel.h"
 #include "interrupts.h"
+#include "kernel.h"
 
 #include <base/cpu.h>
-#include <base/system.h>
 
 #include <linux/futex.h>
 #include <pthread.h>
@@ -52,10 +52,24 @@ static int private_flag(int32_t shared)
 	return shared ? 0 : FUTEX_PRIVATE_FLAG;
 }
 
-void dropin_sem_wake(struct semaphore *semaphore, int32_t shared)
+static void wake_one(struct semaphore *semaphore)
 {
-	stoa_system_call(SYS_futex, (long)value_of(semaphore),
-	                 FUTEX_WAKE | private_flag(shared), 1, 0, 0, 0);
+	dropin_kernel(SYS_futex, (long)value_of(semaphore),
+	              FUTEX_WAKE | private_flag(semaphore->shared), 1);
+}
+
+/* The kernel adds one and wakes, and lets nobody die between the two. (Its
+ * comparison, for which it would wake more, is never true.) */
+int dropin_sem_post_and_wake(struct semaphore *semaphore)
+{
+	int operation = FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_EQ, 0xfff);
+	long value = (long)value_of(semaphore);
+	long result = dropin_kernel(
+	        SYS_futex, value,
+	        FUTEX_WAKE_OP | private_flag(semaphore->shared), 1, 0, value,
+	        operation);
+
+	return result < 0 ? (int)result : 0;
 }
 
 /* ---- Sleeping -------------------------------------------------------------------- */
@@ -64,7 +78,7 @@ static struct timespec after_slice(void)
 {
 	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	now.tv_nsec += SLICE_NS;
 	if (now.tv_nsec >= NS_PER_SECOND) {
 		now.tv_nsec -= NS_PER_SECOND;
@@ -80,9 +94,9 @@ static int sleep_until(struct semaphore *semaphore, clockid_t clock,
 	int operation = FUTEX_WAIT_BITSET | private_flag(semaphore->shared) |
 	                (clock == CLOCK_REALTIME ? FUTEX_CLOCK_REALTIME : 0);
 
-	return (int)stoa_system_call(SYS_futex, (long)value_of(semaphore),
-	                             operation, 0, (long)until, 0,
-	                             FUTEX_BITSET_MATCH_ANY);
+	return (int)dropin_kernel(SYS_futex, (long)value_of(semaphore),
+	                          operation, 0, (long)until, 0,
+	                          FUTEX_BITSET_MATCH_ANY);
 }
 
 /* A handler with SA_RESTART doesn't end it: so the kernel has it without a
@@ -92,8 +106,8 @@ static int sleep_a_slice(struct semaphore *semaphore)
 	struct timespec until = after_slice();
 	struct waitv wait = { .address = (uintptr_t)value_of(semaphore),
 		              .flags = WAITV_32BIT };
-	int result = (int)stoa_system_call(SYS_futex_waitv, (long)&wait, 1, 0,
-	                                   (long)&until, CLOCK_MONOTONIC, 0);
+	int result = (int)dropin_kernel(SYS_futex_waitv, (long)&wait, 1, 0,
+	                                (long)&until, CLOCK_MONOTONIC);
 
 	/* Before Linux 5.16, or a filter that doesn't know it. */
 	if (result == -ENOSYS || result == -EPERM)
@@ -114,16 +128,24 @@ static int is_near(clockid_t clock, const struct timespec *deadline)
 	       SLICE_NS;
 }
 
-/* A slice of a wait with a deadline; -ETIMEDOUT: that has come. */
+/* Who waits alone is the first in the kernel's queue, and is woken before all
+ * who come later: he needs no slices. */
+static int is_alone(struct semaphore *semaphore)
+{
+	return SEMAPHORE_WAITERS(atomic_load_explicit(
+	               &semaphore->data, memory_order_relaxed)) <= 1;
+}
+
+/* -ETIMEDOUT: the deadline has come. */
 static int sleep_to(struct semaphore *semaphore, clockid_t clock,
-                    const struct timespec *deadline)
+                    const struct timespec *deadline, int in_slices)
 {
 	struct timespec until;
 	int result;
 
 	if (deadline->tv_sec < 0)
 		return -ETIMEDOUT;
-	if (!semaphore->shared || is_near(clock, deadline))
+	if (!in_slices || is_near(clock, deadline))
 		return sleep_until(semaphore, clock, deadline);
 	until = after_slice();
 	result = sleep_until(semaphore, CLOCK_MONOTONIC, &until);
@@ -133,16 +155,16 @@ static int sleep_to(struct semaphore *semaphore, clockid_t clock,
 static int sleep_once(struct semaphore *semaphore, clockid_t clock,
                       const struct timespec *deadline)
 {
-	int result;
+	int in_slices = semaphore->shared && !is_alone(semaphore), result;
 
 	if (deadline)
-		result = sleep_to(semaphore, clock, deadline);
-	else if (semaphore->shared)
+		result = sleep_to(semaphore, clock, deadline, in_slices);
+	else if (in_slices)
 		result = sleep_a_slice(semaphore);
 	else
-		result = (int)stoa_system_call(
+		result = (int)dropin_kernel(
 		        SYS_futex, (long)value_of(semaphore),
-		        FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, 0, 0, 0);
+		        FUTEX_WAIT | private_flag(semaphore->shared));
 	if (result == -EINTR && DROPIN_FAULT(69))
 		return 0;
 	/* Woken, or the value isn't 0 any more. */
@@ -162,7 +184,7 @@ static void leave(void *context)
 	                                          memory_order_relaxed);
 
 	if (SEMAPHORE_VALUE(data) > 0 && SEMAPHORE_WAITERS(data) > 1)
-		dropin_sem_wake(semaphore, semaphore->shared);
+		wake_one(semaphore);
 }
 
 /* A permit, and waiting no more. */

@@ -24,8 +24,8 @@ int dropin_sem_init(sem_t *semaphore, int shared, unsigned value);
 int dropin_sem_wait(sem_t *semaphore, clockid_t clock,
                     const struct timespec *deadline);
 
-/* Wakes one who waits. `shared` is the semaphore's. */
-void dropin_sem_wake(struct semaphore *semaphore, int32_t shared);
+/* Both at once, whoever is killed when. */
+int dropin_sem_post_and_wake(struct semaphore *semaphore);
 
 /* A permit if there is one. 1; 0: none. */
 static inline int dropin_sem_take(struct semaphore *semaphore)
@@ -49,7 +49,6 @@ static inline int dropin_sem_post(struct semaphore *semaphore)
 {
 	uint64_t data = atomic_load_explicit(&semaphore->data,
 	                                     memory_order_relaxed);
-	int32_t shared = semaphore->shared;
 
 	do {
 		if (__builtin_expect(SEMAPHORE_VALUE(data) >=
@@ -57,14 +56,14 @@ static inline int dropin_sem_post(struct semaphore *semaphore)
 		                     0) &&
 		    !DROPIN_FAULT(68))
 			return -EOVERFLOW;
+		if (__builtin_expect(SEMAPHORE_WAITERS(data) > 0, 0))
+			return dropin_sem_post_and_wake(semaphore);
 		/* release: pairs with the acquire of who takes it */
 	} while (!atomic_compare_exchange_weak_explicit(
 	        &semaphore->data, &data, data + 1, memory_order_release,
 	        memory_order_relaxed));
 	/* The semaphore may be gone from here on: whoever has the permit may
-	 * destroy it. The kernel minds no address that isn't there. */
-	if (__builtin_expect(SEMAPHORE_WAITERS(data) > 0, 0))
-		dropin_sem_wake(semaphore, shared);
+	 * destroy it. */
 	return 0;
 }
 

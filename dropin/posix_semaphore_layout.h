@@ -13,7 +13,8 @@
  *
  * TRUTH: value. Commit points are the compare-and-swaps of `data`:
  *
- *   post    value + 1 (release). Then, if there are waiters, one is woken
+ *   post    value + 1 (release); where there are waiters it is the kernel that
+ *           adds, and wakes one, in one system call
  *   take    value - 1 (acquire), if it isn't 0
  *   wait    waiters + 1; then as often as it takes: with a value, value - 1 and
  *           waiters - 1 at once (acquire), else sleep while value is 0
@@ -28,9 +29,13 @@
  *
  *   waiters too high    forever: each post asks the kernel in vain. Nobody can
  *                       tell a dead one's share of the count
- *   permits, and others asleep: the dead had posted and not woken yet, or been
- *                       woken and not taken yet. So sleepers of a shared one
- *                       look at the value every 50 ms; the first takes it
+ *   permits, and others asleep: the dead had been woken and not taken yet. So
+ *                       sleepers look at the value every 50 ms, but for one who
+ *                       was alone when he fell asleep: he is woken before all
+ *                       who came later (whom the kernel may prefer for their
+ *                       real-time priority alone), and so nobody dies with a
+ *                       wake-up in his place. A poster without the drop-in may
+ *                       die between its post and its wake
  *   a permit taken      gone with the dead, as POSIX has it
  *
  * A private one's threads die together; its sleepers aren't disturbed.

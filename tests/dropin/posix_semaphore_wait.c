@@ -85,20 +85,26 @@ static void wait_once(void *context)
 	assert_int_equal(wait_for(context), 0);
 }
 
-/* As if its poster had died before it woke anybody. */
+/* As if one who was woken for it had died. */
 TEST(a_permit_that_nobody_was_woken_for_is_found)
 {
 	sem_t *semaphore = shared_semaphores();
-	struct child child;
+	struct child children[2];
 
 	dropin_sem_init(semaphore, 1, 0);
-	child = start_child(wait_once, semaphore);
-	await_report(&child);
-	while (waiters_of(semaphore) == 0)
-		sched_yield();
-	until_blocked(child.pid);
+	for (uint32_t i = 0; i < 2; i++) {
+		children[i] = start_child(wait_once, semaphore);
+		await_report(&children[i]);
+		while (waiters_of(semaphore) <= i)
+			sched_yield();
+		until_blocked(children[i].pid);
+	}
 	atomic_fetch_add(&((struct semaphore *)semaphore)->data, 1);
-	end_child(&child);
+	while (waiters_of(semaphore) > 1)
+		sched_yield();
+	post(semaphore);
+	end_child(&children[0]);
+	end_child(&children[1]);
 	assert_int_equal(waiters_of(semaphore), 0);
 	munmap(semaphore, 4096);
 }
