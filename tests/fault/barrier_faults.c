@@ -97,11 +97,13 @@ static long long wait_in_vain(struct stage *stage)
 	return stoa_barrier_wait(barrier, stoa_deadline_in(SHORT_MS * MS));
 }
 
-/* One question that the kernel doesn't answer: the next sleep asks again. */
+/* One question that the kernel doesn't answer: the next sleep asks again. The
+ * barrier that forgets the dead waits in vain. */
 static long long wait_with_dead(struct stage *stage)
 {
-	(void)stage;
-	return stoa_barrier_wait(barrier, stoa_deadline_in(3 * SHORT_MS * MS));
+	int64_t ms = stage->order == STOA_FIFO ? AMPLE_MS : 3 * SHORT_MS;
+
+	return stoa_barrier_wait(barrier, stoa_deadline_in(ms * MS));
 }
 
 static long long ask_stat(struct stage *stage)

@@ -8,7 +8,10 @@
 
 #include "support.h"
 
-enum { SHORT_MS = 16 /* more than one slice of a wait, which is of 10 here */ };
+enum {
+	SHORT_MS = 16, /* more than one slice of a wait, which is of 10 here */
+	AMPLE_MS = 60000, /* of what comes, however busy the machine */
+};
 
 struct stage {
 	const char *operation;

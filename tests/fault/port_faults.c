@@ -260,7 +260,7 @@ static long long wait_after_death(struct stage *stage)
 	struct stoa_port_reply reply;
 
 	(void)stage;
-	return stoa_port_wait(port, &ticket, stoa_deadline_in(SHORT_MS * MS),
+	return stoa_port_wait(port, &ticket, stoa_deadline_in(AMPLE_MS * MS),
 	                      &reply);
 }
 

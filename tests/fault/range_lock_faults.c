@@ -133,7 +133,7 @@ static long long wait_in_vain(struct stage *stage)
 {
 	(void)stage;
 	return stoa_range_lock_lock(lock, NULL,
-	                            stoa_deadline_in(SOME_MS * MS));
+	                            stoa_deadline_in(AMPLE_MS * MS));
 }
 
 /* Nothing stays in line, or shown, or locked. */
@@ -209,7 +209,7 @@ static long long lock_of_dead(struct stage *stage)
 
 	(void)stage;
 	return stoa_range_lock_lock(lock, &range,
-	                            stoa_deadline_in(SOME_MS * MS));
+	                            stoa_deadline_in(AMPLE_MS * MS));
 }
 
 static void after_dead(struct stage *stage, long long result)

@@ -215,14 +215,14 @@ static long long take_after_death(struct stage *stage)
 {
 	(void)stage;
 	return stoa_semaphore_wait(semaphore, 2,
-	                           stoa_deadline_in(SHORT_MS * MS));
+	                           stoa_deadline_in(AMPLE_MS * MS));
 }
 
 static long long operate_after_death(struct stage *stage)
 {
 	(void)stage;
 	return stoa_semaphore_set_operate(set, take, 2,
-	                                  stoa_deadline_in(SHORT_MS * MS));
+	                                  stoa_deadline_in(AMPLE_MS * MS));
 }
 
 /* Whether or not it could be told then, it can be now. */
