@@ -5,6 +5,7 @@
 
 #include "calls.h"
 #include "fault.h"
+#include "kernel.h"
 #include "memory_map.h"
 #include "memory_table.h"
 
@@ -14,6 +15,7 @@
 #include <linux/capability.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/sysinfo.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -336,7 +338,8 @@ static int open_memory(int id, int flags, mode_t mode,
 	access |= O_NOFOLLOW | O_NONBLOCK;
 	fd = stoa_sys_openat(AT_FDCWD, path, access, 0);
 	/* The owner's, whose umask left him nothing. */
-	if (fd == -EACCES && chmod(path, mode) == 0)
+	if (fd == -EACCES &&
+	    dropin_kernel(SYS_fchmodat, AT_FDCWD, (long)path, mode) == 0)
 		fd = stoa_sys_openat(AT_FDCWD, path, access, 0);
 	if (fd < 0)
 		return fd == -ENOENT ? -EINVAL : no_descriptor(fd);

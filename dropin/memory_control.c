@@ -3,6 +3,7 @@
 #include "calls.h"
 #include "copy.h"
 #include "fault.h"
+#include "kernel.h"
 #include "memory.h"
 #include "memory_table.h"
 
@@ -12,6 +13,7 @@
 #include <linux/capability.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define get(word) atomic_load_explicit(&(word), memory_order_relaxed)
@@ -123,7 +125,7 @@ static int may_lock(const struct registry_slot *slot, int command)
 {
 	struct dropin_permission permission;
 	struct rlimit limit;
-	uid_t uid = geteuid();
+	uid_t uid = (uid_t)dropin_kernel(SYS_geteuid, 0);
 
 	if (dropin_capable(CAP_IPC_LOCK))
 		return 0;
