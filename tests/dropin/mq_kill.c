@@ -157,49 +157,6 @@ DROPIN_TEST(a_sender_dies_in_its_sleep)
 
 /* ---- At any moment ------------------------------------------------------------- */
 
-static void do_everything(void *context)
-{
-	uint64_t chance = *(uint64_t *)context;
-	char text[BYTES] = "";
-	mqd_t queue;
-
-	signal(SIGUSR1, SIG_IGN);
-	report(0);
-	for (;;) {
-		queue = dropin_mq_open("q", O_RDWR | O_NONBLOCK, 0, NULL);
-		if (queue < 0)
-			exit(1);
-		for (uint64_t n = random_below(&chance, 20); n > 0; n--) {
-			dropin_mq_timedsend(queue, text,
-			                    random_below(&chance, BYTES), 1,
-			                    NULL);
-			if (random_below(&chance, 3) == 0)
-				dropin_mq_notify(queue, &signalled);
-			dropin_mq_timedreceive(queue, text, BYTES, NULL, NULL);
-		}
-		dropin_mq_close(queue);
-	}
-}
-
-DROPIN_TEST(killed_at_any_moment)
-{
-	uint64_t chance = run_seed();
-	struct child child;
-	mqd_t queue;
-
-	queue = open_queue("q", O_NONBLOCK);
-	for (int i = 0; i < KILLS; i++) {
-		child = start_child(do_everything, &chance);
-		await_report(&child);
-		usleep((useconds_t)random_below(&chance, 3000));
-		kill_child(&child);
-		next_random(&chance);
-		assert_sound(queue);
-	}
-	dropin_mq_close(queue);
-	assert_int_equal(dropin_mq_unlink("q"), 0);
-}
-
 static void make_and_unlink(void *context)
 {
 	(void)context;
@@ -240,7 +197,6 @@ static const struct CMUnitTest cases[] = {
 	CASE(and_of_one_with_a_helper_thread),
 	CASE(a_receiver_dies_in_its_sleep),
 	CASE(a_sender_dies_in_its_sleep),
-	CASE(killed_at_any_moment),
 	CASE(makers_killed_at_any_moment),
 };
 MAIN(cases)
