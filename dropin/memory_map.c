@@ -287,9 +287,8 @@ static void in_parent(void)
 	stoa_private_unlock(&map_lock);
 	if (reading >= 0) {
 		stoa_sys_close(writing);
-		if (!DROPIN_FAULT(53))
-			while (stoa_sys_read(reading, &done, 1) == -EINTR)
-				;
+		while (stoa_sys_read(reading, &done, 1) == -EINTR)
+			;
 		stoa_sys_close(reading);
 	}
 	pthread_sigmask(SIG_SETMASK, &mask, NULL);

@@ -4,6 +4,7 @@
 
 #include <limits.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <sys/mman.h>
 
 static sem_t *sem;
@@ -119,6 +120,28 @@ static void time_limits(void)
 	asleep(&child);
 	sem_post(sem);
 	ANSWERS("who waits with a time is woken", &child, 0);
+}
+
+static void ignore_it(int number)
+{
+	(void)number;
+}
+
+static long wait_with_handler(void)
+{
+	struct sigaction action = { .sa_handler = ignore_it };
+
+	sigaction(SIGUSR1, &action, NULL);
+	return sem_wait(sem);
+}
+
+static void interrupted(void)
+{
+	sem_new(0);
+	struct child child = START(wait_with_handler());
+	asleep(&child);
+	kill(child.pid, SIGUSR1);
+	ANSWERS_ERROR("a handler ends sem_wait", &child, EINTR);
 }
 
 static void clocks(void)
@@ -320,7 +343,7 @@ static void threads(void)
 }
 
 CONFORMANCE(GROUP(private_values), GROUP(shared_between_processes),
-            GROUP(time_limits), GROUP(clocks), GROUP(names),
+            GROUP(time_limits), GROUP(interrupted), GROUP(clocks), GROUP(names),
             GROUP(without_slash), GROUP(creation), GROUP(between_processes),
             GROUP(over_exec), GROUP(permissions), GROUP(of_others),
             GROUP(threads))
