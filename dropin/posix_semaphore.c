@@ -165,8 +165,6 @@ static int sleep_once(struct semaphore *semaphore, clockid_t clock,
 		result = (int)dropin_kernel(
 		        SYS_futex, (long)value_of(semaphore),
 		        FUTEX_WAIT | private_flag(semaphore->shared));
-	if (result == -EINTR && DROPIN_FAULT(69))
-		return 0;
 	/* Woken, or the value isn't 0 any more. */
 	return result == -EINTR || result == -ETIMEDOUT ? result : 0;
 }
@@ -289,6 +287,8 @@ static int wait_as_waiter(struct semaphore *semaphore, clockid_t clock,
 		result = handler_ran(&before, deadline != NULL) ?
 		                 -EINTR :
 		                 sleep_cancellable(semaphore, clock, deadline);
+		if (result == -EINTR && DROPIN_FAULT(69))
+			continue;
 		if (result < 0) {
 			leave(semaphore);
 			break;
