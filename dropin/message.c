@@ -137,6 +137,18 @@ static ssize_t wait_to_receive(struct receipt *receipt)
 
 /* ---- Sending ------------------------------------------------------------------------ */
 
+/* Before the first message: what was never sent to isn't looked into by
+ * MSG_INFO. relaxed: who knows of the message by any other way is ordered after
+ * it by that. */
+static void note_sending(struct registry_slot *slot)
+{
+	_Atomic uint64_t *sent = &slot->word[MESSAGE_SENT];
+
+	if (__builtin_expect(
+	            !atomic_load_explicit(sent, memory_order_relaxed), 0))
+		atomic_store_explicit(sent, 1, memory_order_relaxed);
+}
+
 /* What the size says before anything else is looked at. */
 static int check_size(size_t bytes)
 {
@@ -187,6 +199,7 @@ int dropin_msgsnd(int id, const void *envelope, size_t bytes, int flags)
 	message.bytes = bytes;
 	message.type = given->type;
 	message.priority = 0;
+	note_sending(handle->slot);
 	result = stoa_queue_send_message(handle->object, &message, STOA_NOW);
 	if (result == -EAGAIN && !(flags & IPC_NOWAIT))
 		result = wait_to_send(id, handle, &message);

@@ -100,17 +100,22 @@ static void add_up(int id, struct msginfo *info)
 	handle_put(&message_handles, handle);
 }
 
-static int next_queue(const struct registry *registry, int *index, int *ret_id)
+/* Counts queues from `*index` on, up to one that messages may be in. 0: none. */
+static int next_queue(const struct registry *registry, int *index, int *queues,
+                      int *ret_id)
 {
 	struct registry_slot *slot;
 	int highest = registry_highest(registry, REGISTRY_MESSAGE);
 
-	for (; *index <= highest; ++*index) {
-		if (registry_find_index(registry, REGISTRY_MESSAGE, *index,
+	while (*index <= highest) {
+		if (registry_find_index(registry, REGISTRY_MESSAGE, (*index)++,
 		                        &slot) < 0)
 			continue;
+		++*queues;
+		if (!atomic_load_explicit(&slot->word[MESSAGE_SENT],
+		                          memory_order_relaxed))
+			continue;
 		*ret_id = registry_slot_id(registry, REGISTRY_MESSAGE, slot);
-		++*index;
 		return 1;
 	}
 	return 0;
@@ -126,12 +131,10 @@ static int used_now(struct msginfo *info)
 		result = registry_lock(&registry);
 		if (result < 0)
 			return result;
-		found = next_queue(registry, &index, &id);
+		found = next_queue(registry, &index, &info->msgpool, &id);
 		registry_unlock();
-		if (!found)
-			break;
-		info->msgpool++;
-		add_up(id, info);
+		if (found)
+			add_up(id, info);
 	}
 	return 0;
 }
