@@ -168,6 +168,8 @@ static int send_result(int result)
 	switch (result) {
 	case -EMSGSIZE:
 		return DROPIN_FAULT(22) ? -E2BIG : -EINVAL;
+	case -ENOSPC: /* the tmpfs is full */
+		return -ENOMEM;
 	default:
 		return result;
 	}

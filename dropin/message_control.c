@@ -17,9 +17,9 @@
 #define MSGSSZ_SAID 16 /* <linux/msg.h>: unused by Linux, but told */
 #define MSGSEG_SAID 0xffff
 
-/* Cells, of 344 bytes each: a queue of more messages than this has them no
- * larger than 4 bytes each, if msg_qbytes is the default. */
-#define CELLS_MAX 4096u
+/* Cells, of 344 bytes each as soon as it is first used (they go round): as many
+ * as msg_qbytes lets in messages, if it is the default. */
+#define CELLS_MAX 65536u
 #define ARENA_MIN (UINT64_C(256) << 10)
 #define ARENA_MAX (UINT64_C(64) << 20)
 
@@ -47,7 +47,7 @@ static int make_queue(struct stoa_space *space, const char *name,
 	struct stoa_queue_attributes attributes = {
 		.size = sizeof(attributes),
 		.order = STOA_TYPE,
-		.capacity = qbytes < CELLS_MAX ? qbytes + 1 : CELLS_MAX,
+		.capacity = qbytes < CELLS_MAX ? qbytes ?: 1 : CELLS_MAX,
 		.max_message_bytes = limit(&limits->msgmax) ?: 1,
 		.total_bytes = arena < ARENA_MIN ? ARENA_MIN :
 		               arena > ARENA_MAX ? ARENA_MAX :
