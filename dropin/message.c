@@ -52,7 +52,7 @@ struct handle_table message_handles = { .kind = &kind };
 
 static void put(void *handle)
 {
-	handle_put(&message_handles, handle);
+	handle_put(handle);
 }
 
 /* After a part of a wait: IPC_SET may have taken the right. Rather than to wake
@@ -64,7 +64,7 @@ static int still_may(int id, unsigned wanted)
 
 	if (result < 0)
 		return result == -EINVAL ? -EIDRM : result;
-	handle_put(&message_handles, handle);
+	handle_put(handle);
 	return 0;
 }
 
@@ -190,7 +190,7 @@ int dropin_msgsnd(int id, const void *envelope, size_t bytes, int flags)
 	result = stoa_queue_send_message(handle->object, &message, STOA_NOW);
 	if (result == -EAGAIN && !(flags & IPC_NOWAIT))
 		result = wait_to_send(id, handle, &message);
-	handle_put(&message_handles, handle);
+	handle_put(handle);
 	return send_result(result);
 }
 
@@ -338,6 +338,6 @@ ssize_t dropin_msgrcv(int id, void *envelope, size_t bytes, long type,
 		receipt.cuts = flags & MSG_NOERROR;
 		result = receive_into(&receipt, envelope, flags);
 	}
-	handle_put(&message_handles, receipt.handle);
+	handle_put(receipt.handle);
 	return receive_result(result);
 }

@@ -97,7 +97,7 @@ static void add_up(int id, struct msginfo *info)
 		info->msgmap += (int)count.messages;
 		info->msgtql += (int)count.bytes;
 	}
-	handle_put(&message_handles, handle);
+	handle_put(handle);
 }
 
 static int next_queue(const struct registry *registry, int *index, int *ret_id)
@@ -214,7 +214,7 @@ static int count(int id, struct msqid_ds *ds)
 	if (result < 0)
 		return result == -EACCES ? 0 : result;
 	result = stoa_queue_count(handle->object, &now);
-	handle_put(&message_handles, handle);
+	handle_put(handle);
 	if (result < 0)
 		return result;
 	ds->msg_qnum = now.messages - DROPIN_FAULT(28);
@@ -259,7 +259,7 @@ static int set_qbytes(const struct registry *registry, int id,
 	if (result < 0)
 		return result;
 	result = stoa_queue_set_limit(handle->object, qbytes, qbytes);
-	handle_put(&message_handles, handle);
+	handle_put(handle);
 	if (result == 0)
 		atomic_store_explicit(&slot->word[MESSAGE_QBYTES], qbytes,
 		                      memory_order_relaxed);
