@@ -24,17 +24,24 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-struct dropin_wait {
+/* Of a wait under way, in a list. Used again, but never freed, and not on the
+ * waiter's stack: a handler of a signal may leave the wait by siglongjmp(). */
+struct dropin_note {
 	/* A futex word that the wait sleeps on, and that may be woken for
 	 * nothing; NULL: it's a wait of libstoa's, which a signal ends. */
 	_Atomic uint32_t *word;
 	pthread_t thread;
 	pid_t tid;
-	int noted;   /* in the list */
-	int type;    /* of cancellation, as it was */
 	_Atomic int interrupted; /* by pthread_cancel() */
 	uint64_t number; /* no two waits have the same */
-	struct dropin_wait *next, **link;
+	const struct dropin_wait *wait; /* where it was, not what is there */
+	struct dropin_note *next, **link;
+};
+
+struct dropin_wait {
+	struct dropin_note *note; /* NULL: nobody could cancel it */
+	uint64_t number;          /* while the note is this wait's */
+	int type;                 /* of cancellation, as it was */
 };
 
 /* Is a cancellation point itself. Until the end no cancellation acts, of
@@ -49,7 +56,8 @@ void dropin_cancel_begin_word(struct dropin_wait *wait, _Atomic uint32_t *word);
 static inline int dropin_cancel_wanted(struct dropin_wait *wait)
 {
 	/* acquire: pairs with the release in cancel.c */
-	return atomic_load_explicit(&wait->interrupted, memory_order_acquire);
+	return wait->note && atomic_load_explicit(&wait->note->interrupted,
+	                                          memory_order_acquire);
 }
 
 /* 1: it was interrupted by a cancellation that this thread doesn't want now;

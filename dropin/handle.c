@@ -52,13 +52,13 @@ static void recycle(struct handle *handle)
 	stoa_private_unlock(&handles_lock);
 }
 
-void handle_close(struct handle_table *table, struct handle *handle)
+void handle_close(struct handle *handle)
 {
 	uint32_t nobody = HANDLE_CLOSING;
 
 	if (!atomic_compare_exchange_strong(&handle->users, &nobody, 0))
 		return;
-	table->kind->close(handle->object);
+	handle->kind->close(handle->object);
 	handle->object = NULL;
 	recycle(handle);
 }
@@ -78,14 +78,14 @@ static struct handle *_Atomic *handles_of(struct handle_table *table)
 	return handles;
 }
 
-static void give_up(struct handle_table *table, struct handle *_Atomic *at)
+static void give_up(struct handle *_Atomic *at)
 {
 	struct handle *handle = atomic_exchange(at, NULL);
 
 	if (!handle)
 		return;
 	atomic_fetch_or(&handle->users, HANDLE_CLOSING);
-	handle_close(table, handle);
+	handle_close(handle);
 }
 
 static int open_handle(struct handle_table *table, struct handle *_Atomic *at,
@@ -105,6 +105,7 @@ static int open_handle(struct handle_table *table, struct handle *_Atomic *at,
 		recycle(handle);
 		return result == -ENOENT ? -EINVAL : result;
 	}
+	handle->kind = table->kind;
 	handle->slot = slot;
 	/* relaxed: the table's store makes them known */
 	atomic_store_explicit(&handle->state, 0, memory_order_relaxed);
@@ -155,7 +156,7 @@ int handle_find_held(const struct registry *registry,
 	handle = atomic_load(&handles[index]);
 	if (handle && REGISTRY_SERIAL(atomic_load(&handle->state)) !=
 	                      ((uint32_t)id >> REGISTRY_INDEX_BITS)) {
-		give_up(table, &handles[index]);
+		give_up(&handles[index]);
 		handle = NULL;
 	}
 	if (!handle)
@@ -191,6 +192,6 @@ void handle_forget(struct handle_table *table, int id)
 	        atomic_load_explicit(&table->handles, memory_order_acquire);
 
 	if (handles && id >= 0)
-		give_up(table, &handles[(uint32_t)id &
-		                        ((1u << REGISTRY_INDEX_BITS) - 1)]);
+		give_up(&handles[(uint32_t)id &
+		                 ((1u << REGISTRY_INDEX_BITS) - 1)]);
 }

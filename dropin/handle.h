@@ -42,6 +42,7 @@ struct handle {
 	_Atomic uint32_t identity; /* of the process, when `may` was found */
 	_Atomic uint32_t may;     /* HANDLE_READ | HANDLE_WRITE */
 	void *object;             /* libstoa's */
+	const struct handle_kind *kind; /* the object's */
 	struct registry_slot *slot;
 	struct handle *next_free, *next_made;
 };
@@ -68,13 +69,14 @@ int handle_find_held(const struct registry *registry,
                      struct handle_table *table, int id, unsigned wanted,
                      struct handle **ret_handle);
 
-/* Closes the object, if nobody uses it and nobody else closes it. */
-void handle_close(struct handle_table *table, struct handle *handle);
+/* Closes the object, if nobody uses it and nobody else closes it. It may be of
+ * another kind than whoever was the last to use the handle took it for. */
+void handle_close(struct handle *handle);
 
 /* Forgets what is remembered of the index: after a removal by this process. */
 void handle_forget(struct handle_table *table, int id);
 
-static inline void handle_put(struct handle_table *table, struct handle *handle)
+static inline void handle_put(struct handle *handle)
 {
 	uint32_t users;
 
@@ -90,7 +92,7 @@ static inline void handle_put(struct handle_table *table, struct handle *handle)
 		users = atomic_fetch_sub(&handle->users, 1) - 1;
 	}
 	if (__builtin_expect(users == HANDLE_CLOSING, 0))
-		handle_close(table, handle);
+		handle_close(handle);
 }
 
 /*
@@ -142,7 +144,7 @@ static inline int handle_get(struct handle_table *table, int id,
 		*ret_handle = handle;
 		return 0;
 	}
-	handle_put(table, handle);
+	handle_put(handle);
 	return handle_find(table, id, wanted, ret_handle);
 }
 

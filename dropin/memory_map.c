@@ -263,13 +263,18 @@ static struct {
 	pid_t parent;
 } forking;
 
+/* By this thread: another may have enlisted the handlers amid its fork. */
+static __thread int forks_now;
+
 static void before_fork(void)
 {
-	sigset_t all;
+	sigset_t all, before;
 
 	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &forking.mask);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	stoa_private_lock(&map_lock);
+	forks_now = 1;
+	forking.mask = before; /* under the lock: others may fork, too */
 	forking.parent = getpid();
 	if (!pieces || stoa_system_call(SYS_pipe2, (long)forking.pipe,
 	                                O_CLOEXEC, 0, 0, 0, 0) < 0)
@@ -284,6 +289,9 @@ static void in_parent(void)
 	sigset_t mask = forking.mask;
 	char done;
 
+	if (!forks_now)
+		return;
+	forks_now = 0;
 	stoa_private_unlock(&map_lock);
 	if (reading >= 0) {
 		stoa_sys_close(writing);
@@ -299,8 +307,11 @@ static void in_child(void)
 	const struct registry *registry;
 	stoa_peer peer;
 
-	map_lock = (struct stoa_lock){ 0 };
 	settled_as = 0;
+	if (!forks_now)
+		return;
+	forks_now = 0;
+	map_lock = (struct stoa_lock){ 0 };
 	if (pieces && !DROPIN_FAULT(54) && registry_lock(&registry) == 0) {
 		memory_map_settle(registry, &peer);
 		for (struct memory_piece *piece = pieces; piece;

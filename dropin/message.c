@@ -52,7 +52,7 @@ struct handle_table message_handles = { .kind = &kind };
 
 static void put(void *handle)
 {
-	handle_put(&message_handles, handle);
+	handle_put(handle);
 }
 
 /* After a part of a wait: IPC_SET may have taken the right. Rather than to wake
@@ -64,7 +64,7 @@ static int still_may(int id, unsigned wanted)
 
 	if (result < 0)
 		return result == -EINVAL ? -EIDRM : result;
-	handle_put(&message_handles, handle);
+	handle_put(handle);
 	return 0;
 }
 
@@ -137,6 +137,18 @@ static ssize_t wait_to_receive(struct receipt *receipt)
 
 /* ---- Sending ------------------------------------------------------------------------ */
 
+/* Before the first message: what was never sent to isn't looked into by
+ * MSG_INFO. relaxed: who knows of the message by any other way is ordered after
+ * it by that. */
+static void note_sending(struct registry_slot *slot)
+{
+	_Atomic uint64_t *sent = &slot->word[MESSAGE_SENT];
+
+	if (__builtin_expect(
+	            !atomic_load_explicit(sent, memory_order_relaxed), 0))
+		atomic_store_explicit(sent, 1, memory_order_relaxed);
+}
+
 /* What the size says before anything else is looked at. */
 static int check_size(size_t bytes)
 {
@@ -156,6 +168,8 @@ static int send_result(int result)
 	switch (result) {
 	case -EMSGSIZE:
 		return DROPIN_FAULT(22) ? -E2BIG : -EINVAL;
+	case -ENOSPC: /* the tmpfs is full */
+		return -ENOMEM;
 	default:
 		return result;
 	}
@@ -187,10 +201,11 @@ int dropin_msgsnd(int id, const void *envelope, size_t bytes, int flags)
 	message.bytes = bytes;
 	message.type = given->type;
 	message.priority = 0;
+	note_sending(handle->slot);
 	result = stoa_queue_send_message(handle->object, &message, STOA_NOW);
 	if (result == -EAGAIN && !(flags & IPC_NOWAIT))
 		result = wait_to_send(id, handle, &message);
-	handle_put(&message_handles, handle);
+	handle_put(handle);
 	return send_result(result);
 }
 
@@ -338,6 +353,6 @@ ssize_t dropin_msgrcv(int id, void *envelope, size_t bytes, long type,
 		receipt.cuts = flags & MSG_NOERROR;
 		result = receive_into(&receipt, envelope, flags);
 	}
-	handle_put(&message_handles, receipt.handle);
+	handle_put(receipt.handle);
 	return receive_result(result);
 }

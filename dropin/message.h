@@ -5,7 +5,10 @@
 
 #include "handle.h"
 
-#define MESSAGE_QBYTES 0 /* the slot's word: msg_qbytes as it was set */
+/* Words of the slot. */
+#define MESSAGE_QBYTES 0 /* msg_qbytes as it was set */
+#define MESSAGE_SENT 1   /* by who is to send, without the mutex: not 0, if ever
+                            anything may have been sent to it; then it stays */
 
 extern struct handle_table message_handles;
 

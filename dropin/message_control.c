@@ -17,9 +17,9 @@
 #define MSGSSZ_SAID 16 /* <linux/msg.h>: unused by Linux, but told */
 #define MSGSEG_SAID 0xffff
 
-/* Cells, of 344 bytes each: a queue of more messages than this has them no
- * larger than 4 bytes each, if msg_qbytes is the default. */
-#define CELLS_MAX 4096u
+/* Cells, of 344 bytes each as soon as it is first used (they go round): as many
+ * as msg_qbytes lets in messages, if it is the default. */
+#define CELLS_MAX 65536u
 #define ARENA_MIN (UINT64_C(256) << 10)
 #define ARENA_MAX (UINT64_C(64) << 20)
 
@@ -47,7 +47,7 @@ static int make_queue(struct stoa_space *space, const char *name,
 	struct stoa_queue_attributes attributes = {
 		.size = sizeof(attributes),
 		.order = STOA_TYPE,
-		.capacity = qbytes < CELLS_MAX ? qbytes + 1 : CELLS_MAX,
+		.capacity = qbytes < CELLS_MAX ? qbytes ?: 1 : CELLS_MAX,
 		.max_message_bytes = limit(&limits->msgmax) ?: 1,
 		.total_bytes = arena < ARENA_MIN ? ARENA_MIN :
 		               arena > ARENA_MAX ? ARENA_MAX :
@@ -97,20 +97,25 @@ static void add_up(int id, struct msginfo *info)
 		info->msgmap += (int)count.messages;
 		info->msgtql += (int)count.bytes;
 	}
-	handle_put(&message_handles, handle);
+	handle_put(handle);
 }
 
-static int next_queue(const struct registry *registry, int *index, int *ret_id)
+/* Counts queues from `*index` on, up to one that messages may be in. 0: none. */
+static int next_queue(const struct registry *registry, int *index, int *queues,
+                      int *ret_id)
 {
 	struct registry_slot *slot;
 	int highest = registry_highest(registry, REGISTRY_MESSAGE);
 
-	for (; *index <= highest; ++*index) {
-		if (registry_find_index(registry, REGISTRY_MESSAGE, *index,
+	while (*index <= highest) {
+		if (registry_find_index(registry, REGISTRY_MESSAGE, (*index)++,
 		                        &slot) < 0)
 			continue;
+		++*queues;
+		if (!atomic_load_explicit(&slot->word[MESSAGE_SENT],
+		                          memory_order_relaxed))
+			continue;
 		*ret_id = registry_slot_id(registry, REGISTRY_MESSAGE, slot);
-		++*index;
 		return 1;
 	}
 	return 0;
@@ -126,12 +131,10 @@ static int used_now(struct msginfo *info)
 		result = registry_lock(&registry);
 		if (result < 0)
 			return result;
-		found = next_queue(registry, &index, &id);
+		found = next_queue(registry, &index, &info->msgpool, &id);
 		registry_unlock();
-		if (!found)
-			break;
-		info->msgpool++;
-		add_up(id, info);
+		if (found)
+			add_up(id, info);
 	}
 	return 0;
 }
@@ -214,7 +217,7 @@ static int count(int id, struct msqid_ds *ds)
 	if (result < 0)
 		return result == -EACCES ? 0 : result;
 	result = stoa_queue_count(handle->object, &now);
-	handle_put(&message_handles, handle);
+	handle_put(handle);
 	if (result < 0)
 		return result;
 	ds->msg_qnum = now.messages - DROPIN_FAULT(28);
@@ -259,7 +262,7 @@ static int set_qbytes(const struct registry *registry, int id,
 	if (result < 0)
 		return result;
 	result = stoa_queue_set_limit(handle->object, qbytes, qbytes);
-	handle_put(&message_handles, handle);
+	handle_put(handle);
 	if (result == 0)
 		atomic_store_explicit(&slot->word[MESSAGE_QBYTES], qbytes,
 		                      memory_order_relaxed);

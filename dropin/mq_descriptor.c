@@ -146,8 +146,9 @@ void mq_forget_range(unsigned first, unsigned last)
 {
 	if (!atomic_load_explicit(&mq_any, memory_order_relaxed))
 		return;
-	for (unsigned fd = first; fd <= last && (int)fd <= highest; fd++)
-		mq_forget((int)fd);
+	for (; first <= last && first < MQ_TABLE && (int)first <= highest;
+	     first++)
+		mq_forget((int)first);
 }
 
 void mq_copy(int fd, int copy)

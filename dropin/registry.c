@@ -692,10 +692,16 @@ void registry_change(const struct registry *registry, enum registry_kind kind,
                      struct registry_slot *slot, uid_t uid, gid_t gid,
                      mode_t mode)
 {
+	mode_t all = (get(slot->mode) & ~0777u) | (mode & 0777);
+	int same = uid == get(slot->uid) && gid == get(slot->gid) &&
+	           all == get(slot->mode);
+
+	set(slot->changed, time(NULL));
+	if (same) /* nothing that anybody remembers, nor the file has */
+		return;
 	set(slot->uid, uid);
 	set(slot->gid, gid);
-	set(slot->mode, (get(slot->mode) & ~0777u) | (mode & 0777));
-	set(slot->changed, time(NULL));
+	set(slot->mode, all);
 	registry_touch(slot);
 	set_file_mode(registry, kind, slot);
 }

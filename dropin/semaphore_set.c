@@ -172,7 +172,7 @@ operate_many(int id, const struct sembuf *operations, size_t count,
 	if (result < 0)
 		return refusal(id, result, operations, count);
 	result = operate(handle, changes, made, timeout);
-	handle_put(&semaphore_handles, handle);
+	handle_put(handle);
 	return result;
 }
 
@@ -216,6 +216,6 @@ int dropin_semtimedop(int id, struct sembuf *operations, size_t count,
 	if (__builtin_expect(result < 0, 0))
 		return refusal(id, result, operations, count);
 	result = operate(handle, &change, 1, timeout);
-	handle_put(&semaphore_handles, handle);
+	handle_put(handle);
 	return result;
 }

@@ -190,7 +190,7 @@ static int look(int id, struct semid_ds *ds)
 	if (result < 0)
 		return result == -EACCES ? 0 : result;
 	result = stoa_semaphore_set_stat(handle->object, &status);
-	handle_put(&semaphore_handles, handle);
+	handle_put(handle);
 	if (result < 0)
 		return result;
 	ds->sem_otime = DROPIN_FAULT(36) ?
@@ -290,7 +290,7 @@ static int on_values(int id, int semaphore, int command, void *argument)
 		result = set_all(handle->object, argument);
 	else
 		result = get_one(handle->object, semaphore, command);
-	handle_put(&semaphore_handles, handle);
+	handle_put(handle);
 	return result;
 }
 
@@ -315,7 +315,7 @@ static int set_one(int id, int semaphore, int value)
 	                         stoa_semaphore_set_set(handle->object,
 	                                                (uint32_t)semaphore,
 	                                                (uint32_t)value);
-	handle_put(&semaphore_handles, handle);
+	handle_put(handle);
 	return result == -EFBIG ? -EINVAL : result;
 }
 

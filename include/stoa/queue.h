@@ -74,8 +74,8 @@ struct stoa_queue_attributes {
 	 * msg_qbytes of System V; zero: STOA_QUEUE_UNLIMITED. With either of
 	 * them the queue is one with limits, which alone may be changed by
 	 * stoa_queue_set_limit(); it is ordered STOA_PRIORITY or STOA_TYPE. It
-	 * never has more than 64 GiB in messages. Its memory, but for
-	 * total_bytes, is taken from the tmpfs as places are first used: a send
+	 * never has more than 64 GiB in messages. Its memory is
+	 * taken from the tmpfs as places and total_bytes are first used: a send
 	 * may give -ENOSPC. */
 	uint64_t limit_bytes;
 	uint64_t limit_messages;

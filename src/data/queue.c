@@ -82,7 +82,7 @@ static struct places places_of(const uint64_t *geometry)
 	uint64_t room = blocks * QUEUE_BLOCK_BYTES;
 
 	/* What grows comes last: see GROWTH. */
-	at.cells = limited ? page_up(control_end + words) + room : control_end;
+	at.cells = limited ? page_up(control_end + words) : control_end;
 	at.payloads = at.cells + slots * sizeof(struct queue_cell);
 	at.entries = at.payloads + slots * sizeof(struct queue_payload);
 	at.nodes = at.entries +
@@ -92,8 +92,8 @@ static struct places places_of(const uint64_t *geometry)
 	         (ordered ? 2 * capacity * sizeof(struct queue_node) : 0);
 	at.block_words = limited ? control_end : at.end;
 	at.piece_words = at.block_words + blocks * sizeof(uint64_t);
-	at.arena = page_up(at.block_words + words);
-	at.end = limited ? page_up(at.end) : at.arena + room;
+	at.arena = page_up(limited ? at.end : at.block_words + words);
+	at.end = at.arena + room;
 	return at;
 }
 
@@ -224,6 +224,9 @@ static void set_places(struct stoa_queue *queue)
 	                      queue_position(queue, QUEUE_FIRST_LAP, 0),
 	                      memory_order_relaxed);
 	atomic_store_explicit(&queue->grown_to, 0, memory_order_relaxed);
+	atomic_store_explicit(&queue->arena_grown,
+	                      queue->limits ? 0 : UINT32_MAX,
+	                      memory_order_relaxed);
 }
 
 static int open_object(struct stoa_space *space, const char *name,

@@ -292,24 +292,53 @@ static int allocate_blocks(struct stoa_queue *queue, uint32_t count,
 	return -EAGAIN;
 }
 
-int queue_arena_allocate(struct stoa_queue *queue, uint32_t cell, uint32_t lap,
-                         size_t bytes, uint32_t *ret_payload)
+/* The claim stands, whatever this says: it ends as the cell goes on. */
+static int back_with_memory(struct stoa_queue *queue, uint32_t payload,
+                            size_t bytes)
 {
-	struct claimant claimant = { cell, ARENA_WORD(cell, lap), 0 };
+	uint64_t end = ((uint64_t)payload - 1) * QUEUE_PIECE_BYTES + bytes;
+	uint64_t blocks = (end + QUEUE_BLOCK_BYTES - 1) / QUEUE_BLOCK_BYTES;
+
+	if (stoa_likely(blocks <=
+	                atomic_load_explicit(&queue->arena_grown,
+	                                     memory_order_relaxed)))
+		return 0;
+	return queue_grow_arena(queue, blocks);
+}
+
+static int allocate(struct stoa_queue *queue, size_t bytes,
+                    struct claimant *claimant, uint32_t *ret_payload)
+{
 	size_t blocks = (bytes + QUEUE_BLOCK_BYTES - 1) / QUEUE_BLOCK_BYTES;
+	size_t pieces = (bytes + QUEUE_PIECE_BYTES - 1) / QUEUE_PIECE_BYTES;
 	int result;
 
 	if (blocks > queue->blocks)
 		return -EAGAIN;
 	if (bytes <= QUEUE_PIECES_MAX_BYTES)
-		result = allocate_pieces(queue,
-		                         (uint32_t)((bytes +
-		                                     QUEUE_PIECE_BYTES - 1) /
-		                                    QUEUE_PIECE_BYTES),
-		                         &claimant, ret_payload);
-	else
-		result = allocate_blocks(queue, (uint32_t)blocks, &claimant,
+		result = allocate_pieces(queue, (uint32_t)pieces, claimant,
 		                         ret_payload);
+	else
+		result = allocate_blocks(queue, (uint32_t)blocks, claimant,
+		                         ret_payload);
+	return result < 0 ? result :
+	                    back_with_memory(queue, *ret_payload, bytes);
+}
+
+int queue_arena_allocate(struct stoa_queue *queue, uint32_t cell, uint32_t lap,
+                         size_t bytes, uint32_t *ret_payload)
+{
+	struct claimant claimant = { cell, ARENA_WORD(cell, lap), 0 };
+	int result = allocate(queue, bytes, &claimant, ret_payload);
+
+	if (result == -ENOSPC) { /* what has memory comes first */
+		atomic_store_explicit(&queue->piece_cursor, 0,
+		                      memory_order_relaxed);
+		atomic_store_explicit(&queue->block_cursor, 0,
+		                      memory_order_relaxed);
+		result = allocate(queue, bytes, &claimant, ret_payload);
+		result = result == -EAGAIN ? -ENOSPC : result;
+	}
 	return result < 0 ? result : claimant.let_go;
 }
 

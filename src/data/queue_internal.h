@@ -44,6 +44,7 @@ struct stoa_queue {
 	_Atomic uint32_t streaming;
 	_Atomic uint64_t grown_to; /* with limits: claims from this position
 	                              on look whether it has to grow */
+	_Atomic uint32_t arena_grown; /* so many blocks have memory at least */
 	_Atomic uint32_t block_cursor;
 	_Atomic uint32_t piece_cursor;
 	_Alignas(STOA_CACHE_LINE) _Atomic uint64_t head;
@@ -548,6 +549,9 @@ static inline int queue_grow_in_time(struct stoa_queue *queue)
 		return 0;
 	return queue_grow(queue);
 }
+
+/* Reserves memory for the arena's first `blocks` at least. 0, or -ENOSPC. */
+int queue_grow_arena(struct stoa_queue *queue, uint64_t blocks);
 
 /* So many indexes may have been used; not less than `grown` of it. */
 uint32_t queue_used(struct stoa_queue *queue);

@@ -11,7 +11,7 @@
  *   piece words  8 bytes for each 256 bytes of the arena
  *   arena        payloads over 80 bytes
  *
- * With limits block words, piece words and arena come before the cells.
+ * With limits block words and piece words come before the cells.
  *
  * A *position* counts places in the order of sending: the lap above the cell's
  * index (as many bits as indexes need), beginning at lap 1. Cell i serves the
@@ -163,8 +163,10 @@
  * needed: `grown` indexes have it. Whoever is to claim a place within
  * QUEUE_GROW_AHEAD of it in the first lap reserves more first, then raises it;
  * twice is harmless. Cells stand in the order of their indexes (spread is 1),
- * and the arena before them. Nobody looks further than one place beyond the
- * tail, and who looks at all cells at those that are grown.
+ * and block and piece words before them. Nobody looks further than one place
+ * beyond the tail, and who looks at all cells at those that are grown. Likewise
+ * `arena_grown` blocks of the arena have memory; whoever has claimed room beyond
+ * reserves more before he writes there, or lets the claim go.
  *   Plain receives copy before they free, large messages too: nothing that was
  * received comes back, over the limit.
  *   `left` is plainly stored before the unlock, and who waits for room is looked
@@ -192,6 +194,7 @@
 #define QUEUE_LIMIT_MESSAGES ((UINT64_C(1) << (64 - QUEUE_LIMIT_BITS)) - 1)
 #define QUEUE_GROW_AHEAD 64u /* more than senders between a claim and the tail */
 #define QUEUE_GROW_BY 256u
+#define QUEUE_GROW_BLOCKS 8u
 #define QUEUE_SCAN_ASKED 1 /* low bit of returned; above it, a count */
 
 /* Words of the object's geometry. */
@@ -272,6 +275,7 @@ struct queue_control {
 	_Atomic int64_t last_send_ns;
 	_Atomic int32_t last_sender_pid;
 	_Atomic uint32_t grown; /* only rises */
+	_Atomic uint32_t arena_grown; /* only rises */
 	/* The lock's holder's: */
 	_Alignas(128) _Atomic uint64_t left;
 	_Atomic uint64_t settled;
@@ -359,6 +363,7 @@ AT(queue_control, doubts, 784);
 AT(queue_control, last_send_ns, 792);
 AT(queue_control, last_sender_pid, 800);
 AT(queue_control, grown, 804);
+AT(queue_control, arena_grown, 808);
 AT(queue_control, left, 896);
 AT(queue_control, settled, 904);
 AT(queue_control, counted_ns, 912);

@@ -117,6 +117,37 @@ int queue_grow(struct stoa_queue *queue)
 	return 0;
 }
 
+int queue_grow_arena(struct stoa_queue *queue, uint64_t blocks)
+{
+	_Atomic uint32_t *word = &queue->control->arena_grown;
+	uint32_t grown = atomic_load_explicit(word, memory_order_acquire);
+
+	while (grown < blocks) {
+		uint32_t most = queue->blocks - grown;
+		uint64_t more = blocks - grown;
+
+		if (more < QUEUE_GROW_BLOCKS)
+			more = QUEUE_GROW_BLOCKS;
+		if (more > most)
+			more = most;
+		int result = reserve(
+		        queue,
+		        queue->arena + (uint64_t)grown * QUEUE_BLOCK_BYTES,
+		        more * QUEUE_BLOCK_BYTES);
+		if (result < 0)
+			return result;
+		/* acq_rel: memory first. Lost: `grown` is what another made
+		 * of it. */
+		if (atomic_compare_exchange_strong_explicit(
+		            word, &grown, grown + (uint32_t)more,
+		            memory_order_acq_rel, memory_order_acquire))
+			grown += (uint32_t)more;
+	}
+	atomic_store_explicit(&queue->arena_grown, grown,
+	                      memory_order_relaxed);
+	return 0;
+}
+
 /* ---- Counting -------------------------------------------------------------- */
 
 /* What the cell's message adds to what is in. */

@@ -7,7 +7,6 @@
 #include <space/event.h>
 
 #include <errno.h>
-#include <sys/sysinfo.h>
 
 #define SPINS_PROBE 200u
 #define SPINS_MAX 2000u
@@ -19,7 +18,7 @@ void stoa_event_init(struct stoa_object *object)
 {
 	/* Not those that this process may run on: pinned to one, it waits for
 	 * peers on others. Spinning in vain costs its budget soon. */
-	atomic_store_explicit(&object->processors, (uint32_t)get_nprocs(),
+	atomic_store_explicit(&object->processors, object->space->processors,
 	                      memory_order_relaxed);
 	atomic_store_explicit(&object->spin_budget, SPINS_MAX,
 	                      memory_order_relaxed);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statfs.h>
+#include <sys/sysinfo.h>
 
 #define ENTRIES_BYTES 8192
 #define BOOT_ID_PATH "/proc/sys/kernel/random/boot_id"
@@ -161,6 +162,7 @@ int stoa_space_open(const char *path, unsigned flags,
 	if (result < 0)
 		goto free;
 	read_boot_id(space->boot_id);
+	space->processors = (uint32_t)get_nprocs();
 	*ret_space = space;
 	return 0;
 

@@ -12,6 +12,7 @@
 struct stoa_space {
 	char *path;
 	uint8_t boot_id[16];
+	uint32_t processors; /* that are online, when it was opened */
 	struct stoa_life life;
 };
 

@@ -368,6 +368,44 @@ TEST(a_sender_is_told_of_a_full_tmpfs)
 	stoa_space_close(space);
 }
 
+TEST(memory_for_large_messages_is_taken_as_it_is_first_used)
+{
+	struct stoa_queue_attributes attributes = attributes_of(
+		(struct queue_shape){ STOA_TYPE, 1024, LARGE, 4 << 20 });
+	struct stoa_space *space;
+	struct stoa_queue *queue, *other;
+	uint64_t sent = 0;
+	int result;
+
+	mount_small_space("1m");
+	space = open_space();
+	attributes.limit_messages = 1024;
+	assert_ok(stoa_queue_open(space, "q",
+	                          STOA_READ | STOA_WRITE | STOA_CREATE, 0600,
+	                          &attributes, &queue));
+	other = join_queue(space, "q");
+	assert_true(memory_of("q.queue") < 200000);
+	assert_capacity(queue, 1024); /* all places have memory then */
+	while ((result = try_send(sent % 2 ? other : queue, LARGE)) == 0)
+		sent++;
+	assert_int_equal(result, -ENOSPC);
+	assert_sentence("tmpfs is full");
+	assert_true(sent > 100);
+	for (int round = 0; round < 3; round++) {
+		assert_result(try_send(other, LARGE), -ENOSPC);
+		assert_count(queue, sent, sent * LARGE);
+	}
+	/* What failed has kept nothing. */
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(drain_queue(queue), sent);
+		for (uint64_t i = 0; i < sent; i++)
+			assert_ok(try_send(other, LARGE));
+	}
+	stoa_queue_close(other);
+	discard(space, queue);
+	stoa_space_close(space);
+}
+
 /* ---- Counting --------------------------------------------------------------- */
 
 static void send_one(void *context)
@@ -540,6 +578,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(who_waits_for_room_waits_for_the_limit),
 	CASE(memory_is_taken_as_places_are_first_used),
 	CASE(a_sender_is_told_of_a_full_tmpfs),
+	CASE(memory_for_large_messages_is_taken_as_it_is_first_used),
 	CASE(a_count_says_who_was_last),
 	CASE(a_count_of_any_queue_is_true),
 	CASE(a_message_is_cut_to_the_buffer_in_one_step),

@@ -8,9 +8,10 @@
 #include <dropin/posix_semaphore.h>
 #include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <sys/wait.h>
 
-enum { ROUNDS = 400, FORKS = 40 };
+enum { ROUNDS = 400, FORKS = 40, LEAVES = 50 };
 
 struct message {
 	long type;
@@ -195,6 +196,66 @@ TEST(forked_children_cancel_their_own)
 	end_child(&child);
 }
 
+/* What a classic timeout does: the wait's frame is gone, and used for other
+ * things. */
+static _Thread_local sigjmp_buf before_wait;
+static _Atomic pid_t waiter;
+
+static void leave_wait(int number UNUSED)
+{
+	siglongjmp(before_wait, 1);
+}
+
+__attribute__((noinline)) static void scribble(int depth)
+{
+	volatile char frame[1024];
+
+	memset((void *)frame, 0x41, sizeof(frame));
+	if (depth > 0)
+		scribble(depth - 1);
+}
+
+static void *wait_and_leave(void *context UNUSED)
+{
+	static volatile int left;
+
+	atomic_store(&waiter, gettid());
+	for (left = 0; left < LEAVES; left++) {
+		dropin_sem_init(&semaphore, 0, 0);
+		if (sigsetjmp(before_wait, 1) == 0)
+			wait_semaphore(NULL);
+		scribble(8);
+	}
+	dropin_sem_init(&semaphore, 0, 0);
+	return wait_semaphore(NULL);
+}
+
+TEST(a_handler_leaves_waits_by_a_jump)
+{
+	struct sigaction action = { .sa_handler = leave_wait };
+	pthread_t thread;
+	void *result;
+
+	begin();
+	assert_system(sigaction(SIGUSR1, &action, NULL));
+	pthread_create(&thread, NULL, wait_and_leave, NULL);
+	for (int i = 0; i < LEAVES; i++) {
+		await(&begun);
+		until_blocked(atomic_load(&waiter));
+		pthread_kill(thread, SIGUSR1);
+	}
+	await(&begun);
+	dropin_sem_post((struct semaphore *)&semaphore);
+	pthread_join(thread, &result);
+	assert_null(result);
+	/* Another thread may have its number. */
+	pthread_create(&thread, NULL, wait_semaphore, NULL);
+	await(&begun);
+	cancel(thread);
+	pthread_join(thread, &result);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(a_wait_for_a_semaphore_is_cancelled_at_any_moment),
 	CASE(asynchronous_cancellation_leaves_the_semaphore_whole),
@@ -202,5 +263,6 @@ static const struct CMUnitTest cases[] = {
 	CASE(who_disabled_it_goes_on_waiting),
 	CASE(to_cancel_is_no_cancellation_point),
 	CASE(forked_children_cancel_their_own),
+	CASE(a_handler_leaves_waits_by_a_jump),
 };
 MAIN(cases)
