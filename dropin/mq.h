@@ -12,12 +12,12 @@
  * at exec. What the number means here is in a table: one load, one compare.
  *
  * Several threads at once, and close() beside: as in handle.h. A struct mq is
- * never freed but used again.
+ * never freed but used again. `users` is one word: how many, and MQ_CLOSING.
  *
  *     uses                               closes
  *     R table[fd]                        W table[fd] = NULL (seq_cst)
- *     W users + 1 (seq_cst)              W closing = 1 (seq_cst)
- *     R table[fd]: the same? (seq_cst)   R users: 0? (seq_cst) then close
+ *     W users + 1 (seq_cst)              W users |= CLOSING (seq_cst)
+ *     R table[fd]: the same? (seq_cst)   nobody: W users: CLOSING -> 0
  */
 #ifndef DROPIN_MQ_H
 #define DROPIN_MQ_H
@@ -34,12 +34,12 @@
 #define MQ_NAME_BYTES (STOA_NAME_MAX + 1)
 #define MQ_NAME_MAX 255
 #define MQ_PRIORITIES 32768u
+#define MQ_CLOSING 0x80000000u
 
 struct mq_registration;
 
 struct mq {
-	_Atomic uint32_t users;   /* calls under way */
-	_Atomic uint32_t closing;
+	_Atomic uint32_t users;   /* calls under way, and MQ_CLOSING */
 	uint32_t descriptors;     /* that mean it; under the table's lock */
 	unsigned access;          /* STOA_READ, STOA_WRITE: of the description */
 	uint64_t capacity, message_bytes;
@@ -53,13 +53,15 @@ extern struct mq *_Atomic mq_table[MQ_TABLE];
 
 /* ---- Using ------------------------------------------------------------------- */
 
+/* Closes the queue, if nobody uses it and nobody else closes it. */
 void mq_close_unused(struct mq *mq);
 
 static inline void mq_put(struct mq *mq)
 {
 	uint32_t users;
 
-	/* relaxed: alone, but for handlers of signals, which nest */
+	/* relaxed: alone, but for handlers of signals, which nest. (One that
+	 * closes the queue between the two leaves it open.) */
 	if (__libc_single_threaded) {
 		users = atomic_load_explicit(&mq->users, memory_order_relaxed) -
 		        1;
@@ -67,10 +69,7 @@ static inline void mq_put(struct mq *mq)
 	} else {
 		users = atomic_fetch_sub(&mq->users, 1) - 1;
 	}
-	if (__builtin_expect(users == 0 && atomic_load_explicit(
-	                                           &mq->closing,
-	                                           memory_order_seq_cst),
-	                     0))
+	if (__builtin_expect(users == MQ_CLOSING, 0))
 		mq_close_unused(mq);
 }
 

@@ -29,7 +29,8 @@ static void in_child(void)
 	if (__libc_single_threaded)
 		return;
 	for (struct mq *mq = made_mqs; mq; mq = mq->next_made)
-		atomic_store_explicit(&mq->users, 0, memory_order_relaxed);
+		atomic_fetch_and_explicit(&mq->users, MQ_CLOSING,
+		                          memory_order_relaxed);
 }
 
 static struct dropin_fork forks = { .child = in_child };
@@ -82,7 +83,11 @@ void mq_unmake(struct mq *mq)
 
 void mq_close_unused(struct mq *mq)
 {
-	if (!atomic_exchange(&mq->closing, 0))
+	uint32_t nobody = MQ_CLOSING;
+
+	/* By one step: it may have been closed, opened again, used and closed
+	 * since the caller looked. */
+	if (!atomic_compare_exchange_strong(&mq->users, &nobody, 0))
 		return;
 	stoa_queue_close(mq->queue);
 	mq->queue = NULL;
@@ -103,9 +108,8 @@ static void give_up(struct mq *mq)
 {
 	if (!mq)
 		return;
-	atomic_store(&mq->closing, 1);
-	if (atomic_load(&mq->users) == 0)
-		mq_close_unused(mq);
+	atomic_fetch_or(&mq->users, MQ_CLOSING);
+	mq_close_unused(mq);
 }
 
 void mq_know(int fd, struct mq *mq)

@@ -8,8 +8,10 @@
 #include <dropin/calls.h>
 #include <dropin/memory.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 enum { BYTES = 10000, KILLS = 60, FORKS = 60, PAUSE_NS = 2000000 };
@@ -281,6 +283,58 @@ ALONE(hostile_bytes_are_survived)
 	}
 }
 
+static sem_t forking, attached;
+
+static void before_fork(void)
+{
+	sem_post(&forking);
+	while (sem_wait(&attached) != 0)
+		;
+}
+
+static void *attach_amid_fork(void *context)
+{
+	while (sem_wait(&forking) != 0)
+		;
+	attach(*(int *)context, 0);
+	sem_post(&attached);
+	return NULL;
+}
+
+/* Its handlers must not run for the second half of that fork alone. */
+ALONE(the_first_is_attached_amid_a_fork)
+{
+	int id = make_segment(IPC_PRIVATE), status;
+	int queue = (int)assert_good(dropin_msgget(IPC_PRIVATE, 0600));
+	struct {
+		long type;
+		char text[8];
+	} message = { .type = 1 };
+	struct stat before, after;
+	pthread_t thread;
+	pid_t pid;
+
+	/* Handlers before a fork run the last first: ours after the drop-in's,
+	 * which the first handle registers. */
+	sem_init(&forking, 0, 0);
+	sem_init(&attached, 0, 0);
+	assert_int_equal(pthread_atfork(before_fork, NULL, NULL), 0);
+	assert_int_equal(dropin_msgsnd(queue, &message, 1, 0), 0);
+	assert_system(fstat(STDIN_FILENO, &before));
+	pthread_create(&thread, NULL, attach_amid_fork, &id);
+	pid = (pid_t)assert_system(fork());
+	if (pid == 0)
+		_exit(fstat(STDIN_FILENO, &after) != 0);
+	assert_system(fstat(STDIN_FILENO, &after));
+	assert_int_equal(before.st_ino, after.st_ino);
+	assert_system(waitpid(pid, &status, 0));
+	assert_int_equal(status, 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(state_of(id).shm_nattch, 1);
+	assert_int_equal(dropin_msgctl(queue, IPC_RMID, NULL), 0);
+	assert_int_equal(dropin_shmctl(id, IPC_RMID, NULL), 0);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(a_key_goes_with_its_removal),
 	CASE(the_dead_are_not_attached),
@@ -289,5 +343,6 @@ static const struct CMUnitTest cases[] = {
 	CASE(forks_beside_threads_are_counted_exactly),
 	CASE(parts_that_are_unmapped_are_counted_as_the_kernel_does),
 	CASE(hostile_bytes_are_survived),
+	CASE(the_first_is_attached_amid_a_fork),
 };
 MAIN(cases)
