@@ -12,40 +12,160 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #define SETTLE_AGAIN 8
+#define LOOKS 1000      /* at a list that changes, before it is taken for yes */
+#define LOOK_PIECES 65536 /* in one look: more are a list in the midst of change */
+#define NEW_PIECES 64   /* at once */
+
+/* relaxed: see memory_map.h */
+#define get(word) atomic_load_explicit(&(word), memory_order_relaxed)
+#define set(word, value) \
+	atomic_store_explicit(&(word), (value), memory_order_relaxed)
 
 static struct stoa_lock map_lock;
-static struct memory_piece *pieces;
+static struct memory_piece *_Atomic pieces;
+static struct memory_piece *unused_pieces;
+static _Atomic unsigned changes; /* odd: the list is being changed */
 static stoa_peer settled_as; /* whose entries count them */
 static pid_t settled_pid;
 /* Nothing is mapped below and above. */
 static _Atomic uintptr_t lowest = UINTPTR_MAX, highest;
 
+/* ---- Looking -------------------------------------------------------------------- */
+
+/* -1: that was no list. */
+static int look(uintptr_t address, uintptr_t last)
+{
+	struct memory_piece *piece = get(pieces);
+
+	if (address >= get(highest) || last < get(lowest))
+		return 0;
+	for (int i = 0; i < LOOK_PIECES; i++) {
+		if (!piece)
+			return 0;
+		if (address < get(piece->end) && last >= get(piece->start))
+			return 1;
+		piece = get(piece->next);
+	}
+	return -1;
+}
+
 int memory_map_touches(uintptr_t address, size_t bytes)
 {
-	/* relaxed: whoever attaches at the same time as another unmaps there
-	 * has no order with it */
-	return address < atomic_load_explicit(&highest, memory_order_relaxed) &&
-	       bytes > 0 &&
-	       address + (bytes - 1) >=
-	               atomic_load_explicit(&lowest, memory_order_relaxed);
+	if (bytes == 0)
+		return 0;
+	for (int i = 0; i < LOOKS; i++) {
+		/* acquire: pairs with the release in end_change() */
+		unsigned before = atomic_load_explicit(&changes,
+		                                       memory_order_acquire);
+		int found = before & 1 ? -1 :
+		                         look(address, address + (bytes - 1));
+
+		/* acquire: pairs with the fence in begin_change() */
+		atomic_thread_fence(memory_order_acquire);
+		if (found >= 0 && get(changes) == before)
+			return found;
+		sched_yield();
+	}
+	return 1;
+}
+
+/* ---- The list, under its lock ------------------------------------------------------ */
+
+static void begin_change(void)
+{
+	set(changes, get(changes) + 1);
+	/* release: who sees what comes now sees an odd number, too */
+	atomic_thread_fence(memory_order_release);
 }
 
 static void set_bounds(void)
 {
 	uintptr_t low = UINTPTR_MAX, high = 0;
 
-	for (struct memory_piece *piece = pieces; piece; piece = piece->next) {
-		low = piece->start < low ? piece->start : low;
-		high = piece->end > high ? piece->end : high;
+	for (struct memory_piece *piece = get(pieces); piece;
+	     piece = get(piece->next)) {
+		low = get(piece->start) < low ? get(piece->start) : low;
+		high = get(piece->end) > high ? get(piece->end) : high;
 	}
-	atomic_store_explicit(&lowest, low, memory_order_relaxed);
-	atomic_store_explicit(&highest, high, memory_order_relaxed);
+	set(lowest, low);
+	set(highest, high);
+}
+
+static void end_change(void)
+{
+	set_bounds();
+	/* release: pairs with the acquire in memory_map_touches() */
+	atomic_store_explicit(&changes, get(changes) + 1,
+	                      memory_order_release);
+}
+
+/* NULL: no memory. */
+static struct memory_piece *new_piece(void)
+{
+	struct memory_piece *piece;
+	void *memory;
+
+	if (!unused_pieces) {
+		if (stoa_sys_mmap(NULL, NEW_PIECES * sizeof(*piece),
+		                  PROT_READ | PROT_WRITE,
+		                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0,
+		                  &memory) < 0)
+			return NULL;
+		piece = memory;
+		for (int i = 0; i < NEW_PIECES; i++) {
+			set(piece[i].next, unused_pieces);
+			unused_pieces = &piece[i];
+		}
+	}
+	piece = unused_pieces;
+	unused_pieces = get(piece->next);
+	return piece;
+}
+
+static void put_back(struct memory_piece *piece)
+{
+	set(piece->next, unused_pieces);
+	unused_pieces = piece;
+}
+
+static void add_piece(struct memory_piece *piece, uintptr_t start,
+                      uintptr_t end, uintptr_t base, int id)
+{
+	begin_change();
+	set(piece->start, start);
+	set(piece->end, end);
+	piece->base = base;
+	piece->id = id;
+	set(piece->next, get(pieces));
+	set(pieces, piece);
+	end_change();
+}
+
+static void set_piece(struct memory_piece *piece, uintptr_t start,
+                      uintptr_t end)
+{
+	begin_change();
+	set(piece->start, start);
+	set(piece->end, end);
+	end_change();
+}
+
+static void take_out(struct memory_piece *_Atomic *at)
+{
+	struct memory_piece *piece = get(*at);
+
+	begin_change();
+	set(*at, get(piece->next));
+	end_change();
+	begin_change();
+	put_back(piece);
+	end_change();
 }
 
 /* ---- Who counts them ----------------------------------------------------------- */
@@ -78,8 +198,8 @@ int memory_map_settle(const struct registry *registry, stoa_peer *ret_peer)
 	if (settled_as != peer) {
 		settled_as = peer;
 		settled_pid = getpid();
-		for (struct memory_piece *piece = pieces; piece;
-		     piece = piece->next)
+		for (struct memory_piece *piece = get(pieces); piece;
+		     piece = get(piece->next))
 			memory_table_add(registry, peer, piece->id,
 			                 settled_pid);
 	}
@@ -100,51 +220,45 @@ static void drop(const struct registry *registry, int id)
 	memory_detached(registry, id);
 }
 
-static void add_piece(struct memory_piece *piece)
-{
-	piece->next = pieces;
-	pieces = piece;
-}
-
 /* A hole in the middle: two of one. Without memory for the second nobody
  * counts it. */
 static void split(const struct registry *registry, struct memory_piece *piece,
                   uintptr_t from, uintptr_t to)
 {
-	struct memory_piece *upper = malloc(sizeof(*upper));
+	struct memory_piece *upper = new_piece();
 
 	if (upper) {
-		*upper = *piece;
-		upper->start = to;
-		add_piece(upper);
+		add_piece(upper, to, get(piece->end), piece->base, piece->id);
 		memory_table_add(registry, settled_as, piece->id, settled_pid);
 	}
-	piece->end = from;
+	set_piece(piece, get(piece->start), from);
 }
 
 /* What was mapped there isn't any more. */
 static void carve(const struct registry *registry, uintptr_t from, uintptr_t to)
 {
-	struct memory_piece **at = &pieces, *piece;
+	struct memory_piece *_Atomic *at = &pieces;
+	struct memory_piece *piece;
 
-	while ((piece = *at) != NULL) {
-		if (piece->end <= from || piece->start >= to) {
-			at = &piece->next;
-		} else if (piece->start >= from && piece->end <= to) {
-			*at = piece->next;
-			drop(registry, piece->id);
-			free(piece);
-		} else {
-			at = &piece->next;
-			if (piece->start < from && piece->end > to)
-				split(registry, piece, from, to);
-			else if (piece->start < from)
-				piece->end = from;
-			else
-				piece->start = to;
+	while ((piece = get(*at)) != NULL) {
+		uintptr_t start = get(piece->start), end = get(piece->end);
+		int id = piece->id;
+
+		if (start >= from && end <= to) {
+			take_out(at);
+			drop(registry, id);
+			continue;
 		}
+		at = &piece->next;
+		if (end <= from || start >= to)
+			continue;
+		if (start < from && end > to)
+			split(registry, piece, from, to);
+		else if (start < from)
+			set_piece(piece, start, from);
+		else
+			set_piece(piece, to, end);
 	}
-	set_bounds();
 }
 
 static uintptr_t page_up(uintptr_t bytes)
@@ -173,30 +287,26 @@ static int map(const struct memory_wish *wish, void **ret_at)
 int memory_map_attach(const struct registry *registry,
                       const struct memory_wish *wish, uintptr_t *ret_address)
 {
-	struct memory_piece *piece = malloc(sizeof(*piece));
+	struct memory_piece *piece;
+	uintptr_t start, end;
 	void *at;
-	int result;
+	int result = -ENOMEM;
 
-	if (!piece)
-		return -ENOMEM;
 	stoa_private_lock(&map_lock);
-	result = map(wish, &at);
+	piece = new_piece();
+	if (piece)
+		result = map(wish, &at);
 	if (result == 0) {
-		*piece = (struct memory_piece){
-			.start = (uintptr_t)at,
-			.end = (uintptr_t)at + page_up(wish->bytes),
-			.base = (uintptr_t)at,
-			.id = wish->id
-		};
+		start = (uintptr_t)at;
+		end = start + page_up(wish->bytes);
 		if (wish->replace)
-			carve(registry, piece->start, piece->end);
-		add_piece(piece);
-		set_bounds();
-		*ret_address = (uintptr_t)at;
+			carve(registry, start, end);
+		add_piece(piece, start, end, start, wish->id);
+		*ret_address = start;
+	} else if (piece) {
+		put_back(piece);
 	}
 	stoa_private_unlock(&map_lock);
-	if (result < 0)
-		free(piece);
 	return result;
 }
 
@@ -205,29 +315,30 @@ static struct memory_piece *first_of(uintptr_t base)
 {
 	struct memory_piece *first = NULL;
 
-	for (struct memory_piece *piece = pieces; piece; piece = piece->next)
+	for (struct memory_piece *piece = get(pieces); piece;
+	     piece = get(piece->next))
 		if (piece->base == base &&
-		    (!first || piece->start < first->start))
+		    (!first || get(piece->start) < get(first->start)))
 			first = piece;
 	return first;
 }
 
 static void unmap_all(const struct registry *registry, uintptr_t base, int id)
 {
-	struct memory_piece **at = &pieces, *piece;
+	struct memory_piece *_Atomic *at = &pieces;
+	struct memory_piece *piece;
 
-	while ((piece = *at) != NULL) {
+	while ((piece = get(*at)) != NULL) {
+		uintptr_t start = get(piece->start), end = get(piece->end);
+
 		if (piece->base != base || piece->id != id) {
 			at = &piece->next;
 			continue;
 		}
-		*at = piece->next;
-		stoa_sys_munmap((void *)piece->start,
-		                piece->end - piece->start);
+		take_out(at);
+		stoa_sys_munmap((void *)start, end - start);
 		drop(registry, id);
-		free(piece);
 	}
-	set_bounds();
 }
 
 int memory_map_detach(const struct registry *registry, uintptr_t base)
@@ -276,7 +387,7 @@ static void before_fork(void)
 	forks_now = 1;
 	forking.mask = before; /* under the lock: others may fork, too */
 	forking.parent = getpid();
-	if (!pieces || stoa_system_call(SYS_pipe2, (long)forking.pipe,
+	if (!get(pieces) || stoa_system_call(SYS_pipe2, (long)forking.pipe,
 	                                O_CLOEXEC, 0, 0, 0, 0) < 0)
 		forking.pipe[0] = forking.pipe[1] = -1;
 }
@@ -312,10 +423,10 @@ static void in_child(void)
 		return;
 	forks_now = 0;
 	map_lock = (struct stoa_lock){ 0 };
-	if (pieces && !DROPIN_FAULT(54) && registry_lock(&registry) == 0) {
+	if (get(pieces) && !DROPIN_FAULT(54) && registry_lock(&registry) == 0) {
 		memory_map_settle(registry, &peer);
-		for (struct memory_piece *piece = pieces; piece;
-		     piece = piece->next)
+		for (struct memory_piece *piece = get(pieces); piece;
+		     piece = get(piece->next))
 			memory_attached(registry, piece->id, forking.parent);
 		registry_unlock();
 	}

@@ -9,6 +9,19 @@
  *
  * Private memory; the list's own lock comes after the registry's. A fork waits
  * for it, so that the child finds the list as the memory is.
+ *
+ * Each munmap() of the process asks whether it takes away some of a piece, and
+ * mustn't wait for any lock to find out: an allocator may call it with a lock of
+ * its own, which a thread that attaches may be waiting for. So it reads the list
+ * as it is, and looks whether that changed meanwhile (after Lameter's sequence
+ * counters); pieces are used again, and never freed. And whoever has one of the
+ * two locks neither allocates nor frees for the list.
+ *
+ *     changes the list                 looks
+ *     W changes = odd                  R changes: even? (acquire)
+ *     (release fence)                  R pieces (relaxed)
+ *     W pieces (relaxed)               (acquire fence)
+ *     W changes = even (release)       R changes: the same?
  */
 #ifndef DROPIN_MEMORY_MAP_H
 #define DROPIN_MEMORY_MAP_H
@@ -18,9 +31,10 @@
 #include <stdint.h>
 
 struct memory_piece {
-	uintptr_t start, end, base;
+	_Atomic uintptr_t start, end;
+	uintptr_t base;
 	int id;
-	struct memory_piece *next;
+	struct memory_piece *_Atomic next;
 };
 
 /* All with the registry's lock held. ------------------------------------------ */
@@ -54,7 +68,8 @@ int memory_map_unmap(const struct registry *registry, uintptr_t address,
 /* Before the first is mapped, once; without the lock. */
 void memory_map_watch_forks(void);
 
-/* Without the lock: may something of it be a segment's? ------------------------ */
+/* Without the lock: is something of it a segment's? Waits for no lock, and may
+ * say 1 in vain if others attach and detach all the time. ---------------------- */
 int memory_map_touches(uintptr_t address, size_t bytes);
 
 #endif
