@@ -161,7 +161,10 @@ ALONE(kills_at_random_leave_nothing_attached)
 			children[j] = start_child(work, &seed);
 			await_report(&children[j]);
 		}
-		nanosleep(&pause, NULL);
+		/* A moment by chance, no more. */
+		nanosleep(&(struct timespec){ 0, (long)random_below(
+			                                 &seed, PAUSE_NS) },
+		          NULL);
 		for (int j = 0; j < 2; j++)
 			kill_child(&children[j]);
 	}

@@ -7,6 +7,7 @@
 #include <dropin/mq.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 
 enum { REOPENINGS = 300, BYTES = 16 };
 
@@ -56,10 +57,13 @@ DROPIN_TEST(closed_and_opened_beside_use)
 	assert_int_equal(dropin_mq_unlink("q"), 0);
 }
 
+static _Atomic pid_t receiver;
+
 static void *receive_one(void *context)
 {
 	char text[BYTES];
 
+	atomic_store(&receiver, gettid());
 	require(dropin_mq_timedreceive(*(mqd_t *)context, text, BYTES, NULL,
 	                               NULL) == 1);
 	return context;
@@ -74,9 +78,9 @@ DROPIN_TEST(closed_while_a_thread_waits)
 	other = (mqd_t)assert_good(open_queue());
 	waits = (mqd_t)assert_good(dropin_mq_open("q", O_RDWR, 0, NULL));
 	assert_int_equal(pthread_create(&thread, NULL, receive_one, &waits), 0);
-	/* One user: the thread. */
-	while (atomic_load(&mq_table[waits]->users) == 0)
-		usleep(1000);
+	while (atomic_load(&receiver) == 0)
+		sched_yield();
+	until_blocked(atomic_load(&receiver));
 	assert_int_equal(dropin_mq_close(waits), 0);
 	assert_int_equal(dropin_mq_timedsend(other, "x", 1, 0, NULL), 0);
 	pthread_join(thread, NULL);
