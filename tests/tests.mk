@@ -10,7 +10,7 @@ SUPPORT     := $(BUILD)/tests/libsupport.a
 SUPPORT_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/support/*.c))
 
 TEST_SRC  := $(sort $(wildcard $(addprefix tests/,$(addsuffix /*.c,\
-               base space sync memory data process))))
+               base space sync memory data kernel process))))
 TEST_BIN  := $(TEST_SRC:%.c=$(BUILD)/%)
 DROPIN_TEST_SRC := $(sort $(wildcard tests/dropin/*.c))
 DROPIN_TEST_BIN := $(DROPIN_TEST_SRC:%.c=$(BUILD)/%)
