@@ -11,6 +11,7 @@
 #include <stoa/mutex.h>
 #include <stoa/port.h>
 #include <stoa/pool.h>
+#include <stoa/process.h>
 #include <stoa/queue.h>
 #include <stoa/semaphore.h>
 #include <stoa/semaphore_set.h>

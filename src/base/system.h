@@ -51,6 +51,10 @@ int stoa_sys_mmap(void *address, size_t bytes, int protection, int flags,
                   int fd, off_t offset, void **ret_address);
 int stoa_sys_munmap(void *address, size_t bytes);
 int stoa_sys_getpid(void);
+/* A child that calls run(context) on the stack that ends (begins, downward) at
+ * `stack`; `flags` have CLONE_PIDFD. Its process id, or -errno. */
+int stoa_sys_clone(int (*run)(void *context), void *stack, int flags,
+                   void *context, int *ret_pidfd);
 int stoa_sys_getuid(void);
 
 /*
