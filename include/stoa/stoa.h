@@ -20,6 +20,7 @@
 #include <stoa/segment.h>
 #include <stoa/space.h>
 #include <stoa/stream.h>
+#include <stoa/terminal.h>
 #include <stoa/topic.h>
 #include <stoa/wait.h>
 
