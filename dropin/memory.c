@@ -9,6 +9,7 @@
 #include "memory_map.h"
 #include "memory_table.h"
 
+#include <base/bug.h>
 #include <base/system.h>
 
 #include <errno.h>
@@ -29,6 +30,12 @@
 #define HUGE_MASK 0x3fu
 #define HUGE_DEFAULT 21
 #define PIDS_MADE(pids) ((uint32_t)(pids))
+
+/* Keeps the compiler from moving stores, for whoever finds what a death left. */
+static void in_order(void)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+}
 
 /* ---- With the registry's lock held ------------------------------------------- */
 
@@ -98,10 +105,18 @@ int memory_remove(const struct registry *registry, struct registry_slot *slot,
 {
 	if (memory_table_count(registry, slot, id) == 0 || DROPIN_FAULT(58))
 		return registry_remove(registry, REGISTRY_MEMORY, slot);
+	/* In this order: see memory_layout.h */
+	if (!STOA_BUG(143))
+		set(registry->header->removed, get(registry->header->removed) + 1);
+	if (STOA_BUG(142))
+		set(slot->key, IPC_PRIVATE);
+	in_order();
+	set(slot->mode, get(slot->mode) | SHM_DEST); /* commits */
+	in_order();
 	if (!DROPIN_FAULT(59))
 		set(slot->key, IPC_PRIVATE);
-	set(slot->mode, get(slot->mode) | SHM_DEST);
-	set(registry->header->removed, get(registry->header->removed) + 1);
+	if (STOA_BUG(143))
+		set(registry->header->removed, get(registry->header->removed) + 1);
 	return 0;
 }
 

@@ -39,10 +39,12 @@
  * REMOVED (SHM_DEST) segments have lost their key, and are freed by whoever
  * brings the sum to zero. If that was a death nobody has: whoever looks at the
  * segment by its identifier finds it so and frees it; so does each shmget(), and
- * SHM_INFO (`stoa ipcs`), for all of them. `removed` counts them: a
- * hint, which is only raised by who removes, and set anew by who looks through.
+ * SHM_INFO (`stoa ipcs`), for all of them. `removed` counts them: a hint that is
+ * never too low. Who removes raises it; then sets SHM_DEST: THE COMMIT POINT;
+ * then takes the key away. Who looks through all sets it anew.
  *
  * States a death may leave: an entry of the dead (whoever counts frees it); a
+ * removed segment with its key (who repairs the registry takes it away); a
  * slot with a word of time or pid not set; a file in MAKING or REMOVING (see
  * registry_layout.h); a file with no slot, if the registry was lost.
  */

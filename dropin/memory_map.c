@@ -7,6 +7,7 @@
 #include "memory.h"
 #include "memory_table.h"
 
+#include <base/bug.h>
 #include <base/private_lock.h>
 #include <base/system.h>
 
@@ -405,7 +406,8 @@ static void in_parent(void)
 	forks_now = 0;
 	stoa_private_unlock(&map_lock);
 	if (reading >= 0) {
-		stoa_sys_close(writing);
+		if (!STOA_BUG(144))
+			stoa_sys_close(writing);
 		while (stoa_sys_read(reading, &done, 1) == -EINTR)
 			;
 		stoa_sys_close(reading);

@@ -7,6 +7,7 @@
 #include "interrupts.h"
 #include "kernel.h"
 
+#include <base/bug.h>
 #include <base/cpu.h>
 
 #include <linux/futex.h>
@@ -64,7 +65,14 @@ int dropin_sem_post_and_wake(struct semaphore *semaphore)
 {
 	int operation = FUTEX_OP(FUTEX_OP_ADD, 1, FUTEX_OP_CMP_EQ, 0xfff);
 	long value = (long)value_of(semaphore);
-	long result = dropin_kernel(
+	long result;
+
+	if (STOA_BUG(145)) {
+		atomic_fetch_add(&semaphore->data, 1);
+		wake_one(semaphore);
+		return 0;
+	}
+	result = dropin_kernel(
 	        SYS_futex, value,
 	        FUTEX_WAKE_OP | private_flag(semaphore->shared), 1, 0, value,
 	        operation);
@@ -155,7 +163,9 @@ static int sleep_to(struct semaphore *semaphore, clockid_t clock,
 static int sleep_once(struct semaphore *semaphore, clockid_t clock,
                       const struct timespec *deadline)
 {
-	int in_slices = semaphore->shared && !is_alone(semaphore), result;
+	int in_slices = semaphore->shared && !is_alone(semaphore) &&
+	                !STOA_BUG(146);
+	int result;
 
 	if (deadline)
 		result = sleep_to(semaphore, clock, deadline, in_slices);

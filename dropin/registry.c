@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -425,6 +426,9 @@ static void finish_change(const struct registry *registry,
 {
 	if (!STOA_BUG(101))
 		registry_touch(slot);
+	/* Or it was removing a segment that others are attached to. */
+	if (kind == REGISTRY_MEMORY && get(slot->mode) & SHM_DEST)
+		set(slot->key, IPC_PRIVATE);
 	set_file_mode(registry, kind, slot);
 }
 

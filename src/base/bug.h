@@ -69,6 +69,13 @@
  * 100  dropin_registry: what a dead one was making or removing is left
  * 101  dropin_registry: a change half made by a dead one is told to nobody
  * 102  dropin_registry: an identifier is free before its object is removed
+ * 140  semaphore_set: what others would undo is forgotten before a value is set
+ * 141  semaphore_set: a change and its undo are not written down first
+ * 142  dropin_attach: a segment that is removed loses its key first
+ * 143  dropin_attach: a segment is removed before it is looked for
+ * 144  dropin_attach: who forks waits for a child that is dead
+ * 145  dropin_semaphore: a permit is added, and then somebody woken
+ * 146  dropin_semaphore: who sleeps does not look again
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H

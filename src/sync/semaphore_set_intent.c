@@ -132,7 +132,8 @@ static void commit(struct stoa_semaphore_set *set, enum set_intent kind,
 	set_put(control->intent_row, row);
 	set_put(control->intent_pid, pid);
 	set_in_order();
-	set_put(control->intent_kind, kind); /* commits */
+	/* commits */
+	set_put(control->intent_kind, STOA_BUG(141) ? SET_NOTHING : kind);
 	set_in_order();
 	make(set, kind, count, row, pid);
 	set_in_order();
@@ -148,6 +149,8 @@ void set_commit_one(struct stoa_semaphore_set *set, uint32_t semaphore,
                     uint32_t value)
 {
 	set_put(set->record[0], SET_RECORD(semaphore, value, 0, 0));
+	if (STOA_BUG(140))
+		forget(set, semaphore);
 	commit(set, SET_SET_ONE, 1, SET_NO_ROW, set_get(set->object.pid));
 }
 

@@ -285,7 +285,7 @@ size_t list_stop_jobs(struct job *jobs, size_t room);
 size_t list_blocked_jobs(struct job *jobs, size_t room);
 size_t list_schedule_jobs(struct job *jobs, size_t room);
 size_t list_space_jobs(struct job *jobs, size_t room);
-size_t list_dropin_registry_jobs(struct job *jobs, size_t room);
+size_t list_dropin_jobs(struct job *jobs, size_t room);
 size_t list_toy_jobs(struct job *jobs, size_t room);
 size_t list_subject_jobs(struct job *jobs, size_t room);
 size_t list_subject_nested_jobs(struct job *jobs, size_t room);

@@ -274,7 +274,7 @@ static void list_jobs(void)
 		list_space_jobs,  list_kill_jobs, list_schedule_jobs,
 		list_nested_jobs, list_blocked_jobs,
 		list_subject_jobs, list_subject_nested_jobs,
-		list_subject_blocked_jobs, list_dropin_registry_jobs
+		list_subject_blocked_jobs, list_dropin_jobs
 	};
 	size_t kept = 0;
 

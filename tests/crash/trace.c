@@ -141,6 +141,39 @@ pid_t trace_spawn(trace_body *body, void *context)
 	return -1;
 }
 
+/* Lets a stopped one go on until it stops again; the status, or -1. */
+static int go_on(pid_t pid, int signal_number)
+{
+	int status;
+
+	if (ptrace(PTRACE_CONT, pid, 0, (long)signal_number) != 0 ||
+	    reap_once(pid, &status) != 0 || !WIFSTOPPED(status))
+		return -1;
+	return status;
+}
+
+pid_t trace_spawn_forked(trace_body *body, void *context)
+{
+	const int forked = SIGTRAP | PTRACE_EVENT_FORK << 8;
+	pid_t parent = trace_spawn(body, context);
+	unsigned long child = 0;
+	int status = 0;
+
+	if (parent <= 0)
+		return parent;
+	ptrace(PTRACE_SETOPTIONS, parent, 0, PTRACE_O_TRACEFORK);
+	do
+		status = go_on(parent, status ? WSTOPSIG(status) : 0);
+	while (status >= 0 && status >> 8 != forked);
+	if (status < 0 ||
+	    ptrace(PTRACE_GETEVENTMSG, parent, 0, &child) != 0 ||
+	    reap_once((pid_t)child, &status) != 0)
+		return -1;
+	ptrace(PTRACE_DETACH, parent, 0, 0);
+	status = go_on((pid_t)child, 0);
+	return status >= 0 && WSTOPSIG(status) == SIGSTOP ? (pid_t)child : -1;
+}
+
 /* ---- Listing the places -------------------------------------------------- */
 
 struct arrivals {

@@ -57,6 +57,10 @@ void trace_end(void);
  * it skipped, -1 if it ended in another way. */
 pid_t trace_spawn(trace_body *body, void *context);
 
+/* The same, but the victim is the child that it forks behind trace_begin(), and
+ * that calls trace_begin() as well, in a fork handler. The parent goes on. */
+pid_t trace_spawn_forked(trace_body *body, void *context);
+
 /* The same for a process that is not traced and not awaited. */
 pid_t trace_fork(trace_body *body, void *context);
 
