@@ -56,7 +56,9 @@ STOA_API const char *stoa_space_path(const struct stoa_space *space);
 /* ---- Peers -------------------------------------------------------------- */
 
 /* This process's identity in the space (joins first if it must).
- * -EUSERS: all 65,536 life slots of the space are taken. */
+ * -EUSERS: all 65,536 life slots of the space are taken. -EPERM: what lies
+ * under a life file's name (.life.0) is none. -EUCLEAN: it is too short.
+ * -EACCES, -ENOSPC, -EMFILE. Every call that must join first may answer so. */
 STOA_API int stoa_space_self(struct stoa_space *space, stoa_peer *ret_peer);
 
 /* 1: alive (also when stopped). 0: dead, and its memory torn down. */

@@ -108,6 +108,12 @@ static void shard_name(int shard, char name[SHARD_NAME_MAX])
 	snprintf(name, SHARD_NAME_MAX, ".life.%d", shard);
 }
 
+static int no_life_file(const char *name)
+{
+	return stoa_fail(-EPERM, "%s in the space is not a life file; remove it",
+	                 name);
+}
+
 static int open_shard(struct stoa_life *life, int shard, int flags)
 {
 	char name[SHARD_NAME_MAX];
@@ -117,14 +123,13 @@ static int open_shard(struct stoa_life *life, int shard, int flags)
 	/* What isn't a life file may block, or be anything. */
 	int fd = stoa_sys_openat(life->directory, name,
 	                         flags | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (fd == -EISDIR || fd == -ELOOP || fd == -ENXIO)
+		return no_life_file(name);
 	if (fd < 0)
 		return fd;
 	int result = stoa_sys_fstat(fd, &stat);
 	if (result == 0 && !S_ISREG(stat.st_mode))
-		result = stoa_fail(-EPERM,
-		                   "%s in the space is not a life file; "
-		                   "remove it",
-		                   name);
+		result = no_life_file(name);
 	if (result < 0) {
 		stoa_sys_close(fd);
 		return result;

@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -287,6 +289,65 @@ TEST(a_life_file_that_is_replaced_costs_no_descriptors)
 	stoa_space_close(space);
 }
 
+static void put_directory(const char *path)
+{
+	assert_system(mkdir(path, 0700));
+}
+
+static void put_link(const char *path)
+{
+	assert_system(symlink("/etc/passwd", path));
+}
+
+static void put_fifo(const char *path)
+{
+	assert_system(mkfifo(path, 0600));
+}
+
+static void put_socket(const char *path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	assert_system(bind(fd, (struct sockaddr *)&address, sizeof(address)));
+	close(fd);
+}
+
+/* The kernel answers an open of each differently. */
+TEST(whatever_lies_in_a_life_files_place_is_refused_alike)
+{
+	static void (*const put[])(const char *path) = {
+		put_directory, put_link, put_fifo, put_socket
+	};
+	const char *path = case_path(".life.0");
+
+	for (size_t i = 0; i < LENGTH(put); i++) {
+		struct stoa_space *space = open_space();
+		struct stoa_segment *segment;
+		stoa_peer self = 0;
+
+		put[i](path);
+		assert_result(stoa_space_self(space, &self), -EPERM);
+		assert_sentence(".life.0");
+		assert_int_equal(self, 0);
+		/* Who attaches need not join; who changes something must. */
+		assert_ok(stoa_segment_open(space, "s", STOA_CREATE | STOA_WRITE,
+		                            0600, NULL, &segment));
+		assert_result(stoa_segment_seal(segment,
+		                                STOA_SEGMENT_SEAL_GROW),
+		              -EPERM);
+		assert_sentence(".life.0");
+		assert_ok(stoa_segment_remove(segment));
+		stoa_segment_close(segment);
+		if (unlink(path) != 0)
+			assert_system(rmdir(path));
+		assert_ok(stoa_space_self(space, &self));
+		stoa_space_close(space);
+		assert_system(unlink(path));
+	}
+}
+
 TEST(a_peer_is_described)
 {
 	struct stoa_space *space = open_space();
@@ -321,6 +382,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(each_peer_visits_the_living_and_only_them),
 	CASE(each_peer_stops_at_the_first_result_and_returns_it),
 	CASE(a_life_file_that_is_replaced_costs_no_descriptors),
+	CASE(whatever_lies_in_a_life_files_place_is_refused_alike),
 	CASE(a_peer_is_described),
 };
 
