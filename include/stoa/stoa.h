@@ -18,6 +18,7 @@
 #include <stoa/range_lock.h>
 #include <stoa/rwlock.h>
 #include <stoa/segment.h>
+#include <stoa/signal.h>
 #include <stoa/space.h>
 #include <stoa/stream.h>
 #include <stoa/terminal.h>

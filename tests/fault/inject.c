@@ -58,6 +58,10 @@ static const struct plausible plausible[] = {
 	{ SYS_fcntl, { ENOLCK, ENOMEM } },
 	{ SYS_futex, { EAGAIN, EINTR } },
 	{ SYS_rt_sigqueueinfo, { EAGAIN, ENOMEM } },
+	{ SYS_rt_sigtimedwait, { EINTR } },
+	{ SYS_pidfd_open, { EMFILE, ENFILE, ENOMEM } },
+	{ SYS_pidfd_send_signal, { EAGAIN, ENOMEM } },
+	{ SYS_signalfd4, { EMFILE, ENFILE, ENOMEM } },
 	{ SYS_sched_getaffinity, { ENOMEM } },
 	{ SYS_close, { EIO, EINTR } },
 };
