@@ -69,6 +69,10 @@
  * 100  dropin_registry: what a dead one was making or removing is left
  * 101  dropin_registry: a change half made by a dead one is told to nobody
  * 102  dropin_registry: an identifier is free before its object is removed
+ * 114  descriptor: what came with a packet that is refused stays open
+ * 115  descriptor: what had come of a message that fails stays open
+ * 116  descriptor: memory is passed without its seals
+ * 117  descriptor: memory without its seals is mapped
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H
