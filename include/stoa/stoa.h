@@ -6,6 +6,7 @@
 #include <stoa/barrier.h>
 #include <stoa/base.h>
 #include <stoa/condition.h>
+#include <stoa/descriptor.h>
 #include <stoa/heap.h>
 #include <stoa/mapping.h>
 #include <stoa/mutex.h>

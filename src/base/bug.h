@@ -76,6 +76,10 @@
  * 144  dropin_attach: who forks waits for a child that is dead
  * 145  dropin_semaphore: a permit is added, and then somebody woken
  * 146  dropin_semaphore: who sleeps does not look again
+ * 114  descriptor: what came with a packet that is refused stays open
+ * 115  descriptor: what had come of a message that fails stays open
+ * 116  descriptor: memory is passed without its seals
+ * 117  descriptor: memory without its seals is mapped
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H

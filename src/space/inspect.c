@@ -8,6 +8,7 @@
 #include <base/system.h>
 #include <space/event.h>
 #include <space/object.h>
+#include <space/socket.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -139,6 +140,26 @@ static int is_plain(const char *kind)
 	       strcmp(kind, "posix_semaphore") == 0;
 }
 
+/* A socket's name says who has it, and nothing else: see socket.h. */
+static void describe_socket(struct stoa_space *space, const char *file,
+                            struct stoa_object_info *info)
+{
+	int bound = stoa_socket_bound(space->life.directory, file);
+
+	info->health = bound < 0 ? bound : 0;
+	info->users = bound > 0;
+	info->dead = bound == 0;
+}
+
+static int is_socket(struct stoa_space *space, const char *file)
+{
+	struct stat stat;
+
+	return stoa_sys_fstatat(space->life.directory, file, &stat,
+	                        AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISSOCK(stat.st_mode);
+}
+
 /* Fills *info from the file; trouble with it is told as info->health. */
 static int describe(struct stoa_space *space, const char *file,
                     struct stoa_object_info *info)
@@ -163,6 +184,10 @@ static int describe(struct stoa_space *space, const char *file,
 		info->size_bytes = (uint64_t)stat.st_size;
 	if (S_ISREG(stat.st_mode) && is_plain(info->kind))
 		return 0;
+	if (S_ISSOCK(stat.st_mode)) {
+		describe_socket(space, file, info);
+		return 0;
+	}
 	int fd = S_ISREG(stat.st_mode) ? open_for_look(space, file) : -EPROTO;
 	if (fd < 0) {
 		info->health = fd;
@@ -297,6 +322,8 @@ int stoa_space_each_user(struct stoa_space *space, const char *name,
 
 	if (result < 0)
 		return result;
+	if (is_socket(space, file))
+		return 0; /* the kernel doesn't say who */
 	int fd = open_for_look(space, file);
 	if (fd < 0)
 		return stoa_fail(fd, "can't read %s: %s", file, strerror(-fd));
@@ -421,6 +448,20 @@ int stoa_space_unlink(struct stoa_space *space, const char *file,
 	return 0;
 }
 
+static int remove_socket(struct stoa_space *space, const char *file, int dead)
+{
+	int result = stoa_socket_remove(space, file, 0, dead);
+
+	if (result == -ENOENT)
+		return 0;
+	if (result == -EPERM)
+		result = -EACCES;
+	if (result < 0)
+		return stoa_fail(result, "can't remove %s from %s: %s", file,
+		                 space->path, strerror(-result));
+	return 0;
+}
+
 int stoa_space_remove(struct stoa_space *space, const char *name, int wake)
 {
 	char file[STOA_FILE_NAME_MAX + 1];
@@ -436,6 +477,8 @@ int stoa_space_remove(struct stoa_space *space, const char *name, int wake)
 		result = wake_removed(space, info.name, info.kind);
 	if (result < 0)
 		return result;
+	if (is_socket(space, file))
+		return remove_socket(space, file, 0);
 	result = stoa_space_unlink(space, file, info.generation, 0);
 	if (result < 0)
 		return result;
@@ -505,6 +548,11 @@ static int clean_object(const struct stoa_object_info *info, void *context)
 		return 0;
 	stoa_name_join(info->name, info->kind, file);
 	clean->file = file;
+	if (is_socket(clean->space, file)) {
+		tell(clean, file, "remove", 0,
+		     clean->dry_run ? 0 : remove_socket(clean->space, file, 1));
+		return 0;
+	}
 	stoa_space_each_user(clean->space, file, tell_dead, clean);
 	int result = clean->dry_run ? 0 : bury_in(clean, info);
 	if (result < 0)
@@ -548,6 +596,9 @@ static int clean_bell(const char *file, void *context)
 	struct clean *clean = context;
 	int gone = strncmp(file, GONE_PREFIX, strlen(GONE_PREFIX)) == 0;
 
+	if (strncmp(file, SOCKET_PREFIX, strlen(SOCKET_PREFIX)) == 0 &&
+	    stoa_socket_bound(clean->space->life.directory, file) == 0)
+		gone = 1; /* its binder died before it had its name */
 	if (!gone && !beside_name(clean->space, file, &clean->bell))
 		return 0;
 	clean->bell_has_object = 0;
