@@ -203,7 +203,7 @@ static int help(struct scene *s)
 /* Nobody of those who wait may wait for the dead. */
 static int end_round(struct scene *s)
 {
-	int64_t limit = clock_ns() + PATIENT_NS;
+	int64_t limit = clock_ns() + patient_ns();
 
 	while (count_asleep(s) > 0) {
 		if (clock_ns() > limit)
@@ -269,7 +269,7 @@ static int check_victims(const struct scene *s)
 static int fresh_round(struct scene *s)
 {
 	uint32_t there[PLAYERS], count = 0, serial;
-	int64_t limit = clock_ns() + PATIENT_NS, result;
+	int64_t limit = clock_ns() + patient_ns(), result;
 
 	while ((result = help(s)) == 0)
 		if (clock_ns() > limit)
@@ -280,7 +280,8 @@ static int fresh_round(struct scene *s)
 	for (uint32_t i = HELPERS_FROM; i < PLAYERS; i++)
 		if (s->deeds[i] == &coming && !note_done(s, i, NULL))
 			there[count++] = i;
-	result = stoa_barrier_wait(s->eye, stoa_deadline_in(SOON_NS));
+	result = stoa_barrier_wait(
+		s->eye, stoa_deadline_in(breaks(s) ? SOON_NS : patient_ns()));
 	if (breaks(s) && (result == -EOWNERDEAD || result == -ETIMEDOUT))
 		return 1;
 	if (!is_through(result))

@@ -86,7 +86,7 @@ static int unlock(struct scene *s, enum place place)
 
 static int lock_and_mend(struct scene *s, enum place place)
 {
-	int result = lock(s, place, stoa_deadline_in(PATIENT_NS));
+	int result = lock(s, place, stoa_deadline_in(patient_ns()));
 
 	return result == -EOWNERDEAD ? mend(s, place) : result;
 }

@@ -228,7 +228,7 @@ static uint32_t count_alive(const struct scene *s)
 
 static int await_fewer(const struct scene *s, uint32_t than, const char *why)
 {
-	int64_t limit = clock_ns() + PATIENT_NS;
+	int64_t limit = clock_ns() + patient_ns();
 
 	while (count_sleeping(s) >= than)
 		if (clock_ns() > limit)
@@ -296,7 +296,7 @@ static int check_waits(const struct scene *s)
 /* Each signal ends one wait, at the latest when the dead are known. */
 static int signal_all(struct scene *s)
 {
-	int64_t limit = clock_ns() + PATIENT_NS;
+	int64_t limit = clock_ns() + patient_ns();
 	uint32_t sleeping;
 
 	while ((sleeping = count_sleeping(s)) > 0) {
@@ -330,7 +330,7 @@ static int check_waits_for_nothing(struct scene *s, uint32_t extra)
 {
 	int result;
 
-	if (lock(stoa_deadline_in(PATIENT_NS)) != 0)
+	if (lock(stoa_deadline_in(patient_ns())) != 0)
 		return trouble("the mutex can't be had");
 	for (uint32_t i = 0; i < 2 * ROOM; i++) {
 		result = stoa_condition_wait(s->eye, mutex, STOA_NOW);

@@ -504,7 +504,7 @@ static int give(struct scene *s, const struct deed *wait)
 
 	if (wait == &deeds[WAIT_WRITE]) {
 		result = stoa_stream_read(duct->near, buffer, sizeof(buffer),
-					  stoa_deadline_in(PATIENT_NS));
+					  stoa_deadline_in(patient_ns()));
 		if (result == PIECE && buffer[0] <= FULL_PIECES)
 			atomic_store(&s->words[TAKEN_TO], buffer[0]);
 	} else if (wait == &deeds[WAIT_READ]) {

@@ -62,8 +62,14 @@ int out_of_time(void)
 
 static unsigned hang_limit(void)
 {
-	return settings.portion == PORTION_MUTANT ? HANG_SECONDS_MUTANT
-						  : HANG_SECONDS;
+	return stoa_seeded_bug != 0 ? HANG_SECONDS_SEEDED : HANG_SECONDS;
+}
+
+int64_t patient_ns(void)
+{
+	return INT64_C(1000000000) * (stoa_seeded_bug != 0
+					      ? PATIENT_SECONDS_SEEDED
+					      : PATIENT_SECONDS);
 }
 
 static void arm(unsigned seconds)

@@ -13,7 +13,6 @@
 #define ROOM 4u /* messages; and bytes for so many of the large ones */
 #define CELLS 16u
 #define LARGE 200u
-#define SECOND_NS INT64_C(1000000000)
 #define ALL_BYTES ((uint64_t)ROOM * LARGE)
 
 HANDLE_PLUMBING(queue)
@@ -412,7 +411,7 @@ static int check(struct scene *s, uint32_t variant)
 	if (drain(s, &tally) != 0)
 		return -1;
 	/* Without a name there is no cleaning; who waits buries. */
-	if (drain_until(s, &tally, ROOM, stoa_deadline_in(SECOND_NS)) != 0)
+	if (drain_until(s, &tally, ROOM, stoa_deadline_in(patient_ns())) != 0)
 		return -1;
 	if (tally.all != ROOM)
 		return trouble("%u messages were in, not %u", tally.all, ROOM);

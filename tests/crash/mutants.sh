@@ -13,7 +13,7 @@ shift
 list=src/base/bug.h
 hints=tests/crash/mutants.list
 dir=$build/mutants
-hang_limit=300 # seconds for one bug: far more than any needs
+hang_limit=900 # seconds for one bug: far more than any needs
 
 # "NUMBER DESCRIPTION", continued lines joined
 bugs() {

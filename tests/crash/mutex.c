@@ -402,7 +402,7 @@ static int check(struct scene *s, uint32_t variant)
 	if (scene_let_all_go(s) != 0)
 		return -1;
 	if (result == -EAGAIN)
-		result = stoa_mutex_lock(s->eye, stoa_deadline_in(PATIENT_NS));
+		result = stoa_mutex_lock(s->eye, stoa_deadline_in(patient_ns()));
 	if (check_result(s, result, may, "the survivor's") != 0)
 		return -1;
 	if (result == -EOWNERDEAD) {

@@ -40,7 +40,7 @@ static uint32_t count_there(const struct stage *s)
 static int send_probe(struct survivor *v)
 {
 	struct letter *letter = ledger_add(&v->stage->ledger, PROBE_BYTES);
-	int64_t limit = clock_ns() + PATIENCE_NS;
+	int64_t limit = clock_ns() + patient_ns();
 	uint32_t there;
 	int result;
 

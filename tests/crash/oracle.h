@@ -11,9 +11,6 @@ struct letter *ledger_find(struct ledger *ledger, uint64_t id);
 int letter_before(const struct ledger *ledger, const struct letter *a,
 		  const struct letter *b);
 
-/* So long a survivor asks again for what is in dead hands. */
-#define PATIENCE_NS INT64_C(2000000000)
-
 /* One who goes on with the queue. */
 struct survivor {
 	struct stage *stage;

@@ -115,18 +115,18 @@ int pieces_settle(const struct tally *tally)
 int pieces_end(struct scene *s, struct stoa_stream *stream,
 	       struct tally *tally)
 {
-	if (pieces_drain(stream, tally, stoa_deadline_in(PATIENT_NS), 0) != 0)
+	if (pieces_drain(stream, tally, stoa_deadline_in(patient_ns()), 0) != 0)
 		return -1;
 	return prompt_check(s, "the end of file came");
 }
 
 int pieces_broken_pipe(struct scene *s, struct stoa_stream *stream)
 {
-	int64_t limit = clock_ns() + PATIENT_NS, result;
+	int64_t limit = clock_ns() + patient_ns(), result;
 
 	do
 		result = pieces_write(stream, OF_GIFT, PIECE,
-				      stoa_deadline_in(PATIENT_NS));
+				      stoa_deadline_in(patient_ns()));
 	while (result > 0 && clock_ns() < limit);
 	if (result != -EPIPE)
 		return trouble("write without readers gave %lld",

@@ -510,7 +510,7 @@ static int collect(struct scene *s, const struct tally *tally)
 		struct stoa_port_reply reply;
 		uint32_t by = 0;
 		int result = stoa_port_wait(s->object, &tickets[i],
-					    stoa_deadline_in(PATIENT_NS),
+					    stoa_deadline_in(patient_ns()),
 					    &reply);
 
 		if (result == 0) {

@@ -14,7 +14,7 @@
 
 #include "subject.h"
 
-#define LATE_TRIES 3u
+#define LATE_TRIES 8u
 
 int64_t ready_ns(pid_t pid)
 {

@@ -356,7 +356,7 @@ static int check_helper(struct scene *s)
 		   -EAGAIN) != 0 ||
 	    expect("sharing with the helper",
 		   stoa_range_lock_lock(s->eye, &shared,
-					stoa_deadline_in(PATIENT_NS)), 0) != 0 ||
+					stoa_deadline_in(patient_ns())), 0) != 0 ||
 	    expect("unlock", stoa_range_lock_unlock(s->eye, &shared), 0) != 0 ||
 	    expect("a test of what the helper has",
 		   stoa_range_lock_test(s->eye, &exclusively, &holder), 1) != 0)
@@ -382,7 +382,7 @@ static int lock_the_rest(struct scene *s)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rest); i++) {
 		int result = stoa_range_lock_lock(s->eye, &rest[i],
-						  stoa_deadline_in(PATIENT_NS));
+						  stoa_deadline_in(patient_ns()));
 
 		if (result != 0)
 			return trouble("the free range from %llu can't be had: "
@@ -401,7 +401,7 @@ static int check_room(struct scene *s)
 
 	if (expect("locking the whole",
 		   stoa_range_lock_lock(s->eye, NULL,
-					stoa_deadline_in(PATIENT_NS)), 0) != 0 ||
+					stoa_deadline_in(patient_ns())), 0) != 0 ||
 	    expect("unlocking all", stoa_range_lock_unlock(s->eye, NULL),
 		   0) != 0 ||
 	    expect("stat", stoa_range_lock_stat(s->eye, &status), 0) != 0)

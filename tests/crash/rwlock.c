@@ -480,7 +480,7 @@ static int check_exclusion(struct scene *s)
 			      -EAGAIN);
 	if (expect("lock for reading beside a reader",
 		   stoa_rwlock_lock_read(s->eye,
-					 stoa_deadline_in(PATIENT_NS)),
+					 stoa_deadline_in(patient_ns())),
 		   0) != 0)
 		return -1;
 	return expect("unlock", stoa_rwlock_unlock(s->eye), 0);
@@ -507,7 +507,7 @@ static int check_use(struct scene *s)
 {
 	if (expect("lock for writing",
 		   stoa_rwlock_lock_write(s->eye,
-					  stoa_deadline_in(PATIENT_NS)),
+					  stoa_deadline_in(patient_ns())),
 		   0) != 0 ||
 	    check_stat(s, STOA_RWLOCK_WRITTEN, 0) != 0 ||
 	    expect("downgrade", stoa_rwlock_downgrade(s->eye), 0) != 0 ||
@@ -520,7 +520,7 @@ static int check_use(struct scene *s)
 
 static int check(struct scene *s, uint32_t variant)
 {
-	struct stoa_deadline soon = stoa_deadline_in(PATIENT_NS);
+	struct stoa_deadline soon = stoa_deadline_in(patient_ns());
 	unsigned may;
 	int result;
 

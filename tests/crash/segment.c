@@ -275,7 +275,7 @@ static uint64_t pages(uint64_t bytes)
 /* The survivor; as a newcomer, its handle inherited, and the eye. */
 static int check_attached(struct scene *s)
 {
-	int64_t until = clock_ns() + PATIENT_NS;
+	int64_t until = clock_ns() + patient_ns();
 	int wanted = s->newcomer ? 3 : 1, attached;
 
 	/* A forked child of the victim's may not have come to its end. */

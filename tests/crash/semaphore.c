@@ -342,7 +342,7 @@ static int check_use(struct scene *s, int64_t value)
 		   0) != 0 ||
 	    expect("wait for all",
 		   stoa_semaphore_wait(s->eye, (uint32_t)value + 1,
-				       stoa_deadline_in(PATIENT_NS)),
+				       stoa_deadline_in(patient_ns())),
 		   0) != 0)
 		return -1;
 	if (value > 0 &&

@@ -429,7 +429,7 @@ static int check_use(struct scene *s, const values_t *now)
 	if (count == 0)
 		return 0;
 	result = stoa_semaphore_set_operate(s->eye, changes, count,
-					    stoa_deadline_in(PATIENT_NS));
+					    stoa_deadline_in(patient_ns()));
 	if (result != 0)
 		return trouble("taking all of it: %d", result);
 	for (uint32_t i = 0; i < count; i++)

@@ -470,7 +470,7 @@ static int give(struct scene *s, const struct deed *wait)
 		atomic_fetch_add(&s->words[GIVEN], 1);
 	} else {
 		result = stoa_stream_read(s->object, buffer, sizeof(buffer),
-					  stoa_deadline_in(PATIENT_NS));
+					  stoa_deadline_in(patient_ns()));
 		if (result == PIECE && buffer[0] <= FULL_PIECES)
 			atomic_store(&s->words[SEEN_FROM], buffer[0]);
 	}

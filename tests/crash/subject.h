@@ -213,9 +213,6 @@ int prompt_check(struct scene *scene, const char *what);
 /* For a deed that has nothing to do in this state. */
 void player_skip(void) __attribute__((noreturn));
 
-/* So long the oracle waits for what must come; a generous hang limit. */
-#define PATIENT_NS INT64_C(5000000000)
-
 #define HANDLE_PLUMBING(noun)                                                 \
 	static int plumb_open(struct stoa_space *space, const char *name,     \
 			      void **ret_object)                              \

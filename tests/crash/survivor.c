@@ -98,7 +98,7 @@ static int anything_missing(const struct stage *s)
  */
 int survivor_drain(struct survivor *v)
 {
-	int64_t limit = clock_ns() + PATIENCE_NS;
+	int64_t limit = clock_ns() + patient_ns();
 
 	for (;;) {
 		int got = survivor_receive(v);

@@ -135,7 +135,7 @@ static int64_t run_cancel(struct player *p)
 static void finish_commit(struct player *p)
 {
 	if (stoa_topic_commit(p->object, &reserved[p->number],
-			      stoa_deadline_in(PATIENT_NS)) != 0)
+			      stoa_deadline_in(patient_ns())) != 0)
 		_exit(1);
 }
 
@@ -502,7 +502,7 @@ static int check_fill(struct scene *s, struct tally *tally, size_t bytes,
 
 	/* The dead are met on the way: the first may wait for a patrol. */
 	while (went < wanted &&
-	       publish(s->eye, OF_GIFT, bytes, stoa_deadline_in(PATIENT_NS)) == 0)
+	       publish(s->eye, OF_GIFT, bytes, stoa_deadline_in(patient_ns())) == 0)
 		went++;
 	if (went < wanted)
 		return trouble("only %u of %u messages of %zu fit", went,

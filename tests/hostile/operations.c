@@ -321,9 +321,9 @@ static bool is_promised(const struct victim *victim,
 {
 	static const int always[] = { EUCLEAN, EAGAIN, ETIMEDOUT, EIDRM,
 		                      ENOMEM,  EBUSY,  EUSERS,    ENOSPC };
-	static const int at_opening[] = { EPROTO,   ENOENT, EPERM,  EACCES,
-		                          ENOTUNIQ, EMFILE, EISDIR, ELOOP,
-		                          ENXIO,    EXDEV };
+	static const int at_opening[] = { EPROTO, ENOENT,   EPERM,
+		                          EACCES, ENOTUNIQ, EMFILE,
+		                          EXDEV };
 
 	if (result >= 0 || is_among(result, always, LENGTH(always)))
 		return true;
