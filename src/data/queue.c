@@ -387,7 +387,7 @@ void queue_wake_receivers(struct stoa_queue *queue, uint32_t asked,
 	                             queue->order == STOA_TYPE ? INT_MAX :
 	                                                         messages);
 	if ((asked & EVENT_NOTIFY) && woken == 0)
-		queue_notify_arrival(queue, position);
+		queue_notify_arrival(queue, position, messages);
 }
 
 /* A small room may not be what the one who is woken waits for. */

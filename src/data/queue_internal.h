@@ -51,6 +51,7 @@ struct stoa_queue {
 	_Alignas(STOA_CACHE_LINE) _Atomic uint32_t held; /* taken, reserved */
 	_Atomic uint32_t idle_calls;
 	_Atomic uint32_t notify_count; /* of its last registration */
+	_Atomic uint32_t met_holders;  /* cells somebody holds, looking for room */
 
 	/* The last turn that found nothing: see QUEUE_TURNS. Of a process with
 	 * one thread only. */
@@ -295,6 +296,10 @@ stoa_always_inline int queue_claim(struct stoa_queue *queue,
 	*ret_claim = (struct queue_found){ position, claim, cell, 0 };
 	return 0;
 }
+
+/* No room was found: buries the dead who hold cells that were met. Whether
+ * there were any. */
+int queue_bury_holders(struct stoa_queue *queue);
 
 /* Whether a claim would succeed. */
 int queue_has_room(struct stoa_queue *queue);
@@ -768,9 +773,26 @@ int queue_matches(const struct stoa_selector *selector, int64_t type);
 /* Fills everything but data from a cell. */
 void queue_describe(struct stoa_queue *queue, const struct queue_found *found,
                     struct stoa_message *message);
-/* Tells the registrant that a message came to the empty queue. */
-void queue_notify_arrival(struct stoa_queue *queue, uint64_t position);
-/* A receiver has given up, for whose sake an arrival may have told nobody. */
+/* ---- Notification (queue_notify.c) ---------------------------------------- */
+
+/* Tells the registrant that messages came, if they came to the empty queue; the
+ * last of them at the position. */
+void queue_notify_arrival(struct stoa_queue *queue, uint64_t position,
+                          int messages);
+/* A receiver has waited, for whose sake an arrival may have told nobody. */
 void queue_notify_late(struct stoa_queue *queue);
+/* If a signal to this process is on its way, waits until it was sent. Whether
+ * there was one. */
+int queue_await_signal(struct stoa_queue *queue);
+/* Whoever has this token is dead, and may have been about to signal. */
+void queue_bury_firing(struct stoa_queue *queue, uint32_t token);
+
+/* After a message was received. seq_cst: NOTIFICATION */
+static inline void queue_received(struct stoa_queue *queue)
+{
+	if (stoa_unlikely(stoa_event_asked(&queue->object, STOA_READ) &
+	                  EVENT_NOTIFY))
+		queue_await_signal(queue);
+}
 
 #endif

@@ -172,6 +172,47 @@
  *   `left` is plainly stored before the unlock, and who waits for room is looked
  * for after it: EVENT_DEKKER, as the unlock is a locked instruction (x86), or
  * a release before an acquire (aarch64), which keep that order.
+ *
+ * NOTIFICATION. Who is registered gets one signal when a message comes to the
+ * empty queue and no receiver waits. The kernel sends it under the queue's
+ * lock, with the message: it is pending before anybody has that message. Here
+ * the sender says that he is `firing` before he uses the registration up and
+ * signals; and whoever has received a message waits, if the signal is for his
+ * process, until it was sent. So no later wait of his is interrupted by it.
+ *
+ *     sender                              receiver
+ *     cell: WRITING -> READY              W cell: READY -> FREE, TAKEN
+ *     R event: EVENT_NOTIFY?
+ *     looks if it came to the empty queue
+ *     W firing = registration, own token
+ *     R cell: still READY?                R event: EVENT_NOTIFY?
+ *     R readers_waiting: nobody?          R firing: for this process?
+ *     W notify_token: token -> 0            waits until it isn't
+ *     signals                             (who goes to sleep: W readers_waiting,
+ *     W firing = 0; wakes                  W event, R cells, R firing)
+ *
+ *   All are seq_cst, so one of the two sees the other. Who finds his message
+ * gone, or somebody waiting, leaves the registration alone: then the receiver
+ * may as well have waited for the message before it came, and the kernel would
+ * have told nobody. But of those that are there some sender has to tell. If the
+ * queue has a message older than his own, a sender leaves it to that one's
+ * sender; who finds his own gone looks, after that, at all others; and a
+ * receiver that has waited, whom senders may have counted on, looks when it is
+ * done (late). In doubt there is a signal too much.
+ *   firing is the number of the registration, above a bit that is set when
+ * somebody sleeps on it, above the sender's token. Written by senders at will
+ * (of several who signal for one registration after another, the last), taken
+ * away by compare-and-swap. While the sender has it, all its signals are
+ * blocked. Who waits for it does so for QUEUE_FIRING_NS, as a stopped sender
+ * may not stop others, and then takes it away.
+ *   States a death may leave: a dead sender's firing. Whoever meets it, or
+ * buries the token, puts the registration (notify_owner's) back where it stood,
+ * if nobody has registered since, as it isn't known if the signal was sent;
+ * tells it of what is there; and takes firing away. A registration that isn't
+ * signalled by the sender is used up, and its registrant knows by that.
+ *   EVENT_NOTIFY is taken away by senders who find, after they have loaded the
+ * event, no token and then nobody firing. Registering counts the event up, so
+ * that they can't take a new one's.
  */
 #ifndef STOA_DATA_QUEUE_LAYOUT_H
 #define STOA_DATA_QUEUE_LAYOUT_H
@@ -195,6 +236,11 @@
 #define QUEUE_GROW_AHEAD 64u /* more than senders between a claim and the tail */
 #define QUEUE_GROW_BY 256u
 #define QUEUE_GROW_BLOCKS 8u
+#define QUEUE_FIRING_NS INT64_C(1000000000)
+#define QUEUE_FIRING_AWAITED 0x80000000u
+#define QUEUE_FIRING(count, token) ((uint64_t)(count) << 32 | (token))
+#define QUEUE_FIRING_COUNT(firing) ((uint32_t)((firing) >> 32))
+#define QUEUE_FIRING_TOKEN(firing) ((uint32_t)(firing)&QUEUE_TOKEN_MASK)
 #define QUEUE_SCAN_ASKED 1 /* low bit of returned; above it, a count */
 
 /* Words of the object's geometry. */
@@ -267,6 +313,8 @@ struct queue_control {
 	_Atomic uint64_t notify_value;
 	_Atomic uint64_t notify_peer;
 	_Atomic uint64_t notifier; /* uid << 32 | sent << 31 | pid */
+	_Atomic uint64_t firing;   /* see NOTIFICATION */
+	_Atomic uint32_t notify_owner; /* the last registration's token */
 
 	/* See LIMITS. Senders': */
 	_Alignas(128) _Atomic uint64_t admitted;
@@ -357,6 +405,8 @@ AT(queue_control, notify_value, 656);
 AT(queue_control, notify_count, 652);
 AT(queue_control, notify_peer, 664);
 AT(queue_control, notifier, 672);
+AT(queue_control, firing, 680);
+AT(queue_control, notify_owner, 688);
 AT(queue_control, admitted, 768);
 AT(queue_control, limits, 776);
 AT(queue_control, doubts, 784);

@@ -364,12 +364,16 @@ static int receive_slowly(struct stoa_queue *queue, struct request *request,
 		step = stoa_waiter_step(&waiter);
 		if (step == 0)
 			result = try_receive(queue, request, deadline);
+		/* A signal on its way is none that ends this wait. */
+		if (result == -EAGAIN && (waiter.seen & EVENT_NOTIFY) &&
+		    queue_await_signal(queue))
+			stoa_waiter_forgive(&waiter);
 	}
 	stoa_waiter_fini(&waiter);
 	/* Woken, but not by a message for this one: it may be for another. */
 	if (waiter.slept && step == 0 && result < 0)
 		stoa_event_raise(&queue->object, STOA_READ, 1);
-	if (step < 0 &&
+	if (waiter.armed &&
 	    (stoa_event_asked(&queue->object, STOA_READ) & EVENT_NOTIFY))
 		queue_notify_late(queue);
 	return step < 0 ? step : result;
@@ -526,6 +530,7 @@ receive_one(struct stoa_queue *queue, const struct stoa_selector *selector,
 	}
 	queue_account(queue, STOA_READ, 1, (uint64_t)result, now);
 	queue_tell_senders(queue, 1);
+	queue_received(queue);
 	return queue_end(queue, result);
 }
 
@@ -594,6 +599,7 @@ int stoa_queue_receive_many(struct stoa_queue *queue,
 	queue_account(queue, STOA_READ, received, bytes,
 	              queue_received_at(queue));
 	queue_tell_senders(queue, (int)received);
+	queue_received(queue);
 	return (int)queue_end(queue, (long)received);
 }
 
@@ -612,6 +618,7 @@ int stoa_queue_take(struct stoa_queue *queue,
 	if (result < 0)
 		return result;
 	atomic_fetch_add_explicit(&queue->held, 1, memory_order_relaxed);
+	queue_received(queue);
 	*ret_message = request.message;
 	return 0;
 }

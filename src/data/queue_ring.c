@@ -135,8 +135,12 @@ int queue_claim_slowly(struct stoa_queue *queue, enum queue_phase phase,
 		} else if (ahead < 0) {
 			if (!skipped && full_at(queue, position, word))
 				return -EAGAIN;
-			if (QUEUE_WORD_PHASE(word) != QUEUE_READY)
+			if (QUEUE_WORD_PHASE(word) != QUEUE_READY) {
 				queue_patrol_seldom(queue);
+				atomic_store_explicit(
+				        &queue->met_holders, 1,
+				        memory_order_relaxed);
+			}
 			skipped = 1;
 		}
 		if (busy >= queue->capacity)
@@ -508,10 +512,28 @@ static void bury_claim(struct stoa_queue *queue, struct queue_cell *cell,
 		queue_give_up(queue, cell, word);
 }
 
+/* It may have died signalling, or in a wait that others counted on; and what it
+ * had taken is there again, which is an arrival. */
+static void bury_notification(struct stoa_queue *queue, uint32_t token,
+                              int came_back)
+{
+	struct stoa_seat *seat = stoa_object_seat(&queue->object,
+	                                          SEAT_INDEX(token));
+
+	if (!(stoa_event_asked(&queue->object, STOA_READ) & EVENT_NOTIFY))
+		return;
+	queue_bury_firing(queue, token);
+	if (came_back ||
+	    (seat && atomic_load_explicit(&seat->readers_waiting,
+	                                  memory_order_relaxed) != 0))
+		queue_notify_late(queue);
+}
+
 int queue_bury(struct stoa_object *object, uint32_t token)
 {
 	struct stoa_queue *queue = (struct stoa_queue *)object;
 	uint32_t registered = token;
+	int came_back = 0;
 
 	for (uint32_t i = 0, used = queue_used(queue); i < used; i++) {
 		struct queue_cell *cell = queue_cell_at(queue, i);
@@ -527,9 +549,11 @@ int queue_bury(struct stoa_object *object, uint32_t token)
 			break;
 		case QUEUE_TAKEN:
 			bury_taken(queue, cell, word);
+			came_back = 1;
 			break;
 		case QUEUE_RETURNING:
 			queue_finish_return(queue, cell, word);
+			came_back = 1;
 			break;
 		default:
 			break;
@@ -540,5 +564,34 @@ int queue_bury(struct stoa_object *object, uint32_t token)
 	                                        &registered, 0,
 	                                        memory_order_acq_rel,
 	                                        memory_order_relaxed);
+	bury_notification(queue, token, came_back);
 	return 0;
+}
+
+int queue_bury_holders(struct stoa_queue *queue)
+{
+	int buried = 0;
+
+	if (!atomic_exchange_explicit(&queue->met_holders, 0,
+	                              memory_order_relaxed))
+		return 0;
+	for (uint32_t i = 0, used = queue_used(queue); i < used; i++) {
+		uint64_t word = atomic_load_explicit(
+		        &queue_cell_at(queue, i)->word, memory_order_acquire);
+		uint32_t token = QUEUE_WORD_TOKEN(word);
+
+		switch (QUEUE_WORD_PHASE(word)) {
+		case QUEUE_RESERVED:
+		case QUEUE_WRITING:
+		case QUEUE_TAKEN:
+		case QUEUE_RETURNING:
+			if (token != stoa_object_token(&queue->object) &&
+			    !stoa_object_alive_or_bury(&queue->object, token))
+				buried = 1;
+			break;
+		default:
+			break;
+		}
+	}
+	return buried;
 }

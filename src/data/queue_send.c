@@ -324,7 +324,9 @@ static int send_slowly(struct stoa_queue *queue,
 
 	if (deadline.kind == STOA_DEADLINE_NOW) {
 		queue_idle(queue, STOA_WRITE);
-		return -EAGAIN;
+		return queue_bury_holders(queue) ?
+		               try_send(queue, message, ret_position) :
+		               -EAGAIN;
 	}
 	stoa_waiter_init(&waiter, &queue->object, STOA_WRITE, deadline);
 	while (step == 0 && result == -EAGAIN) {

@@ -100,6 +100,12 @@ void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
 		waiter->spins_left = SPINS_PROBE;
 }
 
+void stoa_waiter_forgive(struct stoa_waiter *waiter)
+{
+	if (waiter->object->flags & STOA_INTERRUPTIBLE)
+		count_interrupts(&waiter->interrupts);
+}
+
 static _Atomic uint32_t *waiting_count(struct stoa_waiter *waiter,
                                        struct stoa_seat *seat)
 {

@@ -68,6 +68,8 @@ int stoa_waiter_step(struct stoa_waiter *waiter);
 /* For those that linger, after each sleep: then look at the truth. */
 void stoa_waiter_arm(struct stoa_waiter *waiter);
 void stoa_waiter_fini(struct stoa_waiter *waiter);
+/* Handlers of signals that have run up to now don't end it. */
+void stoa_waiter_forgive(struct stoa_waiter *waiter);
 
 /* From now on the waiter sleeps on another event: one of the kind's own, that
  * follows the same protocol and that kind->broadcast wakes. 1: look at the truth again

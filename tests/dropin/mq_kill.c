@@ -30,6 +30,31 @@ static const struct sigevent signalled = { .sigev_notify = SIGEV_SIGNAL,
 	                                   .sigev_signo = SIGUSR1,
 	                                   .sigev_value.sival_int = 7 };
 
+static int fill(mqd_t queue)
+{
+	int result = 0;
+
+	for (unsigned i = 0; i < 3 && result == 0; i++)
+		result = dropin_mq_timedsend(queue, "abc", i, i, NULL);
+	return result;
+}
+
+/* What a receiver was killed with comes back once, when his death is met: at
+ * the latest when there's no room. */
+static void fill_at_last(mqd_t queue, const sigset_t *signals)
+{
+	const struct timespec now = { 0, 0 };
+
+	if (fill(queue) == 0)
+		return;
+	dropin_mq_notify(queue, NULL);
+	while (sigtimedwait(signals, NULL, &now) > 0)
+		;
+	drain(queue);
+	assert_int_equal(dropin_mq_notify(queue, &signalled), 0);
+	assert_int_equal(fill(queue), 0);
+}
+
 /* The queue does all that an own one does. */
 static void assert_sound(mqd_t queue)
 {
@@ -39,14 +64,15 @@ static void assert_sound(mqd_t queue)
 	sigset_t signals;
 	siginfo_t info;
 
+	/* Ignored, and yet it comes as long as it is blocked: an assertion that
+	 * fails jumps to where it isn't, and should be told. */
+	signal(SIGUSR1, SIG_IGN);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGUSR1);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	drain(queue);
 	assert_int_equal(dropin_mq_notify(queue, &signalled), 0);
-	for (unsigned i = 0; i < 3; i++)
-		assert_int_equal(dropin_mq_timedsend(queue, "abc", i, i, NULL),
-		                 0);
+	fill_at_last(queue, &signals);
 	assert_int_equal(dropin_mq_timedsend(queue, "abc", 1, 0, NULL),
 	                 -EAGAIN);
 	assert_int_equal(sigtimedwait(&signals, &info, &limit), SIGUSR1);
@@ -157,6 +183,49 @@ DROPIN_TEST(a_sender_dies_in_its_sleep)
 
 /* ---- At any moment ------------------------------------------------------------- */
 
+static void do_everything(void *context)
+{
+	uint64_t chance = *(uint64_t *)context;
+	char text[BYTES] = "";
+	mqd_t queue;
+
+	signal(SIGUSR1, SIG_IGN);
+	report(0);
+	for (;;) {
+		queue = dropin_mq_open("q", O_RDWR | O_NONBLOCK, 0, NULL);
+		if (queue < 0)
+			exit(1);
+		for (uint64_t n = random_below(&chance, 20); n > 0; n--) {
+			dropin_mq_timedsend(queue, text,
+			                    random_below(&chance, BYTES), 1,
+			                    NULL);
+			if (random_below(&chance, 3) == 0)
+				dropin_mq_notify(queue, &signalled);
+			dropin_mq_timedreceive(queue, text, BYTES, NULL, NULL);
+		}
+		dropin_mq_close(queue);
+	}
+}
+
+DROPIN_TEST(killed_at_any_moment)
+{
+	uint64_t chance = run_seed();
+	struct child child;
+	mqd_t queue;
+
+	queue = open_queue("q", O_NONBLOCK);
+	for (int i = 0; i < KILLS; i++) {
+		child = start_child(do_everything, &chance);
+		await_report(&child);
+		usleep((useconds_t)random_below(&chance, 3000));
+		kill_child(&child);
+		next_random(&chance);
+		assert_sound(queue);
+	}
+	dropin_mq_close(queue);
+	assert_int_equal(dropin_mq_unlink("q"), 0);
+}
+
 static void make_and_unlink(void *context)
 {
 	(void)context;
@@ -197,6 +266,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(and_of_one_with_a_helper_thread),
 	CASE(a_receiver_dies_in_its_sleep),
 	CASE(a_sender_dies_in_its_sleep),
+	CASE(killed_at_any_moment),
 	CASE(makers_killed_at_any_moment),
 };
 MAIN(cases)
