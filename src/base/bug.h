@@ -69,6 +69,8 @@
  * 100  dropin_registry: what a dead one was making or removing is left
  * 101  dropin_registry: a change half made by a dead one is told to nobody
  * 102  dropin_registry: an identifier is free before its object is removed
+ * 110  signal: sent by number, not by descriptor
+ * 111  signal: taken from the kernel before the queue has room
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H
