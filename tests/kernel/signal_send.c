@@ -148,7 +148,7 @@ TEST(what_can_not_be_named_or_sent_is_told)
 
 struct listener {
 	pthread_t thread;
-	_Atomic int tid;
+	int tid;
 	int got;
 };
 
