@@ -170,7 +170,11 @@ static int find_in_table(struct search *search, const char *own)
 		search->line = line;
 		found = 1;
 	}
+	result = lines.error;
 	stoa_proc_close(&lines);
+	if (result < 0 && !found)
+		return stoa_fail(result, "/proc/locks can't be read: %s",
+		                 strerrordesc_np(-result));
 	return found;
 }
 
