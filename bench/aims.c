@@ -41,6 +41,8 @@ static const struct {
 	[BENCH_RANGE] = { "a range locked and unlocked, others being held",
 		"one process, at random places; the others don't conflict" },
 	[BENCH_FILE_LOCK] = { "a file locked and unlocked", "one process" },
+	[BENCH_MOVE] = { "64 KiB between a ring and a descriptor",
+		"one process, which fills and drains the far side, too" },
 	[BENCH_IDLE] = { "a receiver that waits and gets nothing",
 		"CPU time, per cent of a core" },
 	[BENCH_RWLOCK_ONE] = { "rwlock: lock and unlock, one process",
