@@ -40,6 +40,9 @@ static const struct {
 		"from the kill on; the middle of 5" },
 	[BENCH_RANGE] = { "a range locked and unlocked, others being held",
 		"one process, at random places; the others don't conflict" },
+	[BENCH_FILE_LOCK] = { "a file locked and unlocked", "one process" },
+	[BENCH_MOVE] = { "64 KiB between a ring and a descriptor",
+		"one process, which fills and drains the far side, too" },
 	[BENCH_IDLE] = { "a receiver that waits and gets nothing",
 		"CPU time, per cent of a core" },
 	[BENCH_RWLOCK_ONE] = { "rwlock: lock and unlock, one process",
@@ -97,6 +100,7 @@ const char *bench_group_work(enum bench_group group)
 #define SEGMENT_AIM 1.2
 #define TAIL_AIM 1.0
 #define RANGE_AIM 10.0
+#define FILE_LOCK_AIM 1.1
 #define HEIR_NS_AIM 1e6
 #define PORT_AIM 2.5
 #define PORT_BLOCK_AIM 1.15
@@ -227,6 +231,10 @@ const struct bench_aim bench_aims[] = {
 	  { "range/fcntl-200" }, BENCH_FASTER, true, RANGE_AIM, "x faster" },
 	{ "range lock, beside 1,000 others", "range/stoa-1000",
 	  { "range/fcntl-1000" }, BENCH_FASTER, true, RANGE_AIM, "x faster" },
+	MOST("file lock, whole", "file-lock/stoa-whole", "file-lock/flock",
+	     BENCH_TIMES, FILE_LOCK_AIM, "x flock"),
+	MOST("file lock, a range", "file-lock/stoa-range", "file-lock/ofd",
+	     BENCH_TIMES, FILE_LOCK_AIM, "x fcntl"),
 	MOST("owner of 10 MiB killed", "heir/beyond-10M", NULL,
 	     BENCH_ABSOLUTE, HEIR_NS_AIM, "ns after teardown"),
 	MOST("owner of 1 GiB killed", "heir/beyond-1G", NULL,

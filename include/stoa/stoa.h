@@ -7,6 +7,7 @@
 #include <stoa/base.h>
 #include <stoa/condition.h>
 #include <stoa/descriptor.h>
+#include <stoa/file_lock.h>
 #include <stoa/heap.h>
 #include <stoa/mapping.h>
 #include <stoa/mutex.h>

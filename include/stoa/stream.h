@@ -231,7 +231,9 @@ STOA_API int64_t stoa_stream_from_fd(struct stoa_stream *stream, int fd,
  * Writes to `fd` straight from the stream: until the stream's end of file, or
  * `bytes` bytes, or the deadline; returns as above. Bytes are consumed once
  * the descriptor has them; a process killed in between leaves them to the next
- * reader a second time. SIGPIPE is the descriptor's, as with write(2).
+ * reader a second time. SIGPIPE is the descriptor's, as with write(2). The bytes
+ * are copied, not spliced: what the descriptor leads to never sees the stream's
+ * memory, which others overwrite.
  */
 STOA_API int64_t stoa_stream_to_fd(struct stoa_stream *stream, int fd,
                                    uint64_t bytes,

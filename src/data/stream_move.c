@@ -1,6 +1,32 @@
 /* SPDX-License-Identifier: MIT */
-/* data/stream_move.c: between a stream and a descriptor, without a buffer in
- * between. */
+/*
+ * data/stream_move.c: between a stream and a descriptor, without a buffer in
+ * between.
+ *
+ * Why by read and write, and not by splice or vmsplice. 64 KiB, in us, with what
+ * it takes to fill or drain the far side (bench rows move/..., Linux 6.18):
+ *
+ *                     pipe   UNIX socket   file   /dev/null
+ *   to     write      12.7       8.8       5.9       0.7
+ *          spliced     3.1       6.4       7.0       2.2
+ *   from   read       14.0      10.3       5.0
+ *          spliced    15.5      12.8       8.4
+ *
+ * Into the stream nothing is saved: its memory is a file's, and the kernel copies
+ * into a file whatever it is spliced from. Out of it nothing is saved where the
+ * kernel copies anyway (a file) or looks at nothing (/dev/null).
+ *
+ * What is quicker, a pipe and a socket, isn't safe. They take the pages
+ * themselves, and still have them when the call returns; the stream's next writer
+ * would write over what the reader hasn't read. SPLICE_F_GIFT doesn't change
+ * that: nobody copies on a write to shared memory. To wait until the pipe is
+ * empty (FIONREAD) isn't enough either: whoever reads it by splice or tee has
+ * moved the pages on, into another pipe or a socket, and so has a sender whose
+ * segment may be sent again. Nothing tells when the last has gone. What is
+ * provably safe is to give the pages up: to punch them out of the stream's file
+ * after the vmsplice, so that nobody can write to them any more, and to reserve
+ * new ones. That takes 63.7 us: five times the copy.
+ */
 #include <base/bug.h>
 #include <base/error.h>
 #include <data/stream_internal.h>

@@ -135,3 +135,80 @@ int stoa_proc_each(const char *path, int (*visit)(int number, void *context),
 	stoa_sys_close(fd);
 	return result == -ENOENT ? -ESRCH : result;
 }
+
+/* ---- Lines ------------------------------------------------------------------ */
+
+int stoa_proc_open(struct stoa_proc_lines *lines, const char *path)
+{
+	int fd = stoa_sys_openat(AT_FDCWD, path, O_RDONLY, 0);
+
+	if (fd < 0)
+		return fd;
+	lines->fd = fd;
+	lines->start = lines->end = 0;
+	lines->ended = false;
+	lines->error = 0;
+	return 0;
+}
+
+/* Room for the NUL is kept. */
+static void read_more(struct stoa_proc_lines *lines)
+{
+	size_t left = lines->end - lines->start;
+	ssize_t got;
+
+	memmove(lines->bytes, lines->bytes + lines->start, left);
+	lines->start = 0;
+	lines->end = left;
+	got = stoa_sys_read(lines->fd, lines->bytes + left,
+	                    sizeof(lines->bytes) - 1 - left);
+	if (got > 0) {
+		lines->end += (size_t)got;
+		return;
+	}
+	lines->ended = true;
+	lines->error = (int)got;
+}
+
+char *stoa_proc_line(struct stoa_proc_lines *lines)
+{
+	for (;;) {
+		char *from = lines->bytes + lines->start;
+		size_t left = lines->end - lines->start;
+		char *newline = memchr(from, '\n', left);
+		bool full = left == sizeof(lines->bytes) - 1;
+
+		if (newline) {
+			*newline = '\0';
+			lines->start += (size_t)(newline - from) + 1;
+			return from;
+		}
+		if (full || lines->ended) {
+			lines->start = lines->end;
+			from[left] = '\0';
+			return left ? from : NULL;
+		}
+		read_more(lines);
+	}
+}
+
+void stoa_proc_close(struct stoa_proc_lines *lines)
+{
+	stoa_sys_close(lines->fd);
+}
+
+void stoa_proc_command(pid_t pid, char *name, size_t bytes)
+{
+	struct stoa_proc_lines lines;
+	char path[PROC_PATH_MAX];
+	char *line;
+
+	name[0] = '\0';
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	if (stoa_proc_open(&lines, path) < 0)
+		return;
+	line = stoa_proc_line(&lines);
+	if (line)
+		snprintf(name, bytes, "%s", line);
+	stoa_proc_close(&lines);
+}

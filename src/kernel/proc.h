@@ -7,6 +7,7 @@
 #ifndef STOA_KERNEL_PROC_H
 #define STOA_KERNEL_PROC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -38,5 +39,24 @@ int stoa_proc_ended(int pidfd);
  * else 0. -errno. */
 int stoa_proc_each(const char *path, int (*visit)(int number, void *context),
                    void *context);
+
+/* A file of lines, of any length. */
+struct stoa_proc_lines {
+	int fd;
+	size_t start, end;
+	bool ended;
+	int error; /* why it ended before its end; 0 */
+	char bytes[4096];
+};
+
+/* -errno of openat. */
+int stoa_proc_open(struct stoa_proc_lines *lines, const char *path);
+/* The next line, without its end, valid until the next call; NULL: no more, or
+ * lines->error. A line of more than 4,095 bytes comes in pieces. */
+char *stoa_proc_line(struct stoa_proc_lines *lines);
+void stoa_proc_close(struct stoa_proc_lines *lines);
+
+/* The name of the process, cut to `bytes` with its end; "" if there is none. */
+void stoa_proc_command(pid_t pid, char *name, size_t bytes);
 
 #endif
