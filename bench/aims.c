@@ -58,6 +58,8 @@ static const struct {
 		"subscribers spin on the other core; too slow ones lose" },
 	[BENCH_PORT] = { "port: a request of some size, two cores",
 		"a whole call, the answer is 64 B; mapped: filled in place" },
+	[BENCH_DESCRIPTOR] = { "descriptors passed, with 64 B",
+		"sent, received and closed again" },
 	[BENCH_DROPIN] = { "the drop-in beside the kernel",
 		"the same program, natively and with the drop-in preloaded" },
 };
@@ -106,6 +108,7 @@ const char *bench_group_work(enum bench_group group)
 #define PORT_BLOCK_AIM 1.15
 #define PORT_SIZE_AIM 1.5
 #define IDLE_PERCENT_AIM 0.1
+#define DESCRIPTOR_AIM 0.9
 #define DROPIN_PAIR_AIM 12.0
 #define DROPIN_STREAM_AIM 10.0
 #define DROPIN_PING_AIM 1.0
@@ -251,6 +254,14 @@ const struct bench_aim bench_aims[] = {
 	     BENCH_TIMES, PORT_SIZE_AIM, "x 64 B"),
 	MOST("CPU of a blocked receiver, 10 s", "idle/stoa", NULL,
 	     BENCH_ABSOLUTE, IDLE_PERCENT_AIM, "% of a core"),
+	LEAST("descriptors, one, in one process", "descriptor/stoa-1",
+	      "descriptor/bare-1", BENCH_FASTER, DESCRIPTOR_AIM, "x sendmsg"),
+	LEAST("descriptors, 253, in one process", "descriptor/stoa-253",
+	      "descriptor/bare-253", BENCH_FASTER, DESCRIPTOR_AIM,
+	      "x sendmsg"),
+	LEAST("descriptors, one, two cores", "descriptor/stoa-1-way",
+	      "descriptor/bare-1-way", BENCH_FASTER, DESCRIPTOR_AIM,
+	      "x sendmsg"),
 	LEAST("drop-in: mq_send and mq_receive, one process", "dropin/mq-pair",
 	      "dropin/mq-pair-kernel", BENCH_FASTER, DROPIN_PAIR_AIM,
 	      "x faster"),

@@ -33,6 +33,7 @@ static const struct tool_verb verbs[] = {
 	{ "topic", tool_topic,
 	  "create, pub, sub, echo, hz, latest, record, replay, stat, rm" },
 	{ "signal", tool_signal, "send, wait, list, watch" },
+	{ "descriptor", tool_descriptor, "offer, fetch, rm" },
 	{ "run", tool_dropin_run,
 	  "run a program with its IPC answered by stoa" },
 	{ "ipcs", tool_ipcs, "list the System V objects of such programs" },
@@ -55,7 +56,7 @@ const struct tool_verb *tool_find_verb(const struct tool_verb *list,
 void tool_print_verbs(const struct tool_verb *list)
 {
 	for (; list->name; list++)
-		printf(" %-8s %s\n", list->name, list->summary);
+		printf(" %-10s %s\n", list->name, list->summary);
 }
 
 static void print_help(void)

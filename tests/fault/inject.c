@@ -68,6 +68,17 @@ static const struct plausible plausible[] = {
 	{ SYS_signalfd4, { EMFILE, ENFILE, ENOMEM } },
 	{ SYS_sched_getaffinity, { ENOMEM } },
 	{ SYS_close, { EIO, EINTR } },
+	{ SYS_socket, { EMFILE, ENFILE, ENOMEM, ENOBUFS } },
+	{ SYS_socketpair, { EMFILE, ENFILE, ENOMEM } },
+	{ SYS_bind, { ENOMEM, ENOSPC, EACCES } },
+	{ SYS_listen, { ENOBUFS } },
+	{ SYS_connect, { ENOMEM, EAGAIN, EINTR, EACCES } },
+	{ SYS_accept4, { EMFILE, ENFILE, ENOMEM, EAGAIN, EINTR } },
+	{ SYS_sendmsg, { ENOMEM, ENOBUFS, EAGAIN, EINTR, ECONNRESET } },
+	{ SYS_recvmsg, { ENOMEM, ENOBUFS, EAGAIN, EINTR, ECONNRESET } },
+	{ SYS_setsockopt, { ENOMEM, ENOBUFS } },
+	{ SYS_getsockopt, { ENOMEM, ENOBUFS } },
+	{ SYS_memfd_create, { EMFILE, ENFILE, ENOMEM } },
 };
 
 static const int all_errors[] = { ENOSPC, EMFILE, ENFILE, ENOMEM, EINTR,
