@@ -26,8 +26,8 @@
  * fails is a failure of the start.
  *
  *   who may run at once     start   signal   wait, communicate,    close
- *                                   pollfd   terminate, stat,
- *                                   pid      fd, shut
+ *                           run     pid      terminate, stat,
+ *                                            pollfd, fd, shut
  *   on one handle             -       -            X                  X
  *   (- free; X the caller sees to it that nobody else does that, or closes, at
  *    the same time)
@@ -37,8 +37,20 @@
  * to the command, and nothing else. Not async-signal-safe; no cancellation
  * points.
  *
+ * Streams: a command reads and writes descriptors; so between a pipe of its and
+ * a stream somebody must move bytes. That is whoever waits for it:
+ * stoa_process_wait() and its like, and nobody else (there is no hidden
+ * thread). Of a stream that a command reads, up to a pipe's worth may have been
+ * taken that the command hasn't read when it ends.
+ *
+ * Heirs: what a command starts inherits its pipes, and may hold them open long
+ * after it; then their end-of-file never comes. So by default the end is the
+ * command's own: all that it had written by then is moved, and the pipes are
+ * closed. With STOA_PROCESS_HEIRS it is end-of-file, however long that takes.
+ *
  * Limits: 64 commands in a pipeline; 1024 descriptors in `more`. Descriptors:
- * one (the pidfd), and one for each pipe.
+ * one for each command (the pidfd), one for each pipe, and two for a poll
+ * descriptor of several commands.
  *
  * With a deadline: -EAGAIN (STOA_NOW), -ETIMEDOUT, -EINTR (if a handler ran,
  * and the attributes have STOA_INTERRUPTIBLE).
@@ -65,6 +77,10 @@ enum stoa_process_how {
 	STOA_PROCESS_FD, /* `fd`, which stays the caller's */
 	STOA_PROCESS_SAME, /* the same as the child's number `fd`, as 2>&1;
 	                      that must not be SAME itself */
+	STOA_PROCESS_STREAM, /* a pipe, and `stream` behind it: whoever waits
+	                        moves the bytes. The stream, with the end that
+	                        this needs, stays the caller's, and open until
+	                        the handle is closed */
 };
 
 /* One descriptor of the child. */
@@ -72,9 +88,9 @@ struct stoa_process_end {
 	int32_t how; /* enum stoa_process_how */
 	int32_t fd; /* FD: of the caller; SAME: of the child */
 	int32_t number; /* in the child, of `more`: 3 or above */
-	uint32_t flags; /* of `more`, PIPE: STOA_READ, the child reads it, or
-	                   STOA_WRITE */
-	struct stoa_stream *stream; /* NULL */
+	uint32_t flags; /* of `more`, PIPE and STREAM: STOA_READ, the child
+	                   reads it, or STOA_WRITE */
+	struct stoa_stream *stream; /* STREAM */
 	uint64_t reserved;
 };
 
@@ -96,6 +112,12 @@ struct stoa_process_end {
 	0x2000u /* those of the caller's that aren't
                                             close-on-exec stay, as exec has it */
 #define STOA_PROCESS_UMASK 0x4000u /* `umask` is meant */
+#define STOA_PROCESS_HEIRS \
+	0x8000u /* its end is when nobody has its pipes any
+                                      more, nor it itself */
+#define STOA_PROCESS_WITH_PARENT \
+	0x10000u /* is killed when this process dies
+                                             or executes another program */
 
 /* Zero fields take the default, NULL all of them: the caller's input, output,
  * error, directory and environment. */
@@ -112,6 +134,17 @@ struct stoa_process_attributes {
 	uint32_t reserved;
 	uint64_t reserved_more[4]; /* zero */
 };
+
+/*
+ * STOA_PROCESS_WITH_PARENT: the kernel kills it (its group, too, if it leads
+ * one) when this *process* has gone, however it went, also while it is being
+ * started. PR_SET_PDEATHSIG would do so at the end of the *thread* that started
+ * it, and forgets it when a set-user-id program is executed. So it is a pipe of
+ * whose other end this process has the only descriptor: the child has one
+ * descriptor more, 200 or above, and escapes if it closes descriptors that it
+ * doesn't know (closefrom(3)). A child that was forked, not by fork(3) but by a
+ * bare clone(2), counts as this process while it hasn't executed anything.
+ */
 
 /* ---- Lifecycle ------------------------------------------------------------ */
 
@@ -135,6 +168,23 @@ stoa_process_start(char *const arguments[],
                    const struct stoa_process_attributes *attributes,
                    struct stoa_process **ret_process);
 
+struct stoa_process_command {
+	char *const *arguments;
+	const struct stoa_process_attributes *attributes; /* or NULL */
+};
+
+/*
+ * Runs `count` commands (1 to 64), each one's output the next one's input, as
+ * one handle. The inputs and outputs between them must be STOA_PROCESS_INHERIT
+ * in the attributes. The commands with STOA_PROCESS_GROUP are one group.
+ * STOA_PROCESS_HEIRS and STOA_INTERRUPTIBLE are taken from the first. -EINVAL:
+ * count. Else as stoa_process_start; if one can't be started those before it
+ * are killed.
+ */
+STOA_API int
+stoa_process_start_pipeline(const struct stoa_process_command *commands,
+                            size_t count, struct stoa_process **ret_process);
+
 /* Closes the caller's ends; kills (SIGKILL; its group, too, if it has one of
  * its own) a child that still runs, and waits for its end. So there is no
  * zombie. NULL is fine. */
@@ -152,7 +202,8 @@ enum stoa_process_state {
 /* Flags of struct stoa_process_status. */
 #define STOA_PROCESS_STOLEN \
 	0x01u /* another waiter took it: what it used isn't
-                                     known, and is 0 */
+                                      known, and is 0 */
+#define STOA_PROCESS_EXPIRED 0x02u /* stoa_process_run: the deadline came */
 
 struct stoa_process_status {
 	uint32_t size; /* set by the caller: sizeof this struct */
@@ -174,9 +225,12 @@ struct stoa_process_status {
 
 /*
  * Waits until the command has ended, and gives its status (`ret_status` may be
- * NULL). May be called again afterwards. -ECHILD: another waiter took the
- * status, and this kernel doesn't tell it twice; the command has ended. -EINVAL:
- * size.
+ * NULL); moves the bytes of attached streams meanwhile. Of a pipeline: until all
+ * have, and the status of the last one that didn't exit with 0, else of the
+ * last (as a shell's pipefail). May be called again afterwards. -ECHILD: another
+ * waiter took the status, and this kernel doesn't tell it twice; the command has
+ * ended. -EINVAL: size. What failed of a stream (not -EPIPE, which closes the
+ * command's end): it isn't moved any more, and the next call goes on.
  */
 STOA_API int stoa_process_wait(struct stoa_process *process,
                                struct stoa_deadline deadline,
@@ -190,8 +244,77 @@ STOA_API int stoa_process_wait(struct stoa_process *process,
  */
 STOA_API int stoa_process_signal(struct stoa_process *process, int number);
 
-/* The caller's end of the pipe that is `number` in the child; the handle's.
- * -EBADF: there is none. */
+/*
+ * Ends it: SIGTERM (and SIGCONT, should it be stopped), to the group if it has
+ * one; SIGKILL at `grace`, if it, or somebody of the group, is still there. Moves
+ * the bytes of streams, and gives the status, as stoa_process_wait(). By
+ * `deadline`: a process in a system call that can't be interrupted dies only
+ * after it.
+ */
+STOA_API int stoa_process_terminate(struct stoa_process *process,
+                                    struct stoa_deadline grace,
+                                    struct stoa_deadline deadline,
+                                    struct stoa_process_status *ret_status);
+
+/* What a command reads and what it writes, of the ends that are
+ * STOA_PROCESS_PIPE. */
+struct stoa_process_exchange {
+	uint32_t size; /* sizeof this struct */
+	uint32_t reserved;
+	const void *input; /* for its input, which is closed then */
+	size_t input_bytes;
+	/* Instead of `input`: fills `buffer` with up to `bytes` bytes, and
+	 * returns how many; 0: no more; -errno ends the call. */
+	ssize_t (*give)(void *buffer, size_t bytes, void *context);
+	/* Instead of gathering: gets what was written to `number`; 0, or -errno,
+	 * which ends the call. */
+	int (*take)(int number, const void *data, size_t bytes, void *context);
+	void *context;
+	size_t limit_bytes; /* of what is gathered of each; 0: 16 MiB */
+	/* Set by the call. What is gathered has a NUL after it, and is freed by
+	 * stoa_process_exchange_fini(). */
+	size_t taken_bytes; /* of `input`, given to the kernel */
+	char *output, *error;
+	size_t output_bytes, error_bytes;
+	size_t output_room, error_room;
+	uint64_t reserved_more[4]; /* zero */
+};
+
+/*
+ * Feeds the command its input and gathers its output (number 1) and error
+ * (number 2) at once, however large they are, until it has ended; gives the
+ * status as stoa_process_wait(), and moves the bytes of streams, too. Of a
+ * pipeline: the input is the first one's, outputs are anyone's. Pipes of other
+ * numbers are for `take` only. An input that nobody reads is no error.
+ *
+ * After -ETIMEDOUT, -EMSGSIZE and the like the call may be repeated with the same
+ * exchange, and goes on. -EMSGSIZE: more is written than limit_bytes (which
+ * may be raised). -ENOMEM.
+ */
+STOA_API int stoa_process_communicate(struct stoa_process *process,
+                                      struct stoa_process_exchange *exchange,
+                                      struct stoa_deadline deadline,
+                                      struct stoa_process_status *ret_status);
+
+/* Frees what was gathered. */
+STOA_API void
+stoa_process_exchange_fini(struct stoa_process_exchange *exchange);
+
+/*
+ * All at once: starts the commands, communicates (`exchange` may be NULL) until
+ * `deadline`, then terminates them with `grace_ns` nanoseconds for SIGTERM, and
+ * puts them away. 0: they have ended; STOA_PROCESS_EXPIRED in the status' flags
+ * says that the deadline had come. Errors as start and communicate, after which
+ * they are killed.
+ */
+STOA_API int stoa_process_run(const struct stoa_process_command *commands,
+                              size_t count,
+                              struct stoa_process_exchange *exchange,
+                              struct stoa_deadline deadline, int64_t grace_ns,
+                              struct stoa_process_status *ret_status);
+
+/* The caller's end of the pipe that is `number` in the child (in the first
+ * command that has such a pipe); the handle's. -EBADF: there is none. */
 STOA_API int stoa_process_fd(struct stoa_process *process, int number);
 
 /* Closes that end: the child meets end-of-file, or EPIPE and SIGPIPE. -EBADF */
@@ -199,12 +322,19 @@ STOA_API int stoa_process_shut(struct stoa_process *process, int number);
 
 /* ---- Inspect --------------------------------------------------------------- */
 
-/* A descriptor for poll and epoll, readable once the command has ended. Owned
- * by the handle, close-on-exec. */
+/* The status of one command of a pipeline, 0 the first; STOA_PROCESS_RUNNING if
+ * it hasn't ended. Does not block. -EINVAL: size, or there is no such one.
+ * -ECHILD: as stoa_process_wait. */
+STOA_API int stoa_process_stat(struct stoa_process *process, size_t command,
+                               struct stoa_process_status *ret_status);
+
+/* A descriptor for poll and epoll, readable once the command has ended; of
+ * several, once one has whose end no call has seen. Owned by the handle,
+ * close-on-exec. -EMFILE, -ENOMEM, of several. */
 STOA_API int stoa_process_pollfd(struct stoa_process *process);
 
-/* The command's number, to be shown. Not to be signalled: it may be another's
- * once the command has ended. */
+/* The first command's number, to be shown. Not to be signalled: it may be
+ * another's once the command has ended. */
 STOA_API pid_t stoa_process_pid(struct stoa_process *process);
 
 #ifdef __cplusplus

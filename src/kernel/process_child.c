@@ -23,6 +23,7 @@
  */
 #include <kernel/process_internal.h>
 
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,6 +33,7 @@
 
 #define STACK_BYTES 16384
 #define FAILED_STATUS 127
+#define GUARD_LEAST 200
 #define SIGNAL_LAST 64
 #define MASK_BYTES 8 /* the kernel's sigset_t */
 
@@ -121,6 +123,7 @@ static void close_between(struct process_plan *plan, unsigned from, unsigned to)
 		fail(plan, PROCESS_STEP_CLOSE, 0, result);
 }
 
+/* All but those that it is to have; the guard is above these. */
 static void close_others(struct process_plan *plan)
 {
 	unsigned from = STDERR_FILENO + 1;
@@ -132,6 +135,10 @@ static void close_others(struct process_plan *plan)
 			continue;
 		close_between(plan, from, number - 1);
 		from = number + 1;
+	}
+	if (plan->guard >= 0) {
+		close_between(plan, from, (unsigned)plan->guard - 1);
+		from = (unsigned)plan->guard + 1;
 	}
 	close_between(plan, from, ~0u);
 }
@@ -149,6 +156,13 @@ static void enter_session(struct process_plan *plan)
 	} else if (plan->flags & STOA_PROCESS_GROUP) {
 		result = stoa_system_call(SYS_setpgid, 0, plan->group, 0, 0, 0,
 		                          0);
+		/* All of it may have ended, and been waited for. */
+		if (result == -EPERM && plan->group) {
+			plan->group = 0;
+			plan->leads = 1;
+			result =
+				stoa_system_call(SYS_setpgid, 0, 0, 0, 0, 0, 0);
+		}
 		if (result < 0)
 			fail(plan, PROCESS_STEP_GROUP, 0, result);
 	}
@@ -157,6 +171,58 @@ static void enter_session(struct process_plan *plan)
 		                          0, 0, 0);
 	if (result < 0)
 		fail(plan, PROCESS_STEP_CONTROL, 0, result);
+}
+
+/*
+ * The parent has the only descriptor of the other end, and the kernel closes it
+ * when the parent is gone: that is an event of this pipe, and its signal is
+ * SIGKILL. It is asked for first and looked for then, so that none is missed.
+ */
+static void set_guard(struct process_plan *plan)
+{
+	struct f_owner_ex owner = { F_OWNER_PID, 0 };
+	struct pollfd poll = { .events = POLLIN };
+	struct timespec none = { 0, 0 };
+	long result, fd = plan->guard;
+
+	if (plan->flags & (STOA_PROCESS_GROUP | STOA_PROCESS_SESSION))
+		owner.type = F_OWNER_PGRP;
+	owner.pid = (pid_t)stoa_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+	if (owner.type == F_OWNER_PGRP && plan->group)
+		owner.pid = plan->group;
+	result = stoa_system_call(SYS_fcntl, fd, F_SETOWN_EX, (long)&owner, 0,
+	                          0, 0);
+	if (result >= 0)
+		result = stoa_system_call(SYS_fcntl, fd, F_SETSIG, SIGKILL, 0,
+		                          0, 0);
+	if (result >= 0)
+		result = stoa_system_call(SYS_fcntl, fd, F_SETFL,
+		                          O_RDONLY | O_ASYNC, 0, 0, 0);
+	poll.fd = (int)fd;
+	if (result >= 0)
+		result = stoa_system_call(SYS_ppoll, (long)&poll, 1,
+		                          (long)&none, 0, 0, 0);
+	if (result > 0)
+		result = -ECANCELED; /* it is gone: nobody will read this */
+	if (result < 0)
+		fail(plan, PROCESS_STEP_GUARD, 0, result);
+}
+
+/* Above all that it is to have, and those that programs are used to take. */
+static void lift_guard(struct process_plan *plan)
+{
+	int least = highest(plan) + 1;
+	long result =
+		stoa_system_call(SYS_fcntl, plan->guard, F_DUPFD,
+	                         least > GUARD_LEAST ? least : GUARD_LEAST, 0,
+	                         0, 0);
+
+	if (result == -EINVAL)
+		result = stoa_system_call(SYS_fcntl, plan->guard, F_DUPFD,
+		                          least, 0, 0, 0);
+	if (result < 0)
+		fail(plan, PROCESS_STEP_GUARD, 0, result);
+	plan->guard = (int)result;
 }
 
 static void enter_directory(struct process_plan *plan)
@@ -238,11 +304,18 @@ static int run_child(void *context)
 {
 	struct process_plan *plan = context;
 
+	plan->leads =
+		!plan->group &&
+		(plan->flags & (STOA_PROCESS_GROUP | STOA_PROCESS_SESSION));
+	if (plan->guard >= 0)
+		lift_guard(plan);
 	clear_the_way(plan);
 	place(plan);
 	if (!(plan->flags & STOA_PROCESS_DESCRIPTORS))
 		close_others(plan);
 	enter_session(plan);
+	if (plan->guard >= 0)
+		set_guard(plan);
 	enter_directory(plan);
 	reset_signals(plan);
 	fail(plan, PROCESS_STEP_EXEC, 0,
@@ -270,36 +343,49 @@ static long raised(int fd)
 	                        STDERR_FILENO + 1, 0, 0, 0);
 }
 
-int process_above_standard(int *fd)
+static int make_above(int *fd)
 {
 	long result = *fd;
 
 	if (*fd > STDERR_FILENO)
 		return 0;
 	result = raised(*fd);
-	stoa_sys_close(*fd);
 	if (result < 0)
 		return (int)result;
+	stoa_sys_close(*fd);
 	*fd = (int)result;
+	return 0;
+}
+
+int process_make_pipe(int fds[2])
+{
+	int made[2];
+	int result = (int)stoa_system_call(SYS_pipe2, (long)made, O_CLOEXEC, 0,
+	                                   0, 0, 0);
+
+	if (result < 0)
+		return result;
+	for (int i = 0; i < 2 && result == 0; i++)
+		result = make_above(&made[i]);
+	if (result < 0) {
+		stoa_sys_close(made[0]);
+		stoa_sys_close(made[1]);
+		return result;
+	}
+	fds[0] = made[0];
+	fds[1] = made[1];
 	return 0;
 }
 
 /* The same for the pidfd; without room for it there is no command. */
 static int raise_pidfd(int *pidfd)
 {
-	long result = *pidfd;
+	int result = make_above(pidfd);
 
-	if (*pidfd > STDERR_FILENO)
-		return 0;
-	result = raised(*pidfd);
-	if (result < 0) {
+	if (result < 0)
 		stoa_system_call(SYS_pidfd_send_signal, *pidfd, SIGKILL, 0, 0,
 		                 0, 0);
-		return (int)result;
-	}
-	stoa_sys_close(*pidfd);
-	*pidfd = (int)result;
-	return 0;
+	return result;
 }
 
 pid_t process_launch(struct process_plan *plan, int *ret_pidfd)

@@ -7,11 +7,11 @@
  * Linux 6.15) has kept the status with the pidfd.
  */
 #include <base/deadline.h>
-#include <base/futex.h>
 #include <kernel/process_internal.h>
 
 #include <poll.h>
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -19,6 +19,8 @@
 #define NS_PER_SECOND 1000000000
 #define NS_PER_MICROSECOND 1000
 #define BYTES_PER_KILOBYTE 1024
+#define SIGNAL_LAST 64
+#define GROUP_PAUSE_NS 2000000
 
 /* Of linux/pidfd.h, which may be older than the kernel. */
 #define SIGNAL_PROCESS_GROUP (1u << 2)
@@ -54,183 +56,295 @@ static void note_use(struct stoa_process_status *status,
 	status->preemptions = (uint64_t)used->ru_nivcsw;
 }
 
-static void note_end(struct stoa_process *process, const siginfo_t *info)
+static void note_end(struct process_member *member, const siginfo_t *info)
 {
-	struct stoa_process_status *status = &process->status;
+	struct stoa_process_status *status = &member->status;
 
 	status->state = info->si_code == CLD_EXITED   ? STOA_PROCESS_EXITED
 	                : info->si_code == CLD_DUMPED ? STOA_PROCESS_DUMPED
 	                                              : STOA_PROCESS_KILLED;
 	status->code = info->si_status;
 	status->ended_ns = stoa_sys_clock_ns(CLOCK_MONOTONIC);
-	process->ended = 1;
+	member->ended = 1;
 }
 
 /* Somebody else has had the status. */
-static int ask_kernel(struct stoa_process *process)
+static int ask_kernel(struct process_member *member)
 {
 	struct pidfd_information known = { .mask = INFO_EXIT };
-	long result = stoa_system_call(SYS_ioctl, process->pidfd,
+	long result = stoa_system_call(SYS_ioctl, member->pidfd,
 	                               (long)PIDFD_GET_INFORMATION,
 	                               (long)&known, 0, 0, 0);
 	siginfo_t info = { .si_code = CLD_EXITED };
 
-	process->ended = 1;
-	if (result < 0 || !(known.mask & INFO_EXIT))
+	if (result < 0 || !(known.mask & INFO_EXIT)) {
+		member->ended = member->lost = 1;
 		return -ECHILD;
+	}
 	info.si_status = WEXITSTATUS(known.exit_code);
 	if (WIFSIGNALED(known.exit_code)) {
 		info.si_code =
 			WCOREDUMP(known.exit_code) ? CLD_DUMPED : CLD_KILLED;
 		info.si_status = WTERMSIG(known.exit_code);
 	}
-	process->status.flags |= STOA_PROCESS_STOLEN;
-	note_end(process, &info);
+	member->status.flags |= STOA_PROCESS_STOLEN;
+	note_end(member, &info);
 	return 1;
 }
 
-int process_reap(struct stoa_process *process, int block)
+/* What is polled for is seen. */
+static void leave_epoll(struct stoa_process *process,
+                        const struct process_member *member)
+{
+	if (process->epoll >= 0)
+		stoa_system_call(SYS_epoll_ctl, process->epoll, EPOLL_CTL_DEL,
+		                 member->pidfd, 0, 0, 0);
+}
+
+int process_reap(struct stoa_process *process, struct process_member *member,
+                 int block)
 {
 	siginfo_t info = { 0 };
 	struct rusage used;
 	long result;
 
-	if (process->ended)
-		return process->status.state == STOA_PROCESS_RUNNING ? -ECHILD
-		                                                     : 1;
-	result = stoa_system_call(SYS_waitid, P_PIDFD, process->pidfd,
+	if (member->ended)
+		return member->lost ? -ECHILD : 1;
+	result = stoa_system_call(SYS_waitid, P_PIDFD, member->pidfd,
 	                          (long)&info,
 	                          WEXITED | __WALL | (block ? 0 : WNOHANG),
 	                          (long)&used, 0);
-	if (result == -ECHILD)
-		return ask_kernel(process);
-	if (result < 0)
+	if (result == -ECHILD) {
+		result = ask_kernel(member);
+	} else if (result < 0) {
 		return (int)result;
-	if (info.si_pid == 0)
+	} else if (info.si_pid == 0) {
 		return 0;
-	note_use(&process->status, &used);
-	note_end(process, &info);
-	return 1;
+	} else {
+		note_use(&member->status, &used);
+		note_end(member, &info);
+		result = 1;
+	}
+	leave_epoll(process, member);
+	return (int)result;
 }
 
 /* ---- Wait -------------------------------------------------------------------------- */
 
-static int await_end(struct stoa_process *process,
-                     struct stoa_deadline deadline)
-{
-	struct pollfd poll = { .fd = process->pidfd, .events = POLLIN };
-	int64_t left = stoa_deadline_left(deadline);
-
-	if (left == 0)
-		return stoa_deadline_result(deadline);
-	/* The clock may be set. */
-	if (deadline.clock != CLOCK_MONOTONIC && left > STOA_SLICE_NS)
-		left = STOA_SLICE_NS;
-	struct timespec time = { left / NS_PER_SECOND, left % NS_PER_SECOND };
-	long result = stoa_system_call(SYS_ppoll, (long)&poll, 1, (long)&time,
-	                               0, 0, 0);
-
-	return result < 0 ? (int)result : 0;
-}
-
-static int wait_for_end(struct stoa_process *process,
-                        struct stoa_deadline deadline)
-{
-	int block = deadline.kind == STOA_DEADLINE_FOREVER;
-
-	for (;;) {
-		int result = process_reap(process, block);
-
-		if (result == 0)
-			result = await_end(process, deadline);
-		if (result == -EINTR && !(process->flags & STOA_INTERRUPTIBLE))
-			continue;
-		if (result != 0)
-			return result < 0 ? result : 0;
-	}
-}
-
-static void give_status(const struct stoa_process *process,
-                        struct stoa_process_status *ret_status)
-{
-	uint32_t size = ret_status->size;
-
-	*ret_status = process->status;
-	ret_status->size = size;
-}
-
-static int check_status(const struct stoa_process *process,
-                        const struct stoa_process_status *status)
+static int check_size(const struct stoa_process *process,
+                      const struct stoa_process_status *status)
 {
 	if (!status || status->size == sizeof *status)
 		return 0;
 	return stoa_fail(-EINVAL,
 	                 "status of command %s: size must be "
 	                 "sizeof(struct stoa_process_status)",
-	                 process->name);
+	                 process->member[0].name);
 }
 
-static int check_owner(const struct stoa_process *process)
+int process_check_wait(const struct stoa_process *process,
+                       const struct stoa_process_status *status)
 {
-	if (process->owner == stoa_sys_getpid())
-		return 0;
+	int result = check_size(process, status);
+
+	if (result < 0 || process->owner == stoa_sys_getpid())
+		return result;
 	return stoa_fail(-ECHILD,
 	                 "command %s was started by process %d, and only that "
 	                 "one can wait for it",
-	                 process->name, process->owner);
+	                 process->member[0].name, process->owner);
+}
+
+static int copy_status(const struct process_member *member,
+                       struct stoa_process_status *ret_status)
+{
+	if (member->lost)
+		return stoa_fail(-ECHILD,
+		                 "command %s has ended, but somebody else of "
+		                 "this process waited for it (wait(2), or "
+		                 "SIGCHLD is ignored)",
+		                 member->name);
+	if (!ret_status)
+		return 0;
+	*ret_status = member->status;
+	ret_status->size = sizeof *ret_status;
+	return 0;
+}
+
+static int has_failed(const struct process_member *member)
+{
+	return member->lost || member->status.state != STOA_PROCESS_EXITED ||
+	       member->status.code != 0;
+}
+
+int process_give_status(struct stoa_process *process,
+                        struct stoa_process_status *ret_status)
+{
+	size_t last = process->count - 1;
+
+	for (size_t i = process->count; i-- > 0;) {
+		if (!has_failed(&process->member[i]))
+			continue;
+		last = i;
+		break;
+	}
+	return copy_status(&process->member[last], ret_status);
 }
 
 int stoa_process_wait(struct stoa_process *process,
                       struct stoa_deadline deadline,
                       struct stoa_process_status *ret_status)
 {
-	int result = check_status(process, ret_status);
+	int result = process_check_wait(process, ret_status);
 
 	if (result == 0)
-		result = check_owner(process);
+		result = process_settle(process, NULL, deadline);
+	return result < 0 ? result : process_give_status(process, ret_status);
+}
+
+int stoa_process_communicate(struct stoa_process *process,
+                             struct stoa_process_exchange *exchange,
+                             struct stoa_deadline deadline,
+                             struct stoa_process_status *ret_status)
+{
+	int result = process_check_wait(process, ret_status);
+
 	if (result == 0)
-		result = wait_for_end(process, deadline);
-	if (result == -ECHILD && process->ended)
-		return stoa_fail(result,
-		                 "command %s has ended, but somebody else of "
-		                 "this process waited for it (wait(2), or "
-		                 "SIGCHLD is ignored)",
-		                 process->name);
-	if (result == 0 && ret_status)
-		give_status(process, ret_status);
-	return result;
+		result = process_check_exchange(process, exchange);
+	if (result == 0)
+		result = process_settle(process, exchange, deadline);
+	return result < 0 ? result : process_give_status(process, ret_status);
+}
+
+int stoa_process_stat(struct stoa_process *process, size_t command,
+                      struct stoa_process_status *ret_status)
+{
+	int result = process_check_wait(process, ret_status);
+
+	if (result < 0)
+		return result;
+	if (command >= process->count)
+		return stoa_fail(-EINVAL,
+		                 "there is no command %zu: %s and so on are "
+		                 "%zu, from 0",
+		                 command, process->member[0].name,
+		                 process->count);
+	do
+		result = process_reap(process, &process->member[command], 0);
+	while (result == -EINTR);
+	if (result < 0 && result != -ECHILD)
+		return stoa_fail(result, "command %s: %s",
+		                 process->member[command].name,
+		                 strerror(-result));
+	return copy_status(&process->member[command], ret_status);
 }
 
 /* ---- Signals ----------------------------------------------------------------------- */
 
-static long signal_group(struct stoa_process *process, int number)
+static long signal_group(const struct process_member *member, int number)
 {
-	long result = stoa_system_call(SYS_pidfd_send_signal, process->pidfd,
+	long result = stoa_system_call(SYS_pidfd_send_signal, member->pidfd,
 	                               number, 0, SIGNAL_PROCESS_GROUP, 0, 0);
 
-	if (result != -EINVAL || number < 0 || number > 64)
+	if (result != -EINVAL || number < 0 || number > SIGNAL_LAST)
 		return result;
 	/* Before Linux 6.9. Until it has been waited for, the number is its. */
-	if (process->ended)
+	if (member->ended)
 		return -ESRCH;
-	return stoa_system_call(SYS_kill, -process->pid, number, 0, 0, 0, 0);
+	return stoa_system_call(SYS_kill, -member->pid, number, 0, 0, 0, 0);
+}
+
+int process_signal(struct stoa_process *process, int number)
+{
+	long all = -ESRCH;
+
+	for (size_t i = 0; i < process->count; i++) {
+		const struct process_member *member = &process->member[i];
+		long result = -ESRCH;
+
+		if (member->leads)
+			result = signal_group(member, number);
+		else if (!member->joined)
+			result = stoa_system_call(SYS_pidfd_send_signal,
+			                          member->pidfd, number, 0, 0,
+			                          0, 0);
+		if (result == 0 || (all == -ESRCH && result != -ESRCH))
+			all = result;
+	}
+	return (int)all;
 }
 
 int stoa_process_signal(struct stoa_process *process, int number)
 {
-	long result;
+	int result = process_signal(process, number);
 
-	if (process->flags & (STOA_PROCESS_GROUP | STOA_PROCESS_SESSION))
-		result = signal_group(process, number);
-	else
-		result = stoa_system_call(SYS_pidfd_send_signal, process->pidfd,
-		                          number, 0, 0, 0, 0);
 	if (result < 0)
-		return stoa_fail((int)result, "signal %d to command %s: %s",
-		                 number, process->name,
+		return stoa_fail(result, "signal %d to command %s: %s", number,
+		                 process->member[0].name,
 		                 result == -ESRCH ? "it has ended"
-		                                  : strerror((int)-result));
+		                                  : strerror(-result));
 	return 0;
+}
+
+/* ---- Terminate --------------------------------------------------------------------- */
+
+static int timed_out(int result)
+{
+	return result == -ETIMEDOUT || result == -EAGAIN;
+}
+
+static int group_is_there(const struct stoa_process *process)
+{
+	for (size_t i = 0; i < process->count; i++)
+		if (process->member[i].leads &&
+		    signal_group(&process->member[i], 0) == 0)
+			return 1;
+	return 0;
+}
+
+/* The others of a group, which the kernel tells nobody of. 1: they are gone. */
+static int await_group(const struct stoa_process *process,
+                       struct stoa_deadline grace)
+{
+	struct timespec pause = { 0, GROUP_PAUSE_NS };
+
+	while (group_is_there(process)) {
+		if (stoa_deadline_left(grace) == 0)
+			return 0;
+		stoa_system_call(SYS_ppoll, 0, 0, (long)&pause, 0, 0, 0);
+	}
+	return 1;
+}
+
+int process_terminate(struct stoa_process *process,
+                      struct stoa_process_exchange *exchange,
+                      struct stoa_deadline grace, struct stoa_deadline deadline)
+{
+	int result;
+
+	if (stoa_deadline_left(deadline) < stoa_deadline_left(grace))
+		grace = deadline;
+	process_signal(process, SIGTERM);
+	process_signal(process, SIGCONT);
+	result = process_settle(process, exchange, grace);
+	if (result < 0 && !timed_out(result))
+		return result;
+	if (result == 0 && await_group(process, grace))
+		return 0;
+	process_signal(process, SIGKILL);
+	return process_settle(process, exchange, deadline);
+}
+
+int stoa_process_terminate(struct stoa_process *process,
+                           struct stoa_deadline grace,
+                           struct stoa_deadline deadline,
+                           struct stoa_process_status *ret_status)
+{
+	int result = process_check_wait(process, ret_status);
+
+	if (result == 0)
+		result = process_terminate(process, NULL, grace, deadline);
+	return result < 0 ? result : process_give_status(process, ret_status);
 }
 
 /* ---- The caller's ends ------------------------------------------------------------- */
@@ -239,11 +353,11 @@ static struct process_end *find_end(struct stoa_process *process, int number)
 {
 	for (size_t i = 0; i < process->end_count; i++)
 		if (process->ends[i].number == number &&
-		    process->ends[i].fd >= 0)
+		    process->ends[i].fd >= 0 && !process->ends[i].stream)
 			return &process->ends[i];
 	stoa_fail(-EBADF,
 	          "descriptor %d of command %s is no pipe, or is closed here",
-	          number, process->name);
+	          number, process->member[0].name);
 	return NULL;
 }
 
@@ -260,17 +374,45 @@ int stoa_process_shut(struct stoa_process *process, int number)
 
 	if (!end)
 		return -EBADF;
-	stoa_sys_close(end->fd);
-	end->fd = -1;
+	process_close_end(end);
 	return 0;
+}
+
+static int make_epoll(struct stoa_process *process)
+{
+	long result = stoa_system_call(SYS_epoll_create1, EPOLL_CLOEXEC, 0, 0,
+	                               0, 0, 0);
+	int fd = (int)result;
+
+	for (size_t i = 0; result >= 0 && i < process->count; i++) {
+		struct epoll_event event = { .events = EPOLLIN };
+
+		if (!process->member[i].ended)
+			result = stoa_system_call(SYS_epoll_ctl, fd,
+			                          EPOLL_CTL_ADD,
+			                          process->member[i].pidfd,
+			                          (long)&event, 0, 0);
+	}
+	if (result < 0) {
+		if (fd >= 0)
+			stoa_sys_close(fd);
+		return stoa_fail((int)result,
+		                 "a poll descriptor for command %s: %s",
+		                 process->member[0].name,
+		                 strerror((int)-result));
+	}
+	process->epoll = fd;
+	return fd;
 }
 
 int stoa_process_pollfd(struct stoa_process *process)
 {
-	return process->pidfd;
+	if (process->count == 1)
+		return process->member[0].pidfd;
+	return process->epoll >= 0 ? process->epoll : make_epoll(process);
 }
 
 pid_t stoa_process_pid(struct stoa_process *process)
 {
-	return process->pid;
+	return process->member[0].pid;
 }

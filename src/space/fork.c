@@ -65,3 +65,14 @@ void stoa_fork_delist(struct stoa_fork *entry)
 		entry->next->link = entry->link;
 	pthread_mutex_unlock(&mutex);
 }
+
+void stoa_fork_hold(void)
+{
+	pthread_once(&once, register_handlers);
+	pthread_mutex_lock(&mutex);
+}
+
+void stoa_fork_release(void)
+{
+	pthread_mutex_unlock(&mutex);
+}

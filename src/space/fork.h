@@ -17,4 +17,9 @@ struct stoa_fork {
 void stoa_fork_enlist(struct stoa_fork *entry);
 void stoa_fork_delist(struct stoa_fork *entry);
 
+/* Between the two no thread of the process forks (by fork(3)): for what is made
+ * and noted where a handler finds it. Not held over anything that blocks. */
+void stoa_fork_hold(void);
+void stoa_fork_release(void);
+
 #endif

@@ -1,57 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Starting commands: what they are given, and why they can't be started. */
-#include "support.h"
+#include "command.h"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-
-enum { TEXT_MAX = 4096 };
-
-#define ARGUMENTS(...) ((char *const[]){ __VA_ARGS__, NULL })
-#define ATTRIBUTES(...)                     \
-	(&(struct stoa_process_attributes){ \
-		.size = sizeof(struct stoa_process_attributes), __VA_ARGS__ })
-#define PIPED                            \
-	{                                \
-		.how = STOA_PROCESS_PIPE \
-	}
-#define NOTHING                          \
-	{                                \
-		.how = STOA_PROCESS_NULL \
-	}
-
-static struct stoa_process_status wait_for(struct stoa_process *process)
-{
-	struct stoa_process_status status = { .size = sizeof(status) };
-
-	assert_ok(stoa_process_wait(process, STOA_FOREVER, &status));
-	return status;
-}
-
-/* What is read from a descriptor until its end. */
-static const char *read_all(int fd)
-{
-	static char text[TEXT_MAX];
-	size_t bytes = 0;
-	ssize_t got;
-
-	while ((got = read(fd, text + bytes, sizeof(text) - 1 - bytes)) > 0)
-		bytes += (size_t)got;
-	assert_true(got == 0);
-	text[bytes] = '\0';
-	return text;
-}
-
-static void assert_exits(struct stoa_process *process, int code)
-{
-	struct stoa_process_status status = wait_for(process);
-
-	assert_int_equal(status.state, STOA_PROCESS_EXITED);
-	assert_int_equal(status.code, code);
-}
 
 static void assert_says(char *const *arguments,
                         struct stoa_process_attributes *attributes,
