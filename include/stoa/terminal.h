@@ -161,8 +161,9 @@ struct stoa_terminal_attributes {
 
 /*
  * Runs `argv` (ended by NULL; found by $PATH) on a terminal of its own, as the
- * leader of a session of its own, with default dispositions and no signal
- * blocked. It has nothing of the caller's but what isn't close-on-exec. `name`
+ * leader of a session of its own; the terminal is its input, output, error and
+ * controlling terminal, and it has nothing else of the caller's: see
+ * stoa/process.h. `name`
  * NULL (and `space`): for this process alone. `attributes` may be NULL.
  *
  * The caller is the keeper: the session lives as long as it calls
