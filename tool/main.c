@@ -32,6 +32,8 @@ static const struct tool_verb verbs[] = {
 	  "create, write, read, copy, stat, resize, rm" },
 	{ "topic", tool_topic,
 	  "create, pub, sub, echo, hz, latest, record, replay, stat, rm" },
+	{ "terminal", tool_terminal,
+	  "start, attach, ls, record, replay, size, rm" },
 	{ "run", tool_dropin_run,
 	  "run a program with its IPC answered by stoa" },
 	{ "ipcs", tool_ipcs, "list the System V objects of such programs" },
