@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* clean.c: stoa clean: gives back what dead processes held. */
+#include <stdio.h>
 #include <string.h>
 
 #include "tool.h"
@@ -18,8 +19,9 @@ static const char help[] =
 	"\n"
 	"Buries the dead: what they had taken comes back, what they had half\n"
 	"made vanishes, who waited for them wakes, their leftover files go.\n"
-	"Objects and messages stay. Prints what was done; nothing if there\n"
-	"was nothing to do.\n"
+	"Objects and messages stay, but for those of terminals' sessions whose\n"
+	"keepers are dead. Prints what was done; nothing if there was nothing to\n"
+	"do.\n"
 	"\n"
 	" -d, --dry-run        only tell what would be done\n"
 	TOOL_HELP_TABLE TOOL_HELP_COMMON;
@@ -54,11 +56,25 @@ static void add_action(const struct stoa_cleaning *cleaning, void *context)
 	}
 }
 
+static void add_session(const char *name, int result, void *context)
+{
+	char file[STOA_NAME_MAX + 16];
+	const struct stoa_cleaning cleaning = { .name = file,
+		                                .action = "remove",
+		                                .result = result };
+
+	snprintf(file, sizeof file, "%s.terminal", name);
+	add_action(&cleaning, context);
+}
+
 static int clean_space(struct clean *clean, struct stoa_space *space)
 {
 	int code, result = stoa_space_clean(space, clean->dry_run, add_action,
 	                                    clean);
 
+	if (result >= 0)
+		result = stoa_terminal_clean(space, clean->dry_run, add_session,
+		                             clean);
 	code = tool_table_print(&clean->table);
 	if (result < 0)
 		code = tool_failure(result, "cleaning the space");

@@ -34,6 +34,8 @@ static const struct tool_verb verbs[] = {
 	  "create, pub, sub, echo, hz, latest, record, replay, stat, rm" },
 	{ "signal", tool_signal, "send, wait, list, watch" },
 	{ "descriptor", tool_descriptor, "offer, fetch, rm" },
+	{ "terminal", tool_terminal,
+	  "start, attach, ls, record, replay, size, rm" },
 	{ "run", tool_dropin_run,
 	  "run a program with its IPC answered by stoa" },
 	{ "ipcs", tool_ipcs, "list the System V objects of such programs" },

@@ -36,6 +36,7 @@ int tool_rm(int argc, char **argv);
 int tool_clean(int argc, char **argv);
 int tool_queue(int argc, char **argv);
 int tool_stream(int argc, char **argv);
+int tool_terminal(int argc, char **argv);
 int tool_topic(int argc, char **argv);
 int tool_queue_create(int argc, char **argv);
 int tool_queue_send(int argc, char **argv);

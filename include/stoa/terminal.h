@@ -161,8 +161,9 @@ struct stoa_terminal_attributes {
 
 /*
  * Runs `argv` (ended by NULL; found by $PATH) on a terminal of its own, as the
- * leader of a session of its own, with default dispositions and no signal
- * blocked. It has nothing of the caller's but what isn't close-on-exec. `name`
+ * leader of a session of its own; the terminal is its input, output, error and
+ * controlling terminal, and it has nothing else of the caller's: see
+ * stoa/process.h. `name`
  * NULL (and `space`): for this process alone. `attributes` may be NULL.
  *
  * The caller is the keeper: the session lives as long as it calls
@@ -414,8 +415,8 @@ stoa_terminal_player_open(int fd, struct stoa_terminal_cast *ret_cast,
                           struct stoa_terminal_player **ret_player);
 
 /* The next event. 1: there was one. 0: the end of the file. -EBADMSG: the line
- * can't be an event; or has over 16 MiB. The file's last line, if it has no end
- * and isn't whole, was cut by a death: that is the end of the file, too. */
+ * can't be an event; or has over 16 MiB. -ENODATA: the last line was cut short,
+ * as a death may: all before it was given. */
 STOA_API int stoa_terminal_player_next(struct stoa_terminal_player *player,
                                        struct stoa_terminal_frame *ret_frame);
 STOA_API void stoa_terminal_player_close(struct stoa_terminal_player *player);

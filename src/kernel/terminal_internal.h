@@ -4,6 +4,7 @@
 #define STOA_KERNEL_TERMINAL_INTERNAL_H
 
 #include <kernel/terminal_layout.h>
+#include <stoa/process.h>
 #include <stoa/queue.h>
 #include <stoa/range_lock.h>
 #include <stoa/terminal.h>
@@ -39,9 +40,8 @@ struct stoa_terminal {
 	/* Kept open: else a command that closes its own looks like one that
 	 * was hung up. */
 	int terminal;
-	int pidfd; /* -1: it has ended and was waited for */
-	int hung;  /* reading the controller gives no more, for good */
-	pid_t pid;
+	int hung; /* reading the controller gives no more, for good */
+	struct stoa_process *process;
 	struct stoa_terminal_status status;
 	int finished; /* and all was told */
 	struct stoa_terminal_size window;
@@ -62,15 +62,12 @@ struct stoa_terminal {
 	char piece[TERMINAL_MESSAGE_MOST];
 };
 
-/* ---- The command (terminal_command.c) ---------------------------------------- */
+/* ---- The command (terminal_start.c) ------------------------------------------- */
 
-/* Runs it on `terminal_fd`. The caller gets a pidfd to close. */
-int terminal_command_start(int terminal_fd, const char *directory,
-                           char *const *environment, char *const argv[],
-                           pid_t *ret_pid, int *ret_pidfd);
-
-/* 1: it has ended, and *ret_status says how; 0: it runs. Does not wait. */
-int terminal_command_ended(int pidfd, struct stoa_terminal_status *ret_status);
+/* Learns whether it has ended, by `deadline`. 1: yes, and terminal->status says
+ * how. */
+int terminal_ended(struct stoa_terminal *terminal,
+                   struct stoa_deadline deadline);
 
 /* ---- Names and messages (terminal_session.c) ----------------------------------- */
 

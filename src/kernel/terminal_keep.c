@@ -260,7 +260,7 @@ ssize_t stoa_terminal_type(struct stoa_terminal *terminal, const void *data,
 {
 	struct pollfd poll = { .fd = terminal->controller, .events = POLLOUT };
 
-	if (terminal->finished || terminal->pidfd < 0)
+	if (terminal->status.ended)
 		return -EIO;
 	if (bytes == 0)
 		return 0;
@@ -296,8 +296,9 @@ static void watch(struct stoa_terminal *terminal, int wake_fd,
 		.events = (short)((terminal->hung ? 0 : POLLIN) |
 		                  (wants ? 0 : POLLOUT)),
 	};
-	poll[COMMAND] = (struct pollfd){ .fd = terminal->pidfd,
-		                         .events = POLLIN };
+	poll[COMMAND] =
+	        (struct pollfd){ .fd = stoa_process_pollfd(terminal->process),
+		                 .events = POLLIN };
 	poll[WAKE] = (struct pollfd){ .fd = wake_fd, .events = POLLIN };
 	poll[REQUESTS] = (struct pollfd){ .fd = -1, .events = POLLIN };
 	if (wants && terminal->session.input)
@@ -330,16 +331,12 @@ static int wait(struct stoa_terminal *terminal, struct pollfd poll[WATCHED],
  * told. */
 static int meet_end(struct stoa_terminal *terminal)
 {
-	struct stoa_terminal_status status;
 	int result;
 
-	if (!terminal_command_ended(terminal->pidfd, &status))
+	if (!terminal_ended(terminal, STOA_NOW))
 		return 0;
-	stoa_sys_close(terminal->pidfd);
-	terminal->pidfd = -1;
-	terminal->status = status;
 	result = pass_output(terminal, DRAIN_MOST);
-	terminal_session_end(&terminal->session, &status);
+	terminal_session_end(&terminal->session, &terminal->status);
 	terminal_session_close(&terminal->session);
 	terminal->finished = 1;
 	return result < 0 ? result : 1;

@@ -374,8 +374,11 @@ int stoa_terminal_player_next(struct stoa_terminal_player *player,
 		if (json_peek(&json) == '\0' && json.at == json.end)
 			continue; /* blank */
 		result = take_event(&json, &frame);
-		if (result < 0 && player->cut)
-			return 0;
+		if (result == -EBADMSG && player->cut)
+			return stoa_fail(-ENODATA,
+			                 "the recording was cut short in its "
+			                 "line %llu",
+			                 (unsigned long long)player->line);
 		if (result < 0)
 			return complain(player, result, &json);
 		if (result == 0)

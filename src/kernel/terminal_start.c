@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* kernel/terminal_start.c: a command on a terminal: begun, asked about, ended. */
-#include <base/deadline.h>
 #include <base/error.h>
 #include <base/system.h>
 #include <kernel/terminal_internal.h>
@@ -83,6 +82,25 @@ static int make_pair(struct stoa_terminal *terminal,
 	                   0;
 }
 
+static int run_command(struct stoa_terminal *terminal,
+                       const struct stoa_terminal_attributes *attributes,
+                       char *const argv[])
+{
+	const struct stoa_process_end end = { .how = STOA_PROCESS_FD,
+		                              .fd = terminal->terminal };
+	const struct stoa_process_attributes process = {
+		.size = sizeof(process),
+		.flags = STOA_PROCESS_SESSION | STOA_PROCESS_CONTROL,
+		.in = end,
+		.out = end,
+		.err = end,
+		.directory = attributes->directory,
+		.environment = attributes->environment,
+	};
+
+	return stoa_process_start(argv, &process, &terminal->process);
+}
+
 static int begin(struct stoa_terminal *terminal, struct stoa_space *space,
                  const char *name,
                  const struct stoa_terminal_attributes *attributes,
@@ -95,15 +113,11 @@ static int begin(struct stoa_terminal *terminal, struct stoa_space *space,
 		result = terminal_session_open(session, space, name,
 		                               attributes);
 	if (result == 0)
-		result = terminal_command_start(terminal->terminal,
-		                                attributes->directory,
-		                                attributes->environment, argv,
-		                                &terminal->pid,
-		                                &terminal->pidfd);
+		result = run_command(terminal, attributes, argv);
 	if (result < 0 || !name)
 		return result;
 	session->now.window = terminal_window_of(&terminal->window);
-	session->now.pid = terminal->pid;
+	session->now.pid = stoa_process_pid(terminal->process);
 	describe_command(&session->now, argv);
 	return terminal_session_show(session);
 }
@@ -126,7 +140,7 @@ int stoa_terminal_start(struct stoa_space *space, const char *name,
 	terminal = calloc(1, sizeof(*terminal));
 	if (!terminal)
 		return stoa_fail(-ENOMEM, "no memory for a terminal");
-	terminal->controller = terminal->terminal = terminal->pidfd = -1;
+	terminal->controller = terminal->terminal = -1;
 	terminal->input_fd = terminal->output_fd = -1;
 	result = begin(terminal, space, name, attributes, argv);
 	if (result < 0) {
@@ -165,12 +179,32 @@ int stoa_terminal_controller(struct stoa_terminal *terminal)
 	return terminal->controller;
 }
 
+int terminal_ended(struct stoa_terminal *terminal,
+                   struct stoa_deadline deadline)
+{
+	struct stoa_process_status ended = { .size = sizeof(ended) };
+	struct stoa_terminal_status *status = &terminal->status;
+	int result;
+
+	if (status->ended || !terminal->process)
+		return 1;
+	result = stoa_process_wait(terminal->process, deadline, &ended);
+	if (result < 0 && result != -ECHILD)
+		return 0;
+	status->ended = 1;
+	status->unknown = result == -ECHILD;
+	if (ended.state == STOA_PROCESS_EXITED)
+		status->code = ended.code;
+	else
+		status->number = ended.code;
+	return 1;
+}
+
 int stoa_terminal_signal(struct stoa_terminal *terminal, int number)
 {
-	if (terminal->pidfd < 0)
+	if (terminal->status.ended)
 		return -ESRCH;
-	return (int)stoa_system_call(SYS_pidfd_send_signal, terminal->pidfd,
-	                             number, 0, 0, 0, 0);
+	return stoa_process_signal(terminal->process, number);
 }
 
 /* ---- Ending ------------------------------------------------------------------------- */
@@ -182,39 +216,7 @@ static void close_descriptor(int *fd)
 	*fd = -1;
 }
 
-/* 1: readable. 0: not until then. */
-static int await_readable(int fd, struct stoa_deadline deadline)
-{
-	struct pollfd poll = { .fd = fd, .events = POLLIN };
-
-	for (;;) {
-		int64_t left = stoa_deadline_left(deadline);
-		const struct timespec time = { left / 1000000000,
-			                       left % 1000000000 };
-		long result = stoa_system_call(
-		        SYS_ppoll, (long)&poll, 1,
-		        left == INT64_MAX ? 0 : (long)&time, 0, 0, 0);
-
-		if (result > 0 || (result < 0 && result != -EINTR))
-			return result > 0;
-		if (stoa_deadline_left(deadline) == 0)
-			return 0;
-	}
-}
-
-static void end_command(struct stoa_terminal *terminal,
-                        struct stoa_deadline deadline)
-{
-	if (terminal->pidfd < 0)
-		return;
-	if (!await_readable(terminal->pidfd, deadline)) {
-		stoa_terminal_signal(terminal, SIGKILL);
-		await_readable(terminal->pidfd, STOA_FOREVER);
-	}
-	terminal_command_ended(terminal->pidfd, &terminal->status);
-	close_descriptor(&terminal->pidfd);
-}
-
+/* Closing a process that runs still kills it. */
 void stoa_terminal_close(struct stoa_terminal *terminal,
                          struct stoa_deadline deadline)
 {
@@ -222,7 +224,11 @@ void stoa_terminal_close(struct stoa_terminal *terminal,
 		return;
 	close_descriptor(&terminal->controller);
 	close_descriptor(&terminal->terminal);
-	end_command(terminal, deadline);
+	if (!terminal_ended(terminal, deadline)) {
+		stoa_terminal_signal(terminal, SIGKILL);
+		terminal_ended(terminal, STOA_FOREVER);
+	}
+	stoa_process_close(terminal->process);
 	if (!terminal->finished)
 		terminal_session_end(&terminal->session, &terminal->status);
 	terminal_session_close(&terminal->session);
