@@ -4,7 +4,7 @@
 
 build=${BUILD:-build}
 here=tests/conformance
-hang_limit=300 # seconds for one program: far more than any needs
+hang_limit=900 # seconds for one program: far more than any needs
 
 programs() {
 	local source
@@ -19,14 +19,14 @@ run_native() {
 	timeout -k 5 "$hang_limit" "$build/$here/$1" >"$2" 2>"$2.errors" </dev/null
 }
 
-# usage: run_dropin PROGRAM OUTPUT LIBRARY
+# usage: run_dropin PROGRAM OUTPUT LIBRARY [GROUP]
 # Machine-wide, so that other users reach it; gone when the program has ended.
 run_dropin() {
 	local space status
 	space=$(mktemp -d /dev/shm/conformance.XXXXXX) && chmod 1777 "$space" ||
 		return 1
 	CONFORMANCE_NO_KERNEL=1 STOA_SPACE=$space LD_PRELOAD=$3 \
-		timeout -k 5 "$hang_limit" "$build/$here/$1" >"$2" \
+		timeout -k 5 "$hang_limit" "$build/$here/$1" ${4:+"$4"} >"$2" \
 		2>"$2.errors" </dev/null
 	status=$?
 	rm -rf "$space"

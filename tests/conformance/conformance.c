@@ -204,7 +204,7 @@ static int limit_seconds(void)
 	const char *text = getenv("CONFORMANCE_LIMIT");
 	int seconds = text ? atoi(text) : 0;
 
-	return seconds > 0 ? seconds : 60;
+	return seconds > 0 ? seconds : 250;
 }
 
 static void group_end(int status, bool late)
