@@ -10,6 +10,7 @@
 #include <base/bug.h>
 #include <base/cpu.h>
 
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -46,6 +47,11 @@ int dropin_sem_init(sem_t *user, int shared, unsigned value)
 static _Atomic uint32_t *value_of(struct semaphore *semaphore)
 {
 	return (_Atomic uint32_t *)&semaphore->data;
+}
+
+static _Atomic uint32_t *waiters_of(struct semaphore *semaphore)
+{
+	return value_of(semaphore) + 1;
 }
 
 static int private_flag(int32_t shared)
@@ -107,6 +113,12 @@ static int sleep_until(struct semaphore *semaphore, clockid_t clock,
 	                          FUTEX_BITSET_MATCH_ANY);
 }
 
+/* Before Linux 5.16, or a filter that doesn't know futex_waitv. */
+static int is_unknown(int result)
+{
+	return result == -ENOSYS || result == -EPERM;
+}
+
 /* A handler with SA_RESTART doesn't end it: so the kernel has it without a
  * time, and for this call with one, too. */
 static int sleep_a_slice(struct semaphore *semaphore)
@@ -117,10 +129,36 @@ static int sleep_a_slice(struct semaphore *semaphore)
 	int result = (int)dropin_kernel(SYS_futex_waitv, (long)&wait, 1, 0,
 	                                (long)&until, CLOCK_MONOTONIC);
 
-	/* Before Linux 5.16, or a filter that doesn't know it. */
-	if (result == -ENOSYS || result == -EPERM)
+	if (is_unknown(result))
 		result = sleep_until(semaphore, CLOCK_MONOTONIC, &until);
 	return result == -ETIMEDOUT ? 0 : result;
+}
+
+static int is_alone(struct semaphore *semaphore)
+{
+	return SEMAPHORE_WAITERS(atomic_load_explicit(
+	               &semaphore->data, memory_order_relaxed)) == 1;
+}
+
+/* Until somebody posts, or comes to wait. The kernel looks at one word after
+ * the other, in this order: see posix_semaphore_layout.h. */
+static int sleep_alone(struct semaphore *semaphore)
+{
+	struct waitv wait[] = { { .address = (uintptr_t)waiters_of(semaphore),
+		                  .value = 1,
+		                  .flags = WAITV_32BIT },
+		                { .address = (uintptr_t)value_of(semaphore),
+		                  .flags = WAITV_32BIT } };
+	int result = (int)dropin_kernel(SYS_futex_waitv, (long)wait, 2, 0, 0,
+	                                CLOCK_MONOTONIC);
+
+	return is_unknown(result) ? sleep_a_slice(semaphore) : result;
+}
+
+static int sleep_for_ever(struct semaphore *semaphore)
+{
+	return (int)dropin_kernel(SYS_futex, (long)value_of(semaphore),
+	                          FUTEX_WAIT | private_flag(semaphore->shared));
 }
 
 /* Is the deadline so near that there is no slice before it? */
@@ -136,24 +174,16 @@ static int is_near(clockid_t clock, const struct timespec *deadline)
 	       SLICE_NS;
 }
 
-/* Who waits alone is the first in the kernel's queue, and is woken before all
- * who come later: he needs no slices. */
-static int is_alone(struct semaphore *semaphore)
-{
-	return SEMAPHORE_WAITERS(atomic_load_explicit(
-	               &semaphore->data, memory_order_relaxed)) <= 1;
-}
-
 /* -ETIMEDOUT: the deadline has come. */
 static int sleep_to(struct semaphore *semaphore, clockid_t clock,
-                    const struct timespec *deadline, int in_slices)
+                    const struct timespec *deadline)
 {
 	struct timespec until;
 	int result;
 
 	if (deadline->tv_sec < 0)
 		return -ETIMEDOUT;
-	if (!in_slices || is_near(clock, deadline))
+	if (!semaphore->shared || is_near(clock, deadline))
 		return sleep_until(semaphore, clock, deadline);
 	until = after_slice();
 	result = sleep_until(semaphore, CLOCK_MONOTONIC, &until);
@@ -163,18 +193,17 @@ static int sleep_to(struct semaphore *semaphore, clockid_t clock,
 static int sleep_once(struct semaphore *semaphore, clockid_t clock,
                       const struct timespec *deadline)
 {
-	int in_slices = semaphore->shared && !is_alone(semaphore) &&
-	                !STOA_BUG(146);
 	int result;
 
 	if (deadline)
-		result = sleep_to(semaphore, clock, deadline, in_slices);
-	else if (in_slices)
-		result = sleep_a_slice(semaphore);
+		result = sleep_to(semaphore, clock, deadline);
+	else if (!semaphore->shared || STOA_BUG(146))
+		result = sleep_for_ever(semaphore);
+	else if (is_alone(semaphore))
+		result = STOA_BUG(147) ? sleep_for_ever(semaphore) :
+		                         sleep_alone(semaphore);
 	else
-		result = (int)dropin_kernel(
-		        SYS_futex, (long)value_of(semaphore),
-		        FUTEX_WAIT | private_flag(semaphore->shared));
+		result = sleep_a_slice(semaphore);
 	/* Woken, or the value isn't 0 any more. */
 	return result == -EINTR || result == -ETIMEDOUT ? result : 0;
 }
@@ -307,6 +336,19 @@ static int wait_as_waiter(struct semaphore *semaphore, clockid_t clock,
 	return result;
 }
 
+/* Who slept alone, and without slices, does so no more. */
+static void arrive(struct semaphore *semaphore)
+{
+	/* relaxed: the kernel, which compares the counts, orders them */
+	uint64_t before = atomic_fetch_add_explicit(&semaphore->data,
+	                                            SEMAPHORE_WAITER,
+	                                            memory_order_relaxed);
+
+	if (semaphore->shared && SEMAPHORE_WAITERS(before) > 0)
+		dropin_kernel(SYS_futex, (long)waiters_of(semaphore),
+		              FUTEX_WAKE, INT_MAX);
+}
+
 int dropin_sem_wait(sem_t *user, clockid_t clock,
                     const struct timespec *deadline)
 {
@@ -315,8 +357,7 @@ int dropin_sem_wait(sem_t *user, clockid_t clock,
 
 	if (spin(semaphore))
 		return 0;
-	atomic_fetch_add_explicit(&semaphore->data, SEMAPHORE_WAITER,
-	                          memory_order_relaxed);
+	arrive(semaphore);
 	pthread_cleanup_push(leave, semaphore);
 	result = wait_as_waiter(semaphore, clock, deadline);
 	pthread_cleanup_pop(0);

@@ -31,12 +31,25 @@
  *                       tell a dead one's share of the count
  *   permits, and others asleep: the dead had been woken and not taken yet. So
  *                       sleepers look at the value every 50 ms, but for one who
- *                       was alone when he fell asleep: he is woken before all
- *                       who came later (whom the kernel may prefer for their
- *                       real-time priority alone), and so nobody dies with a
- *                       wake-up in his place. A poster without the drop-in may
- *                       die between its post and its wake
+ *                       is ALONE. A poster without the drop-in may die between
+ *                       its post and its wake
  *   a permit taken      gone with the dead, as POSIX has it
+ *
+ * ALONE is who the kernel finds to be the only waiter as it lets him fall
+ * asleep, and who sleeps on the count of waiters as well as on the value.
+ *
+ *     sleeps                               comes
+ *     kernel: waiters is 1, or back        waiters + 1
+ *     kernel: in the queue of waiters      wakes all who sleep on waiters
+ *     kernel: value is 0, or back          (falls asleep, in slices)
+ *     kernel: in the queue of the value
+ *
+ *   So nobody who lives sleeps together with one who sleeps alone; and nobody can
+ *   die in his place, having been woken before him (for a real-time priority,
+ *   or as he looked at the count by himself and was late to fall asleep).
+ *   Looked at in the other order, one who gives up could lower the count, and
+ *   die with a permit left, between the kernel's two looks. All of it is in
+ *   tests/model/posix_semaphore.pml.
  *
  * A private one's threads die together; its sleepers aren't disturbed.
  */

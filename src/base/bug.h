@@ -85,6 +85,7 @@
  * 117  descriptor: memory without its seals is mapped
  * 110  signal: sent by number, not by descriptor
  * 111  signal: taken from the kernel before the queue has room
+ * 147  dropin_semaphore: who sleeps alone isn't seen to be alone
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H

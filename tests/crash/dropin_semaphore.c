@@ -3,7 +3,9 @@
  * dropin_semaphore.c: victims are killed in sem_post() and sem_wait() on a sem_t
  * in shared memory. Whatever the instruction: no permit is lost but one that the
  * dead one had taken; none comes from nowhere; and none lies there while
- * somebody who lives sleeps.
+ * somebody who lives sleeps. And one who may stand anywhere in sem_wait() while
+ * another comes, sleeps, is woken and dies, has the permit that one was woken
+ * for.
  */
 #include <errno.h>
 #include <limits.h>
@@ -18,7 +20,7 @@
 
 /* Words of the slate: permits that helpers had and posted; that the survivor
  * and the ground posted. */
-enum word { GOT, POSTED };
+enum word { GOT, POSTED, STANDS };
 
 enum deed_kind {
 	POSTS = 1,
@@ -26,7 +28,8 @@ enum deed_kind {
 	SLEEPER = 4, /* somebody sleeps before the victim begins */
 	LATER = 8,   /* somebody falls asleep behind the victim */
 	POSTER = 16, /* somebody posts when all sleep */
-	THERE = 32   /* a permit is there */
+	THERE = 32,  /* a permit is there */
+	BEHIND = 64  /* somebody comes while the victim stands */
 };
 
 enum helper_number { WHO_SLEEPS, WHO_POSTS };
@@ -111,6 +114,15 @@ static void post_when_all_sleep(void)
 		post();
 }
 
+/* So that the victim goes all its way. */
+static void post_when_it_sleeps(void)
+{
+	while (!slate->words[STANDS] && !(is_waiter(1) && sleeps(slate->victim)))
+		sched_yield();
+	if (!slate->words[STANDS])
+		post();
+}
+
 static void begin(const struct dropin_deed *deed)
 {
 	dropin_sem_init(&slate->semaphore, 1, 0);
@@ -123,8 +135,44 @@ static void begin(const struct dropin_deed *deed)
 	}
 	if (deed->kind & LATER)
 		dropin_helper(WHO_SLEEPS, take_one_later);
+	if (deed->kind & BEHIND)
+		dropin_helper(WHO_POSTS, post_when_it_sleeps);
 	if (deed->kind & POSTER)
 		dropin_helper(WHO_POSTS, post_when_all_sleep);
+}
+
+static void other_body(void *context)
+{
+	(void)context;
+	trace_begin();
+	take_one();
+}
+
+static pid_t other; /* 0: it had a permit, and has ended */
+
+/* Comes to wait while the victim may be about to fall asleep. */
+static void come_behind(const struct dropin_deed *deed)
+{
+	(void)deed;
+	slate->words[STANDS] = 1;
+	trace_reap(slate->helpers[WHO_POSTS]);
+	slate->helpers[WHO_POSTS] = 0;
+	other = trace_spawn(other_body, NULL);
+	if (other <= 0)
+		broken("nobody comes");
+	if (trace_run_to_sleep(other) != 0)
+		other = 0;
+}
+
+/* And dies having been woken, but before it could take the permit. */
+static void die_behind(const struct dropin_deed *deed)
+{
+	(void)deed;
+	while (!slate->returned && !sleeps(slate->victim))
+		sched_yield();
+	post();
+	if (other > 0 && trace_run_to_return(other) == 0)
+		trace_kill(other);
 }
 
 /* ---- The deeds ------------------------------------------------------------------------ */
@@ -158,6 +206,7 @@ static const struct dropin_deed deeds[] = {
 	{ "post-wakes", POSTS | SLEEPER, run_post },
 	{ "take", WAITS | THERE, run_wait },
 	{ "wait", WAITS | LATER | POSTER, run_wait },
+	{ "wait-before", BEHIND | DEED_LET_GO, run_wait },
 	{ "late", SLEEPER, run_late },
 	{ "late-first", LATER, run_late },
 };
@@ -201,6 +250,19 @@ static int check_sleeper(const struct dropin_deed *deed)
 	return await_sleeper();
 }
 
+/* All others are dead, and a permit is there. */
+static int check_victim(void)
+{
+	int64_t limit = clock_ns() + PATIENT_NS;
+
+	while (!slate->returned && clock_ns() < limit)
+		sched_yield();
+	return slate->returned && slate->result == 0 ?
+	               0 :
+	               trouble("%u permits are there, and the victim sleeps",
+	                       permits());
+}
+
 static int check(const struct dropin_deed *deed)
 {
 	int64_t posted, had, may = deed->kind & (POSTS | WAITS) ? 1 : 0;
@@ -209,6 +271,8 @@ static int check(const struct dropin_deed *deed)
 	if (slate->returned && slate->result != 0)
 		return trouble("the victim's call gave %lld",
 		               (long long)slate->result);
+	if (deed->kind & BEHIND)
+		return check_victim();
 	await_poster();
 	if (check_sleeper(deed) != 0)
 		return -1;
@@ -238,5 +302,7 @@ const struct dropin_noun dropin_semaphore_noun = {
 	.deeds = deeds,
 	.count = sizeof(deeds) / sizeof(deeds[0]),
 	.begin = begin,
+	.standing = come_behind,
+	.gone_on = die_behind,
 	.check = check
 };

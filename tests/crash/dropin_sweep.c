@@ -106,6 +106,8 @@ static void end_others(void)
 	for (unsigned i = 0; i < SLATE_HELPERS; i++)
 		if (slate->helpers[i] > 0)
 			kill(slate->helpers[i], SIGKILL);
+	if (slate->victim > 0)
+		kill(slate->victim, SIGKILL);
 	while (waitpid(-1, NULL, __WALL) > 0 || errno == EINTR)
 		;
 }
@@ -278,6 +280,13 @@ static int observe(void *context)
 
 /* ---- The sweep ------------------------------------------------------------------------------ */
 
+static void let_go(const struct play *play, pid_t pid)
+{
+	play->noun->standing(play->deed);
+	trace_release(pid);
+	play->noun->gone_on(play->deed);
+}
+
 static void kill_at(const struct play *play, const struct trace *trace,
                     size_t n)
 {
@@ -293,7 +302,10 @@ static void kill_at(const struct play *play, const struct trace *trace,
 		experiment_missed();
 		return;
 	}
-	trace_kill(pid);
+	if (play->deed->kind & DEED_LET_GO)
+		let_go(play, pid);
+	else
+		trace_kill(pid);
 	board->counts.kills++;
 	board->counts.points++;
 	board->counts.instructions += point->arrival == 1;
@@ -344,7 +356,7 @@ static void run_deed(const struct job *job)
 	/* Children of victims come to this process, which ends them. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	record(play, &trace, &stops);
-	for (size_t n = 1; n <= stops; n++)
+	for (size_t n = 1; n <= stops && !(play->deed->kind & DEED_LET_GO); n++)
 		if (portion_wants_stop(n))
 			kill_at_syscall(play, n);
 	for (size_t n = 0; n < trace.count; n++)

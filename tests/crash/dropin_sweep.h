@@ -38,6 +38,7 @@ struct dropin_deed {
 };
 #define DEED_FIRST_USE 0x40000000u /* there is no ground */
 #define DEED_FORKED 0x20000000u    /* see trace_spawn_forked() */
+#define DEED_LET_GO 0x10000000u    /* the victim isn't killed at its place */
 
 /* Bytes of a file of the space that others can see. */
 struct dropin_part {
@@ -58,6 +59,10 @@ struct dropin_noun {
 	void (*ground)(const struct dropin_deed *deed);
 	/* In the victim, not yet traced. Or NULL. */
 	void (*prepare)(const struct dropin_deed *deed);
+	/* With DEED_LET_GO: in the worker, the victim standing at its place, and
+	 * when it goes on. */
+	void (*standing)(const struct dropin_deed *deed);
+	void (*gone_on)(const struct dropin_deed *deed);
 	/* In the survivor: -1 and trouble(), or 0. */
 	int (*check)(const struct dropin_deed *deed);
 	/* Which parts; how many. Or NULL: the slate's semaphore. */
