@@ -12,7 +12,8 @@
  */
 #include "cancel.h"
 
-#include <base/private_lock.h>
+#include "lock.h"
+
 #include <base/system.h>
 
 #include <errno.h>
@@ -142,10 +143,25 @@ static void leave(void *context)
 {
 	struct dropin_wait *wait = context;
 
-	stoa_private_lock(&waits_lock);
+	dropin_lock(&waits_lock);
 	if (wait->note->number == wait->number)
 		take_out(wait->note);
-	stoa_private_unlock(&waits_lock);
+	dropin_unlock(&waits_lock);
+}
+
+/* The thread ends. */
+static void let_go(void *context)
+{
+	struct dropin_wait *wait = context;
+
+	if (wait->let_go)
+		wait->let_go(wait->context);
+}
+
+static void leave_and_let_go(void *context)
+{
+	leave(context);
+	let_go(context);
 }
 
 static struct dropin_note *add_note(struct dropin_wait *wait,
@@ -153,7 +169,7 @@ static struct dropin_note *add_note(struct dropin_wait *wait,
 {
 	struct dropin_note *note;
 
-	stoa_private_lock(&waits_lock);
+	dropin_lock(&waits_lock);
 	forget_left(wait);
 	note = take_free();
 	if (note) {
@@ -166,7 +182,7 @@ static struct dropin_note *add_note(struct dropin_wait *wait,
 		                      memory_order_relaxed);
 		enter(note);
 	}
-	stoa_private_unlock(&waits_lock);
+	dropin_unlock(&waits_lock);
 	return note;
 }
 
@@ -188,7 +204,7 @@ void dropin_cancel_begin_word(struct dropin_wait *wait, _Atomic uint32_t *word)
 		return;
 	}
 	/* After it is in the list: see above. */
-	pthread_cleanup_push(leave, wait);
+	pthread_cleanup_push(leave_and_let_go, wait);
 	pthread_testcancel();
 	pthread_cleanup_pop(0);
 }
@@ -207,8 +223,11 @@ int dropin_cancel_end(struct dropin_wait *wait, long result)
 	leave(wait);
 	/* What was achieved is told: a cancellation point that has done its
 	 * work returns, and the next one acts. */
-	if (result == -EINTR)
+	if (result == -EINTR) {
+		pthread_cleanup_push(let_go, wait);
 		pthread_testcancel();
+		pthread_cleanup_pop(0);
+	}
 	pthread_setcanceltype(wait->type, NULL);
 	return result == -EINTR && wanted;
 }
@@ -242,7 +261,7 @@ static int poke(pthread_t thread, uint64_t *number)
 {
 	struct dropin_note *note, *next;
 
-	stoa_private_lock(&waits_lock);
+	dropin_lock(&waits_lock);
 	for (note = waits; note; note = next) {
 		next = note->next;
 		if (!pthread_equal(note->thread, thread) ||
@@ -256,7 +275,7 @@ static int poke(pthread_t thread, uint64_t *number)
 		*number = note->number;
 		interrupt(note);
 	}
-	stoa_private_unlock(&waits_lock);
+	dropin_unlock(&waits_lock);
 	return note != NULL;
 }
 

@@ -8,14 +8,16 @@
  * that wait by a signal until it has ended; the wait returns -EINTR, and
  * dropin_cancel_end() acts on the cancellation where nothing is half done.
  *
- *     struct dropin_wait wait;
+ *     struct dropin_wait wait = { .let_go = ..., .context = ... };
  *     do {
  *             dropin_cancel_begin(&wait);
  *             result = stoa_..._receive(... , deadline, ...);
  *     } while (dropin_cancel_end(&wait, result));
  *
  * First try with STOA_NOW: this is for waits. Handles must have been opened
- * STOA_INTERRUPTIBLE.
+ * STOA_INTERRUPTIBLE. What the caller holds he gives back by let_go() if the
+ * thread ends here; and not by pthread_cleanup_push() around the wait, as a
+ * handler may leave it by siglongjmp(), which forgets none of these.
  */
 #ifndef DROPIN_CANCEL_H
 #define DROPIN_CANCEL_H
@@ -39,6 +41,8 @@ struct dropin_note {
 };
 
 struct dropin_wait {
+	void (*let_go)(void *context); /* set by the caller, or NULL */
+	void *context;
 	struct dropin_note *note; /* NULL: nobody could cancel it */
 	uint64_t number;          /* while the note is this wait's */
 	int type;                 /* of cancellation, as it was */

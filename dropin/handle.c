@@ -2,7 +2,7 @@
 /* dropin/handle.c: opening the objects of identifiers; see handle.h. */
 #include "handle.h"
 
-#include <base/private_lock.h>
+#include "lock.h"
 
 #include <stdlib.h>
 
@@ -25,7 +25,7 @@ static struct handle *new_handle(void)
 	static int enlisted;
 	struct handle *handle;
 
-	stoa_private_lock(&handles_lock);
+	dropin_lock(&handles_lock);
 	if (!enlisted) {
 		enlisted = 1;
 		dropin_fork_enlist(&forks);
@@ -40,16 +40,16 @@ static struct handle *new_handle(void)
 			made_handles = handle;
 		}
 	}
-	stoa_private_unlock(&handles_lock);
+	dropin_unlock(&handles_lock);
 	return handle;
 }
 
 static void recycle(struct handle *handle)
 {
-	stoa_private_lock(&handles_lock);
+	dropin_lock(&handles_lock);
 	handle->next_free = free_handles;
 	free_handles = handle;
-	stoa_private_unlock(&handles_lock);
+	dropin_unlock(&handles_lock);
 }
 
 void handle_close(struct handle *handle)

@@ -4,6 +4,7 @@
 #include "memory_map.h"
 
 #include "fault.h"
+#include "lock.h"
 #include "memory.h"
 #include "memory_table.h"
 
@@ -293,7 +294,7 @@ int memory_map_attach(const struct registry *registry,
 	void *at;
 	int result = -ENOMEM;
 
-	stoa_private_lock(&map_lock);
+	dropin_lock(&map_lock);
 	piece = new_piece();
 	if (piece)
 		result = map(wish, &at);
@@ -307,7 +308,7 @@ int memory_map_attach(const struct registry *registry,
 	} else if (piece) {
 		put_back(piece);
 	}
-	stoa_private_unlock(&map_lock);
+	dropin_unlock(&map_lock);
 	return result;
 }
 
@@ -346,11 +347,11 @@ int memory_map_detach(const struct registry *registry, uintptr_t base)
 {
 	struct memory_piece *first;
 
-	stoa_private_lock(&map_lock);
+	dropin_lock(&map_lock);
 	first = first_of(base);
 	if (first)
 		unmap_all(registry, base, first->id);
-	stoa_private_unlock(&map_lock);
+	dropin_unlock(&map_lock);
 	return first ? 0 : -EINVAL;
 }
 
@@ -359,11 +360,11 @@ int memory_map_unmap(const struct registry *registry, uintptr_t address,
 {
 	int result;
 
-	stoa_private_lock(&map_lock);
+	dropin_lock(&map_lock);
 	result = stoa_sys_munmap((void *)address, bytes);
 	if (result == 0)
 		carve(registry, address, address + page_up(bytes));
-	stoa_private_unlock(&map_lock);
+	dropin_unlock(&map_lock);
 	return result;
 }
 

@@ -71,10 +71,9 @@ static int still_may(int id, unsigned wanted)
 static int wait_to_send(int id, struct handle *handle,
                         const struct stoa_message *message)
 {
-	struct dropin_wait wait;
+	struct dropin_wait wait = { .let_go = put, .context = handle };
 	int again, result;
 
-	pthread_cleanup_push(put, handle);
 	do {
 		dropin_cancel_begin(&wait);
 		result = stoa_queue_send_message(
@@ -87,7 +86,6 @@ static int wait_to_send(int id, struct handle *handle,
 			again = result == 0;
 		}
 	} while (again);
-	pthread_cleanup_pop(0);
 	return result;
 }
 
@@ -97,6 +95,7 @@ struct receipt {
 	struct stoa_selector selector;
 	void *buffer;
 	size_t bytes;
+	int owns; /* the buffer: see receive_aside() */
 	int cuts; /* MSG_NOERROR */
 	struct stoa_message message;
 };
@@ -114,13 +113,21 @@ static ssize_t receive(struct receipt *receipt, struct stoa_deadline deadline)
 	                                  &receipt->message);
 }
 
+static void let_go(void *context)
+{
+	struct receipt *receipt = context;
+
+	handle_put(receipt->handle);
+	if (receipt->owns)
+		free(receipt->buffer);
+}
+
 static ssize_t wait_to_receive(struct receipt *receipt)
 {
-	struct dropin_wait wait;
+	struct dropin_wait wait = { .let_go = let_go, .context = receipt };
 	ssize_t result;
 	int again;
 
-	pthread_cleanup_push(put, receipt->handle);
 	do {
 		dropin_cancel_begin(&wait);
 		result = receive(receipt, stoa_deadline_in(LOOK_AGAIN_NS));
@@ -131,7 +138,6 @@ static ssize_t wait_to_receive(struct receipt *receipt)
 			again = result == 0;
 		}
 	} while (again);
-	pthread_cleanup_pop(0);
 	return result;
 }
 
@@ -297,7 +303,7 @@ static ssize_t receive_aside(struct receipt *receipt, struct envelope *to,
 	receipt->buffer = malloc(receipt->bytes ?: 1);
 	if (!receipt->buffer)
 		return -ENOMEM;
-	pthread_cleanup_push(free, receipt->buffer);
+	receipt->owns = 1;
 	result = receive(receipt, STOA_NOW);
 	if (result == -EAGAIN && !(flags & IPC_NOWAIT))
 		result = wait_to_receive(receipt);
@@ -306,7 +312,7 @@ static ssize_t receive_aside(struct receipt *receipt, struct envelope *to,
 	if (result >= 0)
 		result = deliver(to, receipt->buffer, result,
 		                 receipt->message.type);
-	pthread_cleanup_pop(1);
+	free(receipt->buffer);
 	return result;
 }
 
@@ -350,6 +356,7 @@ ssize_t dropin_msgrcv(int id, void *envelope, size_t bytes, long type,
 		receipt.id = id;
 		receipt.selector = selector_of(type, flags);
 		receipt.bytes = bytes;
+		receipt.owns = 0;
 		receipt.cuts = flags & MSG_NOERROR;
 		result = receive_into(&receipt, envelope, flags);
 	}

@@ -54,16 +54,14 @@ static long wait_to_send(mqd_t fd, struct mq *mq,
                          struct stoa_deadline deadline)
 {
 	long result = may_wait(fd);
-	struct dropin_wait wait;
+	struct dropin_wait wait = { .let_go = put_cancelled, .context = mq };
 
 	if (result < 0)
 		return result;
-	pthread_cleanup_push(put_cancelled, mq);
 	do {
 		dropin_cancel_begin(&wait);
 		result = stoa_queue_send_message(mq->queue, message, deadline);
 	} while (dropin_cancel_end(&wait, result));
-	pthread_cleanup_pop(0);
 	if (result == -ETIMEDOUT && DROPIN_FAULT(7))
 		return -EAGAIN;
 	return result;
@@ -114,18 +112,16 @@ static long wait_to_receive(mqd_t fd, struct mq *mq, char *buffer, size_t bytes,
                             struct stoa_message *ret_message)
 {
 	long result = may_wait(fd);
-	struct dropin_wait wait;
+	struct dropin_wait wait = { .let_go = put_cancelled, .context = mq };
 
 	if (result < 0)
 		return result;
-	pthread_cleanup_push(put_cancelled, mq);
 	do {
 		dropin_cancel_begin(&wait);
 		result = stoa_queue_receive(mq->queue, NULL, buffer, bytes,
 		                            deadline, ret_message);
 	} while (dropin_cancel_end(&wait, result) ||
 	         (result == -EINTR && DROPIN_FAULT(10)));
-	pthread_cleanup_pop(0);
 	if (result == -ETIMEDOUT && DROPIN_FAULT(7))
 		return -EAGAIN;
 	return result;

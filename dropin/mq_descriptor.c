@@ -3,10 +3,9 @@
 #include "mq.h"
 
 #include "kernel.h"
+#include "lock.h"
 #include "mq_poll.h"
 #include "process.h"
-
-#include <base/private_lock.h>
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -55,7 +54,7 @@ int mq_make(struct mq **ret_mq)
 	struct mq *mq;
 
 	pthread_once(&once, begin_once);
-	stoa_private_lock(&table_lock);
+	dropin_lock(&table_lock);
 	mq = free_mqs;
 	if (mq) {
 		free_mqs = mq->next_free;
@@ -66,7 +65,7 @@ int mq_make(struct mq **ret_mq)
 			made_mqs = mq;
 		}
 	}
-	stoa_private_unlock(&table_lock);
+	dropin_unlock(&table_lock);
 	if (!mq)
 		return -ENOMEM;
 	*ret_mq = mq;
@@ -75,10 +74,10 @@ int mq_make(struct mq **ret_mq)
 
 void mq_unmake(struct mq *mq)
 {
-	stoa_private_lock(&table_lock);
+	dropin_lock(&table_lock);
 	mq->next_free = free_mqs;
 	free_mqs = mq;
-	stoa_private_unlock(&table_lock);
+	dropin_unlock(&table_lock);
 }
 
 void mq_close_unused(struct mq *mq)
@@ -117,14 +116,14 @@ void mq_know(int fd, struct mq *mq)
 	struct mq *before;
 
 	atomic_store_explicit(&mq_any, 1, memory_order_relaxed);
-	stoa_private_lock(&table_lock);
+	dropin_lock(&table_lock);
 	/* Closed where the drop-in couldn't see it. */
 	before = take_out(fd);
 	mq->descriptors++;
 	if (fd > highest)
 		highest = fd;
 	atomic_store(&mq_table[fd], mq);
-	stoa_private_unlock(&table_lock);
+	dropin_unlock(&table_lock);
 	give_up(before);
 }
 
@@ -140,9 +139,9 @@ void mq_forget(int fd)
 		mq_notify_drop(mq->generation);
 	if (atomic_load_explicit(&mq_watched, memory_order_relaxed))
 		mq_epoll_forget(fd);
-	stoa_private_lock(&table_lock);
+	dropin_lock(&table_lock);
 	mq = take_out(fd);
-	stoa_private_unlock(&table_lock);
+	dropin_unlock(&table_lock);
 	give_up(mq);
 }
 
@@ -167,7 +166,7 @@ void mq_copy(int fd, int copy)
 	}
 	if (copy >= MQ_TABLE)
 		return;
-	stoa_private_lock(&table_lock);
+	dropin_lock(&table_lock);
 	mq = atomic_load(&mq_table[fd]);
 	if (mq)
 		mq->descriptors++;
@@ -175,18 +174,18 @@ void mq_copy(int fd, int copy)
 		highest = copy;
 	before = take_out(copy);
 	atomic_store(&mq_table[copy], mq);
-	stoa_private_unlock(&table_lock);
+	dropin_unlock(&table_lock);
 	give_up(before);
 }
 
 void mq_each(void (*visit)(struct mq *mq, void *context), void *context)
 {
-	stoa_private_lock(&table_lock);
+	dropin_lock(&table_lock);
 	for (int fd = 0; fd <= highest; fd++) {
 		struct mq *mq = atomic_load(&mq_table[fd]);
 
 		if (mq)
 			visit(mq, context);
 	}
-	stoa_private_unlock(&table_lock);
+	dropin_unlock(&table_lock);
 }

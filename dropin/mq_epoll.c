@@ -16,8 +16,7 @@
 #include "mq_poll.h"
 
 #include "kernel.h"
-
-#include <base/private_lock.h>
+#include "lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -230,9 +229,9 @@ int mq_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
 		return -EBADF;
 	result = check_epoll(epoll, mq);
 	if (result == 0) {
-		stoa_private_lock(&watches_lock);
+		dropin_lock(&watches_lock);
 		result = change(epoll, operation, fd, mq, event);
-		stoa_private_unlock(&watches_lock);
+		dropin_unlock(&watches_lock);
 	}
 	mq_put(mq);
 	return result;
@@ -240,11 +239,11 @@ int mq_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
 
 void mq_epoll_forget(int fd)
 {
-	stoa_private_lock(&watches_lock);
+	dropin_lock(&watches_lock);
 	for (int i = 0; i < watch_count; i++)
 		if (watches[i].used && watches[i].fd == fd)
 			drop(&watches[i]);
-	stoa_private_unlock(&watches_lock);
+	dropin_unlock(&watches_lock);
 }
 
 /* ---- Events ------------------------------------------------------------------------ */
@@ -296,7 +295,7 @@ int mq_epoll_events(struct epoll_event *events, int count)
 
 	if (!told)
 		return count;
-	stoa_private_lock(&watches_lock);
+	dropin_lock(&watches_lock);
 	for (int i = 0; i < count; i++) {
 		uint64_t index = events[i].data.u64 & (WATCHES_MAX - 1);
 		struct watch *watch = &watches[index];
@@ -317,7 +316,7 @@ int mq_epoll_events(struct epoll_event *events, int count)
 		events[kept].events = ready;
 		events[kept++].data = watch->event.data;
 	}
-	stoa_private_unlock(&watches_lock);
+	dropin_unlock(&watches_lock);
 	free(told);
 	return kept;
 }

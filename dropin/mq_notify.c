@@ -27,10 +27,9 @@
 #include "calls.h"
 #include "fault.h"
 #include "kernel.h"
+#include "lock.h"
 #include "memory_probe.h"
 #include "process.h"
-
-#include <base/private_lock.h>
 
 #include <linux/capability.h>
 #include <pthread.h>
@@ -109,12 +108,12 @@ static int take_from_list(struct mq_registration *registration)
 {
 	int dropped;
 
-	stoa_private_lock(&registrations_lock);
+	dropin_lock(&registrations_lock);
 	*registration->link = registration->next;
 	if (registration->next)
 		registration->next->link = registration->link;
 	dropped = registration->dropped;
-	stoa_private_unlock(&registrations_lock);
+	dropin_unlock(&registrations_lock);
 	return dropped;
 }
 
@@ -210,13 +209,13 @@ static int with_helper(struct mq *mq, const struct sigevent *event,
 	}
 	registration->number = stoa_queue_registration(mq->queue);
 	atomic_fetch_add(&mq->users, 1); /* the helper's */
-	stoa_private_lock(&registrations_lock);
+	dropin_lock(&registrations_lock);
 	registration->next = registrations;
 	registration->link = &registrations;
 	if (registrations)
 		registrations->link = &registration->next;
 	registrations = registration;
-	stoa_private_unlock(&registrations_lock);
+	dropin_unlock(&registrations_lock);
 	result = start_helper(registration);
 	if (result < 0) {
 		stoa_queue_notify(mq->queue, NULL);
@@ -273,11 +272,11 @@ void mq_notify_drop(uint64_t generation)
 
 	if (DROPIN_FAULT(17))
 		return;
-	stoa_private_lock(&registrations_lock);
+	dropin_lock(&registrations_lock);
 	for (entry = registrations; entry; entry = entry->next)
 		if (entry->mq->generation == generation)
 			entry->dropped = 1;
-	stoa_private_unlock(&registrations_lock);
+	dropin_unlock(&registrations_lock);
 	mq_each(drop_own, &generation);
 }
 

@@ -294,7 +294,7 @@ static int spin(struct semaphore *semaphore)
 static int sleep_cancellable(struct semaphore *semaphore, clockid_t clock,
                              const struct timespec *deadline)
 {
-	struct dropin_wait wait;
+	struct dropin_wait wait = { .let_go = leave, .context = semaphore };
 	int result;
 
 	dropin_cancel_begin_word(&wait, value_of(semaphore));
@@ -358,8 +358,6 @@ int dropin_sem_wait(sem_t *user, clockid_t clock,
 	if (spin(semaphore))
 		return 0;
 	arrive(semaphore);
-	pthread_cleanup_push(leave, semaphore);
 	result = wait_as_waiter(semaphore, clock, deadline);
-	pthread_cleanup_pop(0);
 	return result == -ETIMEDOUT && DROPIN_FAULT(70) ? -EAGAIN : result;
 }

@@ -2,10 +2,10 @@
 /* dropin/posix_semaphore_open.c: named semaphores; see
  * posix_semaphore_layout.h. */
 #include "name.h"
+#include "lock.h"
 #include "posix_semaphore.h"
 #include "process.h"
 
-#include <base/private_lock.h>
 #include <base/system.h>
 
 #include <limits.h>
@@ -82,7 +82,7 @@ static int find_or_add(const char *name, int fd, sem_t **ret_semaphore)
 		return result;
 	if (!S_ISREG(stat.st_mode) || stat.st_size < (off_t)sizeof(sem_t))
 		return -EINVAL;
-	stoa_private_lock(&opened_lock);
+	dropin_lock(&opened_lock);
 	entry = DROPIN_FAULT(74) ? NULL : find_opened(name, &stat);
 	if (entry && entry->references == UINT_MAX) {
 		result = -EMFILE;
@@ -92,7 +92,7 @@ static int find_or_add(const char *name, int fd, sem_t **ret_semaphore)
 	} else {
 		result = add(name, fd, &stat, ret_semaphore);
 	}
-	stoa_private_unlock(&opened_lock);
+	dropin_unlock(&opened_lock);
 	return result;
 }
 
@@ -100,7 +100,7 @@ int dropin_sem_close(sem_t *semaphore)
 {
 	struct opened **at = &opened, *entry;
 
-	stoa_private_lock(&opened_lock);
+	dropin_lock(&opened_lock);
 	while ((entry = *at) && entry->at != semaphore)
 		at = &entry->next;
 	if (entry && --entry->references == 0) {
@@ -108,7 +108,7 @@ int dropin_sem_close(sem_t *semaphore)
 		stoa_sys_munmap(entry->at, sizeof(sem_t));
 		free(entry);
 	}
-	stoa_private_unlock(&opened_lock);
+	dropin_unlock(&opened_lock);
 	return entry || DROPIN_FAULT(75) ? 0 : -EINVAL;
 }
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* dropin/process.c: the space, who the process is, and its forks. */
 #include "kernel.h"
+#include "lock.h"
 #include "process.h"
-
-#include <base/private_lock.h>
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -40,7 +39,7 @@ int dropin_space(struct stoa_space **ret_space)
 	int result = 0;
 
 	if (!space) {
-		stoa_private_lock(&process_lock);
+		dropin_lock(&process_lock);
 		space = atomic_load_explicit(&the_space, memory_order_relaxed);
 		if (!space)
 			result = stoa_space_open(NULL, 0, &space);
@@ -49,7 +48,7 @@ int dropin_space(struct stoa_space **ret_space)
 		else
 			atomic_store_explicit(&the_space, space,
 			                      memory_order_release);
-		stoa_private_unlock(&process_lock);
+		dropin_unlock(&process_lock);
 	}
 	if (result < 0)
 		return -ENOSYS;
@@ -104,7 +103,7 @@ static void who_asks(void)
 {
 	uint32_t now = dropin_identity_now();
 
-	stoa_private_lock(&process_lock);
+	dropin_lock(&process_lock);
 	if (who.known == now)
 		return;
 	who.uid = (uid_t)dropin_kernel(SYS_geteuid, 0);
@@ -141,7 +140,7 @@ int dropin_may(const struct dropin_permission *permission, mode_t wanted)
 	else if (in_group(permission->cgid) || in_group(permission->gid))
 		granted >>= 3;
 	result = (wanted & ~granted & 7) && !has(CAP_IPC_OWNER) ? -EACCES : 0;
-	stoa_private_unlock(&process_lock);
+	dropin_unlock(&process_lock);
 	return result;
 }
 
@@ -154,7 +153,7 @@ int dropin_owns(const struct dropin_permission *permission)
 	                         has(CAP_SYS_ADMIN) ?
 	                 0 :
 	                 -EPERM;
-	stoa_private_unlock(&process_lock);
+	dropin_unlock(&process_lock);
 	return result;
 }
 
@@ -164,7 +163,7 @@ int dropin_capable(int capability)
 
 	who_asks();
 	result = has(capability);
-	stoa_private_unlock(&process_lock);
+	dropin_unlock(&process_lock);
 	return result;
 }
 
@@ -181,7 +180,7 @@ int dropin_may_open(uid_t uid, gid_t gid, mode_t mode, unsigned wanted)
 	                         (wanted == 4 && has(CAP_DAC_READ_SEARCH)) ?
 	                 0 :
 	                 -EACCES;
-	stoa_private_unlock(&process_lock);
+	dropin_unlock(&process_lock);
 	return result;
 }
 
@@ -213,7 +212,7 @@ void dropin_self(struct dropin_permission *ret_permission, mode_t mode)
 		.cgid = who.gid,
 		.mode = mode & 0777
 	};
-	stoa_private_unlock(&process_lock);
+	dropin_unlock(&process_lock);
 }
 
 /* ---- Forks ---------------------------------------------------------------------- */
@@ -255,10 +254,10 @@ void dropin_fork_enlist(struct dropin_fork *entry)
 	if (dropin_space(&space) < 0)
 		return;
 	pthread_once(&once, register_handlers);
-	stoa_private_lock(&process_lock);
+	dropin_lock(&process_lock);
 	entry->next = forks;
 	forks = entry;
-	stoa_private_unlock(&process_lock);
+	dropin_unlock(&process_lock);
 }
 
 /* ---- Time -------------------------------------------------------------------------- */

@@ -3,10 +3,11 @@
  * Words of the registry are relaxed: the mutex orders them. Only states are
  * read without it: their stores are releases. */
 #include "kernel.h"
+#include "lock.h"
 #include "registry.h"
 
 #include <base/bug.h>
-#include <base/private_lock.h>
+
 #include <base/system.h>
 
 #include <errno.h>
@@ -252,14 +253,14 @@ int registry_open(const struct registry **ret_registry)
 	int result = 0;
 
 	if (!registry) {
-		stoa_private_lock(&open_lock);
+		dropin_lock(&open_lock);
 		if (!get(opened)) {
 			result = open_registry();
 			if (result == 0)
 				atomic_store_explicit(&opened, &the_registry,
 				                      memory_order_release);
 		}
-		stoa_private_unlock(&open_lock);
+		dropin_unlock(&open_lock);
 		registry = &the_registry;
 	}
 	if (result < 0)

@@ -256,6 +256,52 @@ TEST(a_handler_leaves_waits_by_a_jump)
 	assert_ptr_equal(result, PTHREAD_CANCELED);
 }
 
+/* The wait's frame is gone when the thread ends. */
+static void *leave_and_exit(void *context)
+{
+	void *(*wait)(void *) = context;
+
+	atomic_store(&waiter, gettid());
+	if (sigsetjmp(before_wait, 1) == 0)
+		wait(NULL);
+	scribble(8);
+	pthread_exit(&waiter);
+}
+
+static void leave_by_jump(void *(*wait)(void *))
+{
+	struct sigaction action = { .sa_handler = leave_wait };
+	pthread_t thread;
+	void *result;
+
+	assert_system(sigaction(SIGUSR1, &action, NULL));
+	for (int i = 0; i < LEAVES; i++) {
+		pthread_create(&thread, NULL, leave_and_exit, wait);
+		await(&begun);
+		until_blocked(atomic_load(&waiter));
+		pthread_kill(thread, SIGUSR1);
+		pthread_join(thread, &result);
+		assert_ptr_equal(result, &waiter);
+	}
+}
+
+static void leave_receipts(void *context UNUSED)
+{
+	begin();
+	queue = dropin_msgget(IPC_PRIVATE, 0600);
+	leave_by_jump(wait_message);
+	assert_int_equal(dropin_msgctl(queue, IPC_RMID, NULL), 0);
+}
+
+TEST(a_thread_that_left_a_wait_by_a_jump_may_end)
+{
+	struct child child = start_child(leave_receipts, NULL);
+
+	end_child(&child);
+	begin();
+	leave_by_jump(wait_semaphore);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(a_wait_for_a_semaphore_is_cancelled_at_any_moment),
 	CASE(asynchronous_cancellation_leaves_the_semaphore_whole),
@@ -264,5 +310,6 @@ static const struct CMUnitTest cases[] = {
 	CASE(to_cancel_is_no_cancellation_point),
 	CASE(forked_children_cancel_their_own),
 	CASE(a_handler_leaves_waits_by_a_jump),
+	CASE(a_thread_that_left_a_wait_by_a_jump_may_end),
 };
 MAIN(cases)
