@@ -36,6 +36,7 @@ static const struct tool_verb verbs[] = {
 	{ "descriptor", tool_descriptor, "offer, fetch, rm" },
 	{ "terminal", tool_terminal,
 	  "start, attach, ls, record, replay, size, rm" },
+	{ "process", tool_process, "run" },
 	{ "run", tool_dropin_run,
 	  "run a program with its IPC answered by stoa" },
 	{ "ipcs", tool_ipcs, "list the System V objects of such programs" },

@@ -53,6 +53,7 @@ int tool_heap(int argc, char **argv);
 int tool_mutex(int argc, char **argv);
 int tool_pool(int argc, char **argv);
 int tool_port(int argc, char **argv);
+int tool_process(int argc, char **argv);
 int tool_sem(int argc, char **argv);
 int tool_segment(int argc, char **argv);
 int tool_mapping(int argc, char **argv);

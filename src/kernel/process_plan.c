@@ -344,9 +344,9 @@ static int explain_exec(const struct preparation *made, int error)
 	case -ENOENT:
 		if (made->plan.path)
 			return stoa_fail(error,
-			                 "no program %s in PATH (%s): give its "
-			                 "path, or mend PATH",
-			                 file, made->plan.path);
+			                 "no program %s in PATH: give its path, "
+			                 "or mend PATH",
+			                 file);
 		return stoa_fail(error,
 		                 "%s can't be run: it isn't there, or the "
 		                 "program that its first line names isn't",
