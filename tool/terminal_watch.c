@@ -32,15 +32,24 @@ struct client {
 
 /* ---- What the session writes ------------------------------------------------------ */
 
-/* All of the past is there: what is drawn on a whole screen is drawn anew. */
+static const struct stoa_terminal_size *
+own_size(const struct client *client, struct stoa_terminal_size *room)
+{
+	return tool_screen_size(&client->screen, room) ? room : NULL;
+}
+
+/* All of the past is there: what is drawn on a whole screen is drawn anew, for
+ * this one. */
 static void end_of_old(struct client *client)
 {
+	struct stoa_terminal_size room;
+
 	if (!client->old)
 		return;
 	client->old = false;
 	if (client->screen.out && !client->watch->read_only)
-		stoa_terminal_ask(client->session, STOA_TERMINAL_REDRAW, NULL,
-		                  STOA_NOW);
+		stoa_terminal_ask(client->session, STOA_TERMINAL_REDRAW,
+		                  own_size(client, &room), STOA_NOW);
 }
 
 static int show(struct client *client, const struct stoa_terminal_event *event)
@@ -93,12 +102,6 @@ static int take_events(struct client *client)
 }
 
 /* ---- What is typed ------------------------------------------------------------------- */
-
-static const struct stoa_terminal_size *
-own_size(const struct client *client, struct stoa_terminal_size *room)
-{
-	return tool_screen_size(&client->screen, room) ? room : NULL;
-}
 
 static void send_typed(struct client *client)
 {
@@ -188,7 +191,6 @@ static void be_client(struct client *client)
 	/* The screen is another's from here on; what is above it stays. */
 	if (client->screen.out)
 		tool_screen_put(&client->screen, "\033[H\033[J", 6);
-	tell_size(client);
 	if (client->watch->no_history)
 		stoa_terminal_skip(client->session);
 	client->old = true;

@@ -291,8 +291,9 @@ STOA_API ssize_t stoa_terminal_send(struct stoa_terminal_client *client,
 
 enum stoa_terminal_request {
 	STOA_TERMINAL_RESIZE = 'r', /* to `window` */
-	STOA_TERMINAL_REDRAW = 'd', /* the command is told of a size that
-	                               changes and changes back */
+	STOA_TERMINAL_REDRAW = 'd', /* to `window`, if it's another (NULL:
+	                               none); else the command is told of a
+	                               size that changes and changes back */
 	STOA_TERMINAL_HANG_UP = 'h' /* SIGHUP: ends most commands */
 };
 

@@ -32,6 +32,12 @@ static void record_failed(struct stoa_terminal *terminal, int result)
 	}
 }
 
+static int differs(const struct stoa_terminal *terminal,
+                   const struct stoa_terminal_size *size)
+{
+	return memcmp(size, &terminal->window, sizeof(*size)) != 0;
+}
+
 static int resize(struct stoa_terminal *terminal,
                   const struct stoa_terminal_size *size)
 {
@@ -39,7 +45,7 @@ static int resize(struct stoa_terminal *terminal,
 	char message[1 + sizeof(window)] = { STOA_TERMINAL_SIZE };
 	int result;
 
-	if (memcmp(size, &terminal->window, sizeof(*size)) == 0)
+	if (!differs(terminal, size))
 		return 0;
 	result = stoa_terminal_set_size(terminal->controller, size);
 	if (result < 0)
@@ -174,10 +180,9 @@ static int obey(struct stoa_terminal *terminal, size_t bytes)
 		return 0;
 	memcpy(&request, terminal->typed, sizeof(request));
 	size = terminal_size_of(&request.window);
-	if (terminal_size_good(&size) &&
-	    (request.kind == 'i' || request.kind == STOA_TERMINAL_RESIZE))
-		resize(terminal, &size);
-	if (request.kind == STOA_TERMINAL_REDRAW)
+	if (terminal_size_good(&size) && differs(terminal, &size))
+		resize(terminal, &size); /* draws anew, too */
+	else if (request.kind == STOA_TERMINAL_REDRAW)
 		begin_redraw(terminal);
 	if (request.kind == STOA_TERMINAL_HANG_UP)
 		stoa_terminal_signal(terminal, SIGHUP);
