@@ -8,6 +8,7 @@
 #include <stoa/condition.h>
 #include <stoa/descriptor.h>
 #include <stoa/file_lock.h>
+#include <stoa/fifo.h>
 #include <stoa/heap.h>
 #include <stoa/mapping.h>
 #include <stoa/mutex.h>

@@ -86,6 +86,8 @@
  * 110  signal: sent by number, not by descriptor
  * 111  signal: taken from the kernel before the queue has room
  * 147  dropin_semaphore: who sleeps alone isn't seen to be alone
+ * 130  fifo: a write that nobody reads sends SIGPIPE
+ * 131  fifo: at end of file it isn't opened anew
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* base/ring.c: sleeping on a word and a descriptor at once. */
+#include <base/deadline.h>
+#include <base/futex.h>
 #include <base/ring.h>
 #include <base/system.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/io_uring.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -20,7 +23,9 @@
 #define FUTEX2_32BIT 2
 #define FUTEX_MATCH_ANY 0xffffffffu
 
-enum { ABOUT_WORD = 1, ABOUT_FD, ABOUT_CANCEL };
+#define RESTARTSYS 512 /* the kernel's own: a call that a signal interrupted */
+
+enum { ABOUT_WORD = 1, ABOUT_FD, ABOUT_CANCEL, ABOUT_OPEN };
 
 struct stoa_ring {
 	int fd;
@@ -32,6 +37,7 @@ struct stoa_ring {
 	unsigned to_submit;
 	int word_asked, fd_asked; /* the kernel has yet to answer */
 	int word_told, fd_told;   /* it has */
+	int open_asked, open_result;
 };
 
 static _Atomic uint32_t *shared(struct stoa_ring *ring, uint32_t offset)
@@ -168,6 +174,9 @@ static void reap(struct stoa_ring *ring, int *ret_word_result)
 		} else if (one->user_data == ABOUT_FD) {
 			ring->fd_asked = 0;
 			ring->fd_told = 1;
+		} else if (one->user_data == ABOUT_OPEN) {
+			ring->open_asked = 0;
+			ring->open_result = one->res;
 		}
 	}
 	atomic_store_explicit(head, at, memory_order_release);
@@ -212,4 +221,95 @@ int stoa_ring_wait(struct stoa_ring *ring, _Atomic uint32_t *word,
 	if (told == 0 || told == -EAGAIN)
 		return 0;
 	return result == -EINTR ? -EINTR : -ETIMEDOUT;
+}
+
+/* ---- Opening ---------------------------------------------------------------- */
+
+/* ASYNC: else the kernel would try it with O_NONBLOCK first, which is another
+ * thing for a FIFO. */
+static void ask_open(struct stoa_ring *ring, const char *path, int flags)
+{
+	struct io_uring_sqe entry = { .opcode = IORING_OP_OPENAT,
+		                      .flags = IOSQE_ASYNC,
+		                      .fd = AT_FDCWD,
+		                      .addr = (uintptr_t)path,
+		                      .open_flags = (uint32_t)(flags |
+		                                               O_CLOEXEC),
+		                      .user_data = ABOUT_OPEN };
+
+	submit(ring, &entry);
+	ring->open_asked = 1;
+}
+
+/* What was submitted last, and the kernel hasn't looked at: it does so only when
+ * it is entered. */
+static void withdraw(struct stoa_ring *ring)
+{
+	_Atomic uint32_t *tail = shared(ring, ring->params.sq_off.tail);
+
+	atomic_store_explicit(tail,
+	                      atomic_load_explicit(tail, memory_order_relaxed) -
+	                              1,
+	                      memory_order_release);
+	ring->to_submit--;
+	ring->open_asked = 0;
+}
+
+/* The kernel interrupts the open, and answers for it in any case. */
+static void take_open_back(struct stoa_ring *ring)
+{
+	struct io_uring_sqe entry = { .opcode = IORING_OP_ASYNC_CANCEL,
+		                      .fd = -1,
+		                      .addr = ABOUT_OPEN,
+		                      .user_data = ABOUT_CANCEL };
+	int word;
+
+	submit(ring, &entry);
+	while (ring->open_asked) {
+		int result = enter(ring, -1);
+
+		reap(ring, &word);
+		if (result < 0 && result != -EINTR && result != -EAGAIN &&
+		    result != -EBUSY)
+			return;
+	}
+}
+
+int stoa_ring_open_path(struct stoa_ring *ring, const char *path, int flags,
+                        struct stoa_deadline deadline, int interruptible)
+{
+	int result, word;
+
+	ring->open_result = -ECANCELED;
+	ask_open(ring, path, flags);
+	/* Alone: an enter that has submitted something tells of no signal. */
+	result = (int)stoa_system_call(SYS_io_uring_enter, ring->fd,
+	                               ring->to_submit, 0, 0, 0, 0);
+	if (result < 0) {
+		withdraw(ring);
+		return result;
+	}
+	ring->to_submit -= (unsigned)result;
+	result = 0;
+	while (ring->open_asked) {
+		int64_t left = stoa_deadline_left(deadline);
+
+		if (left == 0)
+			result = -ETIMEDOUT;
+		if (result < 0)
+			break;
+		/* A clock that may be set is looked at each slice. */
+		if (deadline.clock == CLOCK_REALTIME && left > STOA_SLICE_NS)
+			left = STOA_SLICE_NS;
+		result = enter(ring, left == INT64_MAX ? -1 : left);
+		reap(ring, &word);
+		if (result == -ETIME || (result == -EINTR && !interruptible))
+			result = 0;
+	}
+	if (ring->open_asked)
+		take_open_back(ring);
+	if (ring->open_result == -ECANCELED || ring->open_result == -EINTR ||
+	    ring->open_result == -RESTARTSYS)
+		return result < 0 ? result : -EINTR;
+	return ring->open_result;
 }
