@@ -32,6 +32,7 @@ static const struct tool_verb verbs[] = {
 	  "create, write, read, copy, stat, resize, rm" },
 	{ "topic", tool_topic,
 	  "create, pub, sub, echo, hz, latest, record, replay, stat, rm" },
+	{ "fifo", tool_fifo, "create, write, read" },
 	{ "signal", tool_signal, "send, wait, list, watch" },
 	{ "descriptor", tool_descriptor, "offer, fetch, rm" },
 	{ "terminal", tool_terminal,
