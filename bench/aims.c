@@ -62,6 +62,8 @@ static const struct {
 		"sent, received and closed again" },
 	[BENCH_DROPIN] = { "the drop-in beside the kernel",
 		"the same program, natively and with the drop-in preloaded" },
+	[BENCH_PROCESS] = { "a command run, input and output by pipes",
+		"from start to its end; both cores" },
 };
 
 const char *bench_group_title(enum bench_group group)
@@ -114,6 +116,8 @@ const char *bench_group_work(enum bench_group group)
 #define DROPIN_PING_AIM 1.0
 #define DROPIN_SEM_AIM 0.95
 #define DROPIN_CYCLE_AIM 0.5
+
+#define PROCESS_AIM 1.0
 
 #define MOST(what, row, base, compare, limit, unit) \
 	{ what, row, { base, NULL }, compare, false, limit, unit }
@@ -306,6 +310,15 @@ const struct bench_aim bench_aims[] = {
 	LEAST("drop-in: shmget, shmat, shmdt, IPC_RMID", "dropin/shm-cycle",
 	      "dropin/shm-cycle-kernel", BENCH_FASTER, DROPIN_CYCLE_AIM,
 	      "x the kernel's"),
+	LEAST("command run: /bin/true", "process/stoa-true",
+	      "process/spawn-true", BENCH_FASTER, PROCESS_AIM,
+	      "x posix_spawn"),
+	LEAST("command run: /bin/true, by one of 2 GiB", "process/stoa-true-2g",
+	      "process/spawn-true-2g", BENCH_FASTER, PROCESS_AIM,
+	      "x posix_spawn"),
+	LEAST("command run: cat, 1 MiB both ways", "process/stoa-cat-1m",
+	      "process/spawn-cat-1m", BENCH_FASTER, PROCESS_AIM,
+	      "x posix_spawn"),
 };
 
 const size_t bench_aims_count = sizeof(bench_aims) / sizeof(bench_aims[0]);
