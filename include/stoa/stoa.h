@@ -6,6 +6,7 @@
 #include <stoa/barrier.h>
 #include <stoa/base.h>
 #include <stoa/condition.h>
+#include <stoa/datagram.h>
 #include <stoa/descriptor.h>
 #include <stoa/file_lock.h>
 #include <stoa/fifo.h>

@@ -21,6 +21,9 @@
 #define UNDER_WAY_FIRST_NS 200000
 #define UNDER_WAY_MOST_NS 20000000
 
+/* So little goes in one part, copied: cheaper than two for the kernel. */
+#define SMALL_BYTES 216
+
 /* Room for SCM_RIGHTS, credentials, a pidfd, and a security label. */
 #define CONTROL_BYTES                                            \
 	(CMSG_SPACE(SOCKET_RIGHTS_MOST * sizeof(int)) +          \
@@ -132,19 +135,47 @@ static int refused(const struct sending *sending, int result)
 	}
 }
 
-/* Sends as large a round as goes. 0 or -errno. */
-static int send_round(struct sending *sending)
+/* Header and payload, as one part or two. */
+struct small {
+	struct round round;
+	char data[SMALL_BYTES];
+};
+
+static ssize_t try_round(const struct sending *sending)
 {
 	_Alignas(struct cmsghdr) char
 	        control[CMSG_SPACE(SOCKET_RIGHTS_MOST * sizeof(int))];
+	const struct round *round = &sending->round;
+	struct small small;
+	struct iovec parts[2];
+	struct msghdr message = { .msg_iov = parts };
+
+	if (round->bytes_here <= SMALL_BYTES) {
+		small.round = *round;
+		if (round->bytes_here)
+			memcpy(small.data, sending->data, round->bytes_here);
+		parts[0] = (struct iovec){ &small,
+			                   sizeof *round + round->bytes_here };
+		message.msg_iovlen = 1;
+	} else {
+		parts[0] = (struct iovec){ (void *)round, sizeof *round };
+		parts[1] = (struct iovec){ (void *)sending->data,
+			                   round->bytes_here };
+		message.msg_iovlen = 2;
+	}
+	put_rights(&message, control, sending->descriptors,
+	           round->descriptors_here);
+	return stoa_socket_send(sending->socket, &message, 0, sending->deadline,
+	                        sending->flags);
+}
+
+/* Sends as large a round as goes. 0 or -errno. */
+static int send_round(struct sending *sending)
+{
 	struct round *round = &sending->round;
 	int64_t pause_ns = UNDER_WAY_FIRST_NS;
 
 	for (;;) {
-		struct iovec parts[2] = { { round, sizeof *round },
-			                  { (void *)sending->data, 0 } };
-		struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
-
 		round->bytes_here = sending->bytes_left < sending->piece ?
 		                            (uint32_t)sending->bytes_left :
 		                            sending->piece;
@@ -152,12 +183,7 @@ static int send_round(struct sending *sending)
 		        sending->descriptors_left < SOCKET_RIGHTS_MOST ?
 		                sending->descriptors_left :
 		                SOCKET_RIGHTS_MOST;
-		parts[1].iov_len = round->bytes_here;
-		put_rights(&message, control, sending->descriptors,
-		           round->descriptors_here);
-		ssize_t sent = stoa_socket_send(sending->socket, &message, 0,
-		                                sending->deadline,
-		                                sending->flags);
+		ssize_t sent = try_round(sending);
 		if (sent >= 0)
 			return 0;
 		if (sent == -EMSGSIZE && sending->piece > PIECE_LEAST)
@@ -242,12 +268,16 @@ struct receiving {
 /* One packet, and what came with it. */
 struct packet {
 	struct round round;
+	char small[SMALL_BYTES]; /* right behind the header */
 	ssize_t bytes; /* without the header */
 	int how; /* MSG_TRUNC, MSG_CTRUNC */
 	uint32_t count;
 	int descriptors[SOCKET_RIGHTS_MOST];
 	struct stoa_descriptor_peer sender;
 };
+
+_Static_assert(offsetof(struct packet, small) == sizeof(struct round),
+               "one part takes both");
 
 static void take_control(struct packet *packet, struct cmsghdr *control)
 {
@@ -275,18 +305,36 @@ static void take_control(struct packet *packet, struct cmsghdr *control)
 	}
 }
 
+/* An empty packet, or the end? */
+static int what_was_empty(int socket)
+{
+	struct pollfd end = { socket, POLLRDHUP, 0 };
+	struct timespec now = { 0, 0 };
+	long ended = stoa_system_call(SYS_ppoll, (long)&end, 1, (long)&now, 0,
+	                              0, 0);
+
+	if (ended == 0)
+		return stoa_fail(-EBADMSG, "an empty packet came over socket "
+		                           "%d: its sender doesn't speak "
+		                           "stoa's language",
+		                 socket);
+	return ended < 0 ? (int)ended : -EPIPE;
+}
+
 /* Receives one packet. 0; -errno, with nothing left open. */
 static int receive_packet(const struct receiving *receiving,
                           struct packet *packet)
 {
 	_Alignas(struct cmsghdr) char control[CONTROL_BYTES];
+	size_t room = receiving->room - receiving->got_bytes;
+	char *data = room ? receiving->data + receiving->got_bytes : NULL;
+	int small = room <= SMALL_BYTES;
 	struct iovec parts[2] = {
-		{ &packet->round, sizeof packet->round },
-		{ receiving->data ? receiving->data + receiving->got_bytes : NULL,
-		  receiving->data ? receiving->room - receiving->got_bytes : 0 },
+		{ packet, sizeof packet->round + (small ? room : 0) },
+		{ data, room },
 	};
 	struct msghdr message = { .msg_iov = parts,
-		                  .msg_iovlen = 2,
+		                  .msg_iovlen = small ? 1 : 2,
 		                  .msg_control = control,
 		                  .msg_controllen = sizeof control };
 	ssize_t got;
@@ -305,20 +353,12 @@ static int receive_packet(const struct receiving *receiving,
 		take_control(packet, at);
 	packet->how = message.msg_flags;
 	packet->bytes = got - (ssize_t)sizeof packet->round;
+	if (small && packet->bytes > 0)
+		memcpy(data, packet->small, (size_t)packet->bytes);
 	if (got > 0)
 		return 0;
 	stoa_descriptors_close(packet->descriptors, packet->count);
-	/* An empty packet, or the end? */
-	struct pollfd end = { receiving->socket, POLLRDHUP, 0 };
-	struct timespec now = { 0, 0 };
-	long ended = stoa_system_call(SYS_ppoll, (long)&end, 1, (long)&now, 0,
-	                              0, 0);
-	if (ended == 0)
-		return stoa_fail(-EBADMSG, "an empty packet came over socket "
-		                           "%d: its sender doesn't speak "
-		                           "stoa's language",
-		                 receiving->socket);
-	return ended < 0 ? (int)ended : -EPIPE;
+	return what_was_empty(receiving->socket);
 }
 
 static int not_a_message(const struct receiving *receiving, const char *why)

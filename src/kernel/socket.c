@@ -11,7 +11,8 @@
 #include <string.h>
 #include <sys/time.h>
 
-#define TEMPORARY_MAX 32
+#define TOLD_MAX 56 /* what of sun_path is left for a file's name */
+#define TEMPORARY_MAX (sizeof SOCKET_PREFIX + 17 + TOLD_MAX)
 #define BIND_TRIES 8
 #define NS_PER_SECOND INT64_C(1000000000)
 #define NS_PER_US 1000
@@ -46,23 +47,58 @@ int stoa_socket_get(int fd, int level, int option, int *ret_value)
 /* ---- Names ---------------------------------------------------------------- */
 
 /*
+ * What the kernel tells others as this socket's address is what it was bound to,
+ * for ever. So the name that it will have is in it, if that fits: see
+ * stoa_socket_told().
+ */
+static void name_temporary(struct stoa_space *space, const char *file,
+                           char temporary[TEMPORARY_MAX],
+                           struct sockaddr_un *ret_address)
+{
+	unsigned long long fresh = stoa_life_fresh(&space->life);
+	int told = strlen(file) <= TOLD_MAX;
+
+	snprintf(temporary, TEMPORARY_MAX, SOCKET_PREFIX "%016llx%s%.*s",
+	         fresh, told ? "." : "", told ? TOLD_MAX : 0, file);
+	*ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	snprintf(ret_address->sun_path, sizeof ret_address->sun_path,
+	         "/proc/self/fd/%d/%s", space->life.directory, temporary);
+}
+
+const char *stoa_socket_told(const struct sockaddr_un *address, size_t bytes)
+{
+	size_t before = offsetof(struct sockaddr_un, sun_path);
+	size_t prefix = strlen(SOCKET_PREFIX) + 16 + 1;
+	const char *last;
+
+	/* The kernel ends it with a zero, if there is room. */
+	if (address->sun_family != AF_UNIX || bytes <= before + 1 ||
+	    bytes > sizeof *address ||
+	    !memchr(address->sun_path, 0, bytes - before))
+		return NULL;
+	last = strrchr(address->sun_path, '/');
+	last = last ? last + 1 : address->sun_path;
+	if (strncmp(last, SOCKET_PREFIX, strlen(SOCKET_PREFIX)) != 0)
+		return last;
+	return strlen(last) > prefix ? last + prefix : NULL;
+}
+
+/*
  * Binds under a name that nobody looks for, with the mode, and listening: half
  * of it is never seen under its own name. The mode is set on the socket first,
  * which the kernel cuts by the umask: so it is never wider than it will be.
  */
-static int bind_temporary(struct stoa_space *space, int fd, mode_t mode,
-                          int backlog, char temporary[TEMPORARY_MAX])
+static int bind_temporary(struct stoa_space *space, int fd, const char *file,
+                          mode_t mode, int backlog,
+                          char temporary[TEMPORARY_MAX])
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int directory = space->life.directory;
+	struct sockaddr_un address;
 	long result = stoa_sys_fchmod(fd, mode);
 
 	if (result < 0)
 		return (int)result;
-	snprintf(temporary, TEMPORARY_MAX, SOCKET_PREFIX "%016llx",
-	         (unsigned long long)stoa_life_fresh(&space->life));
-	snprintf(address.sun_path, sizeof address.sun_path,
-	         "/proc/self/fd/%d/%s", directory, temporary);
+	name_temporary(space, file, temporary, &address);
 	result = stoa_system_call(SYS_bind, fd, (long)&address, sizeof address,
 	                          0, 0, 0);
 	if (result < 0)
@@ -133,7 +169,7 @@ int stoa_socket_bind(struct stoa_space *space, int fd, const char *file,
 	if (result < 0)
 		return result;
 	for (int i = 0; i < BIND_TRIES; i++) {
-		result = bind_temporary(space, fd, mode & 0777, backlog,
+		result = bind_temporary(space, fd, file, mode & 0777, backlog,
 		                        temporary);
 		/* Left by one whose random number was ours. */
 		if (result != -EADDRINUSE)
@@ -243,6 +279,8 @@ static int after(long result, int fd, short events,
 		return flags & STOA_INTERRUPTIBLE ? -EINTR : 1;
 	if (result != -EAGAIN)
 		return (int)result;
+	if (stoa_deadline_left(deadline) == 0)
+		return stoa_deadline_result(deadline);
 	int ready = stoa_socket_wait(fd, events, deadline, flags);
 	return ready < 0 ? ready : 1;
 }

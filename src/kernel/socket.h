@@ -53,6 +53,10 @@ int stoa_socket_bind(struct stoa_space *space, int fd, const char *file,
 void stoa_socket_unbind(struct stoa_space *space, const char *file,
                         uint64_t inode);
 
+/* The file name that a socket's address tells, which may be anything: foreign.
+ * NULL: none; names of more than 56 bytes, with their kind, aren't told. */
+const char *stoa_socket_told(const struct sockaddr_un *address, size_t bytes);
+
 /*
  * Connects, waiting by the deadline while a listener's line is full.
  * -ENOENT, -ENOTSOCK, -EACCES; -ECONNREFUSED: it was the name of one who is
