@@ -65,6 +65,7 @@ exits 0 stoa lock -n --file f -- true
 kill "$(cat pid)"
 exits 0 stoa lock --inherit --file f -- sh -c 'sleep 1000 >&- 2>&- & echo $! >pid'
 exits 1 stoa lock -n --file f -- true
+until [[ $(<"/proc/$(cat pid)/comm") == sleep ]]; do :; done # no more the shell
 exits 1 stoa lock -n -v --file f -- true 2>err
 is "$(cat err)" "stoa: f is locked by process $(cat pid) (sleep)"
 kill "$(cat pid)"
