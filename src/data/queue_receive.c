@@ -360,6 +360,7 @@ static int receive_slowly(struct stoa_queue *queue, struct request *request,
 	}
 	queue_waits++;
 	stoa_waiter_init(&waiter, &queue->object, STOA_READ, deadline);
+	stoa_waiter_may_yield(&waiter);
 	while (step == 0 && result == -EAGAIN) {
 		step = stoa_waiter_step(&waiter);
 		if (step == 0)

@@ -329,6 +329,7 @@ static int send_slowly(struct stoa_queue *queue,
 		               -EAGAIN;
 	}
 	stoa_waiter_init(&waiter, &queue->object, STOA_WRITE, deadline);
+	stoa_waiter_may_yield(&waiter);
 	while (step == 0 && result == -EAGAIN) {
 		step = stoa_waiter_step(&waiter);
 		if (step == 0)
@@ -451,6 +452,7 @@ int stoa_queue_reserve(struct stoa_queue *queue, size_t bytes,
 	if (result < 0)
 		return (int)queue_end(queue, result);
 	stoa_waiter_init(&waiter, &queue->object, STOA_WRITE, deadline);
+	stoa_waiter_may_yield(&waiter);
 	while ((result = try_reserve(queue, bytes, &message)) == -EAGAIN &&
 	       (step = stoa_waiter_step(&waiter)) == 0)
 		;

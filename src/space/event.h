@@ -29,6 +29,9 @@ struct stoa_waiter {
 	struct stoa_deadline deadline;
 	uint32_t spins_left;
 	uint32_t spun;
+	uint32_t yields_left; /* see stoa_waiter_may_yield() */
+	uint32_t yielded;
+	int yielded_long; /* to somebody who kept the processor */
 	uint32_t seen; /* the event's value to sleep on */
 	int lingers; /* once woken, the kind arms when it is ready to try */
 	int armed;
@@ -62,6 +65,10 @@ static inline _Atomic uint32_t *stoa_event_word(struct stoa_object *object,
 
 void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
                       unsigned direction, struct stoa_deadline deadline);
+/* Before the waiter sleeps it may leave the processor to others once or twice,
+ * if that has been of use. For waits that others on the same processor end, and
+ * whose looks are short. */
+void stoa_waiter_may_yield(struct stoa_waiter *waiter);
 /* 0: look again. Else what the wait ends with: -EAGAIN, -ETIMEDOUT, -EINTR,
  * -EIDRM, -EUCLEAN, -EIO, -EDEADLK (with a note that asks for it). */
 int stoa_waiter_step(struct stoa_waiter *waiter);

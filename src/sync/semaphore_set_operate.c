@@ -457,6 +457,7 @@ static int wait(struct stoa_semaphore_set *set, struct request *request,
 	if (result != IS_BLOCKED)
 		return result;
 	stoa_waiter_init(&waiter, &set->object, STOA_READ, deadline);
+	stoa_waiter_may_yield(&waiter);
 	for (;;) {
 		int step = await_change(set, request, &waiter, &place);
 
