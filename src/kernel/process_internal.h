@@ -121,6 +121,7 @@ struct stoa_process {
 	void *chunk; /* of bytes that `give` gave; NULL: none yet */
 	void *taking; /* for those that `take` is to get */
 	size_t chunk_at, chunk_bytes;
+	int broken; /* a pipe that was written may have raised SIGPIPE */
 	int given; /* `give` has said that there is no more */
 	size_t count;
 	struct process_member member[];

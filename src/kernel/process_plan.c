@@ -217,7 +217,8 @@ static int add_pipe(struct preparation *made, int number,
 		.child_reads = reads,
 		.member = process->count,
 		.stream = end->stream,
-		.phase = end->stream ? PROCESS_MOVE : PROCESS_AWAIT_FD,
+		.phase = end->stream || reads ? PROCESS_MOVE :
+		                                PROCESS_AWAIT_FD,
 	};
 	made->theirs[made->their_count++] = fds[!reads];
 	add_move(&made->plan, number, fds[!reads]);
