@@ -186,8 +186,9 @@ stoa_process_start_pipeline(const struct stoa_process_command *commands,
                             size_t count, struct stoa_process **ret_process);
 
 /* Closes the caller's ends; kills (SIGKILL; its group, too, if it has one of
- * its own) a child that still runs, and waits for its end. So there is no
- * zombie. NULL is fine. */
+ * its own) a child that still runs, and waits for its end, which is in its own
+ * hands if it runs as somebody else whom this process may not kill. So there is
+ * no zombie. NULL is fine. */
 STOA_API void stoa_process_close(struct stoa_process *process);
 
 /* ---- Use ------------------------------------------------------------------- */

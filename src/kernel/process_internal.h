@@ -147,6 +147,8 @@ int process_settle(struct stoa_process *process,
                    struct stoa_deadline deadline);
 /* As stoa_process_signal, without a sentence. */
 int process_signal(struct stoa_process *process, int number);
+/* SIGKILL, though the kernel be short of something. */
+void process_kill(struct stoa_process *process);
 int process_terminate(struct stoa_process *process,
                       struct stoa_process_exchange *exchange,
                       struct stoa_deadline grace,

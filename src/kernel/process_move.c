@@ -33,7 +33,7 @@
 #define MOST_AT_ONCE (UINT64_C(1) << 20) /* so that all ends get their turn */
 #define LIMIT_DEFAULT (UINT64_C(16) << 20)
 #define PIPE_USUAL_BYTES 65536
-#define PIPE_BYTES (1 << 18)
+#define PIPE_BYTES (1 << 17) /* what most programs write at once */
 #define LEAST_ROOM 4096 /* what poll promises of a pipe that is writable */
 #define MASK_BYTES 8
 
@@ -543,9 +543,9 @@ static int loop_without_signal(struct loop *loop)
 	const uint64_t pipe = UINT64_C(1) << (SIGPIPE - 1);
 	const struct timespec none = { 0, 0 };
 	uint64_t before = 0, pending = 0;
-	long blocked = stoa_system_call(SYS_rt_sigprocmask, SIG_BLOCK,
-	                                (long)&pipe, (long)&before, MASK_BYTES,
-	                                0, 0);
+	long blocked =
+		stoa_system_call(SYS_rt_sigprocmask, SIG_BLOCK, (long)&pipe,
+	                         (long)&before, MASK_BYTES, 0, 0);
 
 	if (blocked < 0)
 		return (int)blocked;
@@ -555,8 +555,10 @@ static int loop_without_signal(struct loop *loop)
 		                 0, 0, 0, 0);
 	int result = run_loop(loop);
 	if (loop->process->broken && !(pending & pipe))
-		stoa_system_call(SYS_rt_sigtimedwait, (long)&pipe, 0,
-		                 (long)&none, MASK_BYTES, 0, 0);
+		while (stoa_system_call(SYS_rt_sigtimedwait, (long)&pipe, 0,
+		                        (long)&none, MASK_BYTES, 0,
+		                        0) == -EINTR)
+			;
 	if (!(before & pipe))
 		stoa_system_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before,
 		                 0, MASK_BYTES, 0, 0);
