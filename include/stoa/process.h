@@ -186,8 +186,9 @@ stoa_process_start_pipeline(const struct stoa_process_command *commands,
                             size_t count, struct stoa_process **ret_process);
 
 /* Closes the caller's ends; kills (SIGKILL; its group, too, if it has one of
- * its own) a child that still runs, and waits for its end. So there is no
- * zombie. NULL is fine. */
+ * its own) a child that still runs, and waits for its end, which is in its own
+ * hands if it runs as somebody else whom this process may not kill. So there is
+ * no zombie. NULL is fine. */
 STOA_API void stoa_process_close(struct stoa_process *process);
 
 /* ---- Use ------------------------------------------------------------------- */
@@ -285,7 +286,9 @@ struct stoa_process_exchange {
  * (number 2) at once, however large they are, until it has ended; gives the
  * status as stoa_process_wait(), and moves the bytes of streams, too. Of a
  * pipeline: the input is the first one's, outputs are anyone's. Pipes of other
- * numbers are for `take` only. An input that nobody reads is no error.
+ * numbers are for `take` only. An input that nobody reads is no error. An
+ * exchange may be used for another command, and its memory again, once
+ * taken_bytes, output_bytes and error_bytes are 0.
  *
  * After -ETIMEDOUT, -EMSGSIZE and the like the call may be repeated with the same
  * exchange, and goes on. -EMSGSIZE: more is written than limit_bytes (which
