@@ -151,8 +151,9 @@
  * it was, then the units of all that isn't FREE are what is in, and left
  * follows. What is WRITING or RESERVED and of a living one counts if `counted`
  * is of its lap, else it isn't at L yet; as it may be before A, a count that
- * met such leaves the doubt. Of a dead one, it is buried. Who finds dirty
- * counts.
+ * met such leaves the doubt, or raises one: before it stores left. Of a dead one,
+ * it is buried. Who finds dirty counts, in doubt or not. See
+ * tests/model/queue_limit.pml.
  *   FULL, for certain: only a holder of the lock may say so, when it has
  * listed all that was committed, buried the dead among those pending, and
  * counted if there is doubt. For a process with one thread it goes on being
