@@ -125,7 +125,7 @@ TEST(who_waits_has_the_lock_when_it_is_free)
 		assert_ok(lock_kind(lock, ranges, EXCLUSIVE, STOA_NOW));
 		child = start_waiter(path, ranges, deadlines[i / 2 % 2],
 		                     i / 4 ? STOA_INTERRUPTIBLE : 0);
-		until_kernel_waiters(path, 1);
+		until_child_waits(path, &child);
 		assert_false(has_report(&child));
 		assert_ok(unlock_kind(lock, ranges));
 		assert_int_equal(await_report(&child), 0);
@@ -198,7 +198,7 @@ TEST(two_who_wait_for_one_another_are_not_told_and_a_deadline_is_the_way_out)
 	child = start_child(lock_both, &holder);
 	await_report(&child);
 	give_order(&child, 0);
-	until_kernel_waiters(holder.path, 1);
+	until_child_waits(holder.path, &child);
 	assert_result(stoa_file_lock_lock_range(lock, &other,
 	                                        stoa_deadline_in(10 * MS)),
 	              -ETIMEDOUT);
@@ -266,7 +266,7 @@ TEST(a_handler_ends_no_other_wait)
 		child = start_child(wait_with_handler, &holder);
 		await_report(&child);
 		for (int n = 0; n < 5; n++) {
-			until_kernel_waiters(holder.path, 1);
+			until_child_waits(holder.path, &child);
 			assert_system(kill(child.pid, SIGUSR1));
 		}
 		assert_false(has_report(&child));
@@ -486,7 +486,7 @@ TEST(who_waits_for_a_holder_that_is_killed_has_the_lock)
 		waiter = start_waiter(case_path("f"), i & 1,
 		                      stoa_deadline_in(AMPLE), 0);
 		if (i & 2)
-			until_kernel_waiters(case_path("f"), 1);
+			until_child_waits(case_path("f"), &waiter);
 		pass_time(&random);
 		kill_child(&holder);
 		assert_int_equal(await_report(&waiter), 0);
