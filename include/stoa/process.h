@@ -43,6 +43,10 @@
  * thread). Of a stream that a command reads, up to a pipe's worth may have been
  * taken that the command hasn't read when it ends.
  *
+ * A terminal: stoa_terminal_pair() makes one; the side that is the terminal is
+ * attached as STOA_PROCESS_FD, and STOA_PROCESS_SESSION | STOA_PROCESS_CONTROL
+ * makes it the controlling one.
+ *
  * Heirs: what a command starts inherits its pipes, and may hold them open long
  * after it; then their end-of-file never comes. So by default the end is the
  * command's own: all that it had written by then is moved, and the pipes are

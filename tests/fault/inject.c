@@ -57,7 +57,6 @@ static const struct plausible plausible[] = {
 	{ SYS_getrandom, { EAGAIN, EINTR } },
 	{ SYS_fcntl, { ENOLCK, ENOMEM } },
 	{ SYS_flock, { ENOLCK, ENOMEM, EINTR } },
-	{ SYS_dup3, { EMFILE } },
 	{ SYS_close_range, { ENOMEM } },
 	{ SYS_setpgid, { EACCES } },
 	{ SYS_chdir, { EACCES, ENOMEM, EIO } },
