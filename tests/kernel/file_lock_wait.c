@@ -280,8 +280,10 @@ TEST(a_handler_ends_no_other_wait)
 
 struct thread_wait {
 	struct stoa_file_lock *lock;
-	int result;
+	_Atomic int result;
 };
+
+enum { NO_RESULT = 1 };
 
 static void *wait_in_thread(void *context)
 {
@@ -298,14 +300,15 @@ TEST(the_caller_sees_no_child_and_its_handlers_run_in_it_alone)
 {
 	struct sigaction action = { .sa_handler = count_signal };
 	struct stoa_file_lock *lock = open_lock("f"), *other = open_lock("f");
-	struct thread_wait wait = { other, -1 };
+	struct thread_wait wait = { other, NO_RESULT };
 	pthread_t thread;
 
 	assert_system(sigaction(SIGCHLD, &action, NULL));
 	assert_system(sigaction(SIGUSR1, &action, NULL));
 	assert_ok(stoa_file_lock_lock(lock, EXCLUSIVE, STOA_NOW));
 	assert_int_equal(pthread_create(&thread, NULL, wait_in_thread, &wait), 0);
-	until_kernel_waiters(case_path("f"), 1);
+	while (count_kernel_waiters(case_path("f")) != 1)
+		assert_int_equal(wait.result, NO_RESULT);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
 	assert_system(kill(0, SIGUSR1));
