@@ -60,6 +60,8 @@ static const struct {
 		"a whole call, the answer is 64 B; mapped: filled in place" },
 	[BENCH_DESCRIPTOR] = { "descriptors passed, with 64 B",
 		"sent, received and closed again" },
+	[BENCH_TERMINAL] = { "64 MiB written to a terminal, and read",
+		"the command on the other core; GB/s of what it wrote" },
 	[BENCH_DROPIN] = { "the drop-in beside the kernel",
 		"the same program, natively and with the drop-in preloaded" },
 	[BENCH_PROCESS] = { "a command run, input and output by pipes",
@@ -111,6 +113,7 @@ const char *bench_group_work(enum bench_group group)
 #define PORT_SIZE_AIM 1.5
 #define IDLE_PERCENT_AIM 0.1
 #define DESCRIPTOR_AIM 0.9
+#define TERMINAL_AIM 0.9
 #define DROPIN_PAIR_AIM 12.0
 #define DROPIN_STREAM_AIM 10.0
 #define DROPIN_PING_AIM 1.0
@@ -258,6 +261,8 @@ const struct bench_aim bench_aims[] = {
 	     BENCH_TIMES, PORT_SIZE_AIM, "x 64 B"),
 	MOST("CPU of a blocked receiver, 10 s", "idle/stoa", NULL,
 	     BENCH_ABSOLUTE, IDLE_PERCENT_AIM, "% of a core"),
+	LEAST("terminal, to a descriptor", "terminal/stoa", "terminal/bare",
+	      BENCH_TIMES, TERMINAL_AIM, "x bare"),
 	LEAST("descriptors, one, in one process", "descriptor/stoa-1",
 	      "descriptor/bare-1", BENCH_FASTER, DESCRIPTOR_AIM, "x sendmsg"),
 	LEAST("descriptors, 253, in one process", "descriptor/stoa-253",

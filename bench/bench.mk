@@ -4,7 +4,7 @@
 BENCH_DIR := $(BUILD)/bench
 BENCH_SRC := harness drive judge aims report main floors kernel queue \
              queue_more stream topic port mutex rwlock semaphore range_lock \
-             segment heap descriptor dropin file_lock stream_fd process
+             segment heap descriptor dropin file_lock stream_fd process terminal
 BENCH_CFLAGS := $(shell pkg-config --cflags smartcols 2>/dev/null)
 BENCH_LIBS := -lsmartcols -lrt -pthread
 BENCH_CXX_OBJ :=

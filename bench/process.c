@@ -30,6 +30,7 @@ struct stage {
 	size_t large_bytes;
 	char *input, *output;
 	size_t output_bytes;
+	struct stoa_process_exchange exchange;
 	uint64_t duration;
 };
 
@@ -128,14 +129,16 @@ static int stoa_round(struct stage *stage)
 	const struct stoa_process_command command = {
 		stage->bytes ? cat_words : true_words, &attributes
 	};
-	struct stoa_process_exchange exchange = { .size = sizeof(exchange),
-		                                  .input = stage->input,
-		                                  .input_bytes = stage->bytes };
-	int result = stoa_process_run(&command, 1, &exchange, STOA_FOREVER, 0,
-	                              NULL);
+	struct stoa_process_exchange *exchange = &stage->exchange;
+	int result;
 
-	stage->output_bytes = exchange.output_bytes;
-	stoa_process_exchange_fini(&exchange);
+	/* The same memory each time, as by hand. */
+	exchange->size = sizeof(*exchange);
+	exchange->input = stage->input;
+	exchange->input_bytes = stage->bytes;
+	exchange->taken_bytes = exchange->output_bytes = 0;
+	result = stoa_process_run(&command, 1, exchange, STOA_FOREVER, 0, NULL);
+	stage->output_bytes = exchange->output_bytes;
 	return result;
 }
 
@@ -201,6 +204,7 @@ static int open_stage(struct stage *stage)
 
 static void close_stage(struct stage *stage)
 {
+	stoa_process_exchange_fini(&stage->exchange);
 	free(stage->input);
 	free(stage->output);
 	if (stage->large && stage->large != MAP_FAILED)

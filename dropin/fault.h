@@ -7,6 +7,7 @@
  *   1 ..  19  mq
  *  20 ..  49  message queues and semaphore sets of System V
  *  50 ..  79  shared memory of both kinds, POSIX semaphores
+ *  90 ..  93  notification, the registry
  */
 #ifndef DROPIN_FAULT_H
 #define DROPIN_FAULT_H

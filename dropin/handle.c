@@ -103,7 +103,7 @@ static int open_handle(struct handle_table *table, struct handle *_Atomic *at,
 		result = table->kind->open(space, name, slot, &handle->object);
 	if (result < 0) {
 		recycle(handle);
-		return result == -ENOENT ? -EINVAL : result;
+		return result == -ENOENT ? -EINVAL : registry_shortage(result);
 	}
 	handle->kind = table->kind;
 	handle->slot = slot;

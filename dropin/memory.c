@@ -242,12 +242,6 @@ static int check_new(const struct making *making, uint64_t *bytes)
 	return is_absurd(*bytes) ? -ENOMEM : 0;
 }
 
-/* The kernel needs no descriptor for it. */
-static int no_descriptor(int result)
-{
-	return result == -EMFILE || result == -ENFILE ? -ENOMEM : result;
-}
-
 static int make_file(const char *path, mode_t mode, uint64_t bytes)
 {
 	int fd = stoa_sys_openat(AT_FDCWD, path,
@@ -255,12 +249,14 @@ static int make_file(const char *path, mode_t mode, uint64_t bytes)
 	int result;
 
 	if (fd < 0)
-		return no_descriptor(fd);
+		return registry_shortage(fd);
 	/* Whatever the umask; which spares its owner's bits, or see below. */
 	result = mode & 0077 ? stoa_sys_fchmod(fd, mode) : 0;
 	if (result == 0)
 		result = stoa_sys_ftruncate(fd, (off_t)bytes);
 	stoa_sys_close(fd);
+	if (result < 0)
+		stoa_sys_unlinkat(AT_FDCWD, path);
 	return result == -EFBIG || result == -EINVAL ? -ENOMEM : result;
 }
 
@@ -357,7 +353,7 @@ static int open_memory(int id, int flags, mode_t mode,
 	    dropin_kernel(SYS_fchmodat, AT_FDCWD, (long)path, mode) == 0)
 		fd = stoa_sys_openat(AT_FDCWD, path, access, 0);
 	if (fd < 0)
-		return fd == -ENOENT ? -EINVAL : no_descriptor(fd);
+		return fd == -ENOENT ? -EINVAL : registry_shortage(fd);
 	result = stoa_sys_fstat(fd, &stat);
 	if (result == 0 && (!S_ISREG(stat.st_mode) || stat.st_size <= 0))
 		result = -EINVAL;

@@ -306,8 +306,10 @@ static int change_or_remove(int id, int command, const struct msqid_ds *ds)
 	if (result == 0 && command == IPC_SET) {
 		result = change(registry, id, slot, ds);
 	} else if (result == 0) {
-		registry_remove(registry, REGISTRY_MESSAGE, slot);
-		handle_forget(&message_handles, id);
+		if (registry_remove(registry, REGISTRY_MESSAGE, slot) == -ENOMEM)
+			result = -ENOMEM;
+		else
+			handle_forget(&message_handles, id);
 	}
 	registry_unlock();
 	return result;

@@ -157,6 +157,7 @@ ssize_t dropin_mq_timedreceive(mqd_t fd, char *buffer, size_t bytes,
 		if (__builtin_expect(result == -EAGAIN, 0))
 			result = wait_to_receive(fd, mq, buffer, bytes, until,
 			                         wanted);
+		mq_received(mq);
 	}
 	mq_put(mq);
 	if (result >= 0 && ret_priority)

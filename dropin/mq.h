@@ -135,4 +135,18 @@ int mq_name(const char *name, char ret_name[MQ_NAME_BYTES]);
 /* Drops what this process has registered at the queue. */
 void mq_notify_drop(uint64_t generation);
 
+/* How many registrations of this process for a signal a helper thread sees to:
+ * the sender may leave it to that to signal. */
+extern _Atomic int mq_helped;
+
+/* Waits until what a message of this queue was to signal was signalled. */
+void mq_notify_settle(uint64_t generation);
+
+/* After a message was received. */
+static inline void mq_received(struct mq *mq)
+{
+	if (__builtin_expect(atomic_load(&mq_helped) != 0, 0))
+		mq_notify_settle(mq->generation);
+}
+
 #endif

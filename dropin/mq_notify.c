@@ -17,7 +17,13 @@
  *   WAITS    the helper waits; -> DROPPED by mq_notify(NULL) or a close,
  *            before the registration is taken from the queue, so that the
  *            helper that then wakes knows why
+ *   FIRES    the helper signals; -> the helper frees it
  *   DROPPED  the helper frees it
+ *
+ * In the kernel the signal is there when the message is. So whoever of this
+ * process has received from the queue waits while a registration for a signal
+ * FIRES, or was used up and its helper doesn't know yet (mq_notify_settle);
+ * each that is over raises `settled`.
  *
  * The queue stays open for as long as the helper looks at it: it counts among
  * the users of the struct mq.
@@ -31,7 +37,9 @@
 #include "memory_probe.h"
 #include "process.h"
 
+#include <limits.h>
 #include <linux/capability.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -46,12 +54,14 @@ struct mq_registration {
 	pthread_attr_t *attributes; /* of the thread to start, or NULL */
 	sigset_t mask;              /* of who asked: the new thread's */
 	uint32_t number;            /* as the queue names it */
-	int dropped;
+	int fires, dropped;
 	struct mq_registration *next, **link;
 };
 
 static struct stoa_lock registrations_lock;
 static struct mq_registration *registrations; /* that have a helper */
+static _Atomic uint32_t settled; /* a futex */
+_Atomic int mq_helped;
 
 /* ---- The helper --------------------------------------------------------------------- */
 
@@ -104,17 +114,43 @@ static void start_function(struct mq_registration *registration)
 		free_registration(registration);
 }
 
-static int take_from_list(struct mq_registration *registration)
+static int by_signal(const struct mq_registration *registration)
 {
-	int dropped;
+	return registration->event.sigev_notify == SIGEV_SIGNAL;
+}
 
+static void put_in_list(struct mq_registration *registration)
+{
+	dropin_lock(&registrations_lock);
+	registration->next = registrations;
+	registration->link = &registrations;
+	if (registrations)
+		registrations->link = &registration->next;
+	registrations = registration;
+	atomic_fetch_add(&mq_helped, by_signal(registration));
+	dropin_unlock(&registrations_lock);
+}
+
+static void take_from_list(struct mq_registration *registration)
+{
 	dropin_lock(&registrations_lock);
 	*registration->link = registration->next;
 	if (registration->next)
 		registration->next->link = registration->link;
-	dropped = registration->dropped;
+	atomic_fetch_sub(&mq_helped, by_signal(registration));
 	dropin_unlock(&registrations_lock);
-	return dropped;
+	atomic_fetch_add(&settled, 1);
+	dropin_kernel(SYS_futex, (long)&settled,
+	              FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX);
+}
+
+/* It was used up. 0: by nobody, but dropped. */
+static int begin_firing(struct mq_registration *registration)
+{
+	dropin_lock(&registrations_lock);
+	registration->fires = !registration->dropped;
+	dropin_unlock(&registrations_lock);
+	return registration->fires;
 }
 
 static void *help(void *context)
@@ -124,18 +160,53 @@ static void *help(void *context)
 	struct mq *mq = registration->mq;
 	int result = stoa_queue_await(mq->queue, registration->number,
 	                              STOA_FOREVER, &notifier);
-	int dropped = take_from_list(registration);
+	int fires = begin_firing(registration) && result == 0 &&
+	            !notifier.signalled;
 
-	mq_put(mq);
-	if (result < 0 || dropped || notifier.signalled) {
-		free_registration(registration);
-	} else if (registration->event.sigev_notify == SIGEV_THREAD) {
-		start_function(registration);
-	} else {
+	if (fires && by_signal(registration))
 		signal_self(&registration->event, &notifier);
+	take_from_list(registration);
+	mq_put(mq);
+	if (fires && !by_signal(registration))
+		start_function(registration);
+	else
 		free_registration(registration);
-	}
 	return NULL;
+}
+
+/* Is the process about to be signalled by it? */
+static int is_due(const struct mq_registration *registration,
+                  uint64_t generation)
+{
+	struct stoa_notifier notifier = { .size = sizeof(notifier) };
+
+	if (registration->mq->generation != generation ||
+	    !by_signal(registration))
+		return 0;
+	if (registration->fires || registration->dropped)
+		return registration->fires;
+	return stoa_queue_await(registration->mq->queue, registration->number,
+	                        STOA_NOW, &notifier) == 0 &&
+	       !notifier.signalled;
+}
+
+void mq_notify_settle(uint64_t generation)
+{
+	int due = !DROPIN_FAULT(90);
+
+	while (due) {
+		uint32_t seen = atomic_load(&settled);
+
+		due = 0;
+		dropin_lock(&registrations_lock);
+		for (struct mq_registration *entry = registrations; entry;
+		     entry = entry->next)
+			due |= is_due(entry, generation);
+		dropin_unlock(&registrations_lock);
+		if (due)
+			dropin_kernel(SYS_futex, (long)&settled,
+			              FUTEX_WAIT | FUTEX_PRIVATE_FLAG, seen);
+	}
 }
 
 static int start_helper(struct mq_registration *registration)
@@ -160,6 +231,7 @@ static int start_helper(struct mq_registration *registration)
 static void in_child(void)
 {
 	registrations = NULL;
+	atomic_store(&mq_helped, 0);
 }
 
 static struct dropin_fork forks = { .child = in_child };
@@ -209,13 +281,7 @@ static int with_helper(struct mq *mq, const struct sigevent *event,
 	}
 	registration->number = stoa_queue_registration(mq->queue);
 	atomic_fetch_add(&mq->users, 1); /* the helper's */
-	dropin_lock(&registrations_lock);
-	registration->next = registrations;
-	registration->link = &registrations;
-	if (registrations)
-		registrations->link = &registration->next;
-	registrations = registration;
-	dropin_unlock(&registrations_lock);
+	put_in_list(registration);
 	result = start_helper(registration);
 	if (result < 0) {
 		stoa_queue_notify(mq->queue, NULL);
@@ -272,12 +338,14 @@ void mq_notify_drop(uint64_t generation)
 
 	if (DROPIN_FAULT(17))
 		return;
+	mq_notify_settle(generation);
 	dropin_lock(&registrations_lock);
 	for (entry = registrations; entry; entry = entry->next)
 		if (entry->mq->generation == generation)
 			entry->dropped = 1;
 	dropin_unlock(&registrations_lock);
 	mq_each(drop_own, &generation);
+	mq_notify_settle(generation); /* what fires already */
 }
 
 static int check(const struct sigevent *event)

@@ -354,5 +354,8 @@ int dropin_mq_unlink(const char *name)
 		result = mq_name(name, stoa_name);
 	if (result == 0)
 		result = stoa_queue_unlink(space, stoa_name);
+	/* The kernel does without. */
+	if (result == -EMFILE || result == -ENFILE || result == -ENOSPC)
+		return -ENOMEM;
 	return result;
 }

@@ -264,7 +264,7 @@ int registry_open(const struct registry **ret_registry)
 		registry = &the_registry;
 	}
 	if (result < 0)
-		return result;
+		return registry_shortage(result);
 	*ret_registry = registry;
 	return 0;
 }
@@ -405,14 +405,12 @@ static int remove_object(enum registry_kind kind, int id)
 	if (result < 0)
 		return result;
 	registry_name(kind, id, name);
-	switch (kind) {
-	case REGISTRY_MESSAGE:
+	if (kind == REGISTRY_MESSAGE)
 		result = remove_queue(space, name);
-		break;
-	case REGISTRY_SEMAPHORE:
+	else if (kind == REGISTRY_SEMAPHORE)
 		result = remove_set(space, name);
-		break;
-	default:
+	/* Of a queue or set, if it could be removed, and its name could not. */
+	if (result == 0 || result == -ENOENT) {
 		registry_path(kind, id, path);
 		result = stoa_sys_unlinkat(AT_FDCWD, path);
 	}
@@ -647,7 +645,8 @@ int registry_get(enum registry_kind kind, key_t key, int flags,
 		return result;
 	result = get_or_make(registry, kind, key, flags, maker, context);
 	registry_unlock();
-	return result;
+	/* That there is no room is what the kernel says, too. */
+	return result == -ENOSPC ? result : registry_shortage(result);
 }
 
 int registry_remove(const struct registry *registry, enum registry_kind kind,
@@ -659,6 +658,11 @@ int registry_remove(const struct registry *registry, enum registry_kind kind,
 	if (STOA_BUG(102))
 		free_slot(registry, kind, slot);
 	result = remove_object(kind, id);
+	if (registry_shortage(result) == -ENOMEM) {
+		enter_state(slot, REGISTRY_SERIAL(get(slot->state)),
+		            REGISTRY_LIVE);
+		return -ENOMEM;
+	}
 	free_slot(registry, kind, slot);
 	return result;
 }

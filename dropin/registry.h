@@ -9,6 +9,7 @@
 #include "process.h"
 #include "registry_layout.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <sys/ipc.h>
 
@@ -47,6 +48,14 @@ void registry_name(enum registry_kind kind, int id,
 static inline int registry_id(uint32_t index, uint64_t state)
 {
 	return (int)(REGISTRY_SERIAL(state) << REGISTRY_INDEX_BITS | index);
+}
+
+/* What the kernel does without, and so none of its calls says. */
+static inline int registry_shortage(int result)
+{
+	return result == -EMFILE || result == -ENFILE || result == -ENOSPC ?
+	               -ENOMEM :
+	               result;
 }
 
 /* ---- With the lock held ------------------------------------------------------ */
@@ -95,7 +104,8 @@ void registry_change(const struct registry *registry, enum registry_kind kind,
 /* All who remember the slot look again. */
 void registry_touch(struct registry_slot *slot);
 
-/* The identifier is gone, then the object: those asleep get -EIDRM. */
+/* The identifier is gone, then the object: those asleep get -EIDRM. -ENOMEM: it
+ * is there, as it was; other errors: its file is left. */
 int registry_remove(const struct registry *registry, enum registry_kind kind,
                     struct registry_slot *slot);
 

@@ -25,7 +25,8 @@
  *   LIVE      all of it is true
  *   REMOVING  the object is being removed; for all others it is gone
  *
- *   FREE -> MAKING -> LIVE -> REMOVING -> FREE; MAKING -> FREE
+ *   FREE -> MAKING -> LIVE -> REMOVING -> FREE; MAKING -> FREE; REMOVING -> LIVE if
+ *   there was no memory to remove it
  *
  * Who writes: the holder of the mutex, and nobody else, but for `word` (see
  * each kind), whose fields say themselves who does. Everything is read under

@@ -336,8 +336,10 @@ static int change_or_remove(int id, int command, const struct semid_ds *ds)
 		result = dropin_owns(&permission);
 	}
 	if (result == 0 && command == IPC_RMID) {
-		registry_remove(registry, REGISTRY_SEMAPHORE, slot);
-		handle_forget(&semaphore_handles, id);
+		if (registry_remove(registry, REGISTRY_SEMAPHORE, slot) == -ENOMEM)
+			result = -ENOMEM;
+		else
+			handle_forget(&semaphore_handles, id);
 	} else if (result == 0 && (ds->sem_perm.uid == (uid_t)-1 ||
 	                           ds->sem_perm.gid == (gid_t)-1)) {
 		result = -EINVAL;

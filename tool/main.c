@@ -34,6 +34,7 @@ static const struct tool_verb verbs[] = {
 	  "create, pub, sub, echo, hz, latest, record, replay, stat, rm" },
 	{ "fifo", tool_fifo, "create, write, read" },
 	{ "signal", tool_signal, "send, wait, list, watch" },
+	{ "datagram", tool_datagram, "send, recv, rm" },
 	{ "descriptor", tool_descriptor, "offer, fetch, rm" },
 	{ "terminal", tool_terminal,
 	  "start, attach, ls, record, replay, size, rm" },

@@ -86,6 +86,7 @@ struct tool_watch {
 	const char *name;
 	int key; /* that detaches; -1: none */
 	bool read_only, no_history;
+	int go_fd; /* closed once it has attached; 0: none */
 };
 
 /* Is a client of the session until it ends, or is left. An exit code. */

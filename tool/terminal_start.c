@@ -108,14 +108,13 @@ static int begin_recording(const struct start *start,
 
 /* Until the command has ended, or somebody wants the keeper to end. A recording
  * that fails doesn't end it. */
-static int keep(struct stoa_terminal *terminal, int signal_fd)
+static int keep(struct stoa_terminal *terminal, int signal_fd, bool records)
 {
 	struct stoa_terminal_status status;
-	int result;
+	int result = stoa_terminal_run(terminal, signal_fd, STOA_FOREVER);
 
-	do
+	if (result < 0 && records)
 		result = stoa_terminal_run(terminal, signal_fd, STOA_FOREVER);
-	while (result == -ENOSPC || result == -EFBIG || result == -EDQUOT);
 	stoa_terminal_status(terminal, &status);
 	stoa_terminal_close(terminal, stoa_deadline_in(PATIENCE_NS));
 	if (result < 0)
@@ -134,9 +133,19 @@ static void tell(int fd, int result)
 		return; /* who started it was killed */
 }
 
+/* Until who started it has attached, or died, or doesn't want to: so he gets
+ * the status of a command that ends at once. */
+static void await_first_client(int go_fd)
+{
+	char byte;
+
+	while (go_fd >= 0 && read(go_fd, &byte, 1) < 0 && errno == EINTR)
+		;
+}
+
 /* Opens the space anew: it is another process than who started it. `report_fd`
  * -1: this one is. */
-static int be_keeper(const struct start *start, int report_fd)
+static int be_keeper(const struct start *start, int report_fd, int go_fd)
 {
 	struct stoa_terminal_recorder *recorder = NULL;
 	struct stoa_terminal *terminal;
@@ -159,8 +168,10 @@ static int be_keeper(const struct start *start, int report_fd)
 		result = tool_failure(result, start->watch.name);
 	if (report_fd >= 0)
 		close(report_fd);
-	if (result == 0)
-		result = keep(terminal, signal_fd);
+	if (result == 0) {
+		await_first_client(go_fd);
+		result = keep(terminal, signal_fd, recorder != NULL);
+	}
 	stoa_terminal_recorder_close(recorder);
 	stoa_space_close(space);
 	return result;
@@ -178,35 +189,50 @@ static void leave_terminal(void)
 		close(null);
 }
 
-/* 0, or what the keeper said. */
-static int start_keeper(const struct start *start, struct report *report)
+/* In the child. The three may have been closed before: then a pipe is one. */
+static _Noreturn void run_keeper(const struct start *start, int report_fd,
+                                 int go_fd)
 {
-	int ends[2];
+	int report = fcntl(report_fd, F_DUPFD_CLOEXEC, 3);
+	int go = fcntl(go_fd, F_DUPFD_CLOEXEC, 3);
+
+	close(report_fd);
+	close(go_fd);
+	leave_terminal();
+	_exit(be_keeper(start, report, go));
+}
+
+/* 0, and *ret_go is to be closed for it to go on; or what the keeper said. */
+static int start_keeper(const struct start *start, struct report *report,
+                        int *ret_go)
+{
+	int ends[2], go[2];
 	pid_t pid;
 	ssize_t got;
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
+	if (pipe2(go, O_CLOEXEC) < 0) {
+		close(ends[0]);
+		close(ends[1]);
+		return -EMFILE;
+	}
 	pid = fork();
 	if (pid == 0) {
 		close(ends[0]);
-		/* The three may have been closed: the pipe then is one. */
-		int fd = fcntl(ends[1], F_DUPFD_CLOEXEC, 3);
-
-		close(ends[1]);
-		leave_terminal();
-		_exit(be_keeper(start, fd));
+		close(go[1]);
+		run_keeper(start, ends[1], go[0]);
 	}
 	close(ends[1]);
-	if (pid < 0) {
-		close(ends[0]);
-		return -EAGAIN;
-	}
+	close(go[0]);
 	do
-		got = read(ends[0], report, sizeof *report);
+		got = pid < 0 ? 0 : read(ends[0], report, sizeof *report);
 	while (got < 0 && errno == EINTR);
 	close(ends[0]);
-	return got == (ssize_t)sizeof *report ? report->result : -ECONNRESET;
+	*ret_go = go[1];
+	if (got == (ssize_t)sizeof *report)
+		return report->result;
+	return pid < 0 ? -EAGAIN : -ECONNRESET;
 }
 
 /* ---- Who starts it ---------------------------------------------------------------------- */
@@ -237,8 +263,8 @@ static int run(struct start *start)
 			                  start->file, strerror(errno));
 	}
 	if (start->foreground)
-		return be_keeper(start, -1);
-	result = start_keeper(start, &report);
+		return be_keeper(start, -1, -1);
+	result = start_keeper(start, &report, &start->watch.go_fd);
 	if (start->record_fd >= 0)
 		close(start->record_fd);
 	if (result == -EEXIST && start->attach)

@@ -231,6 +231,8 @@ int tool_terminal_watch(const struct tool_watch *watch,
 	client->typing = true;
 	result = stoa_terminal_attach(space, watch->name, flags,
 	                              &client->session);
+	if (watch->go_fd > 0)
+		close(watch->go_fd);
 	if (result < 0)
 		result = tool_failure(result, watch->name);
 	else

@@ -48,6 +48,7 @@ int tool_queue_stat(int argc, char **argv);
 int tool_queue_bench(int argc, char **argv);
 int tool_barrier(int argc, char **argv);
 int tool_fifo(int argc, char **argv);
+int tool_datagram(int argc, char **argv);
 int tool_descriptor(int argc, char **argv);
 int tool_heap(int argc, char **argv);
 int tool_mutex(int argc, char **argv);

@@ -7,6 +7,36 @@
 
 #define TOPIC_KIND "topic"
 
+/* What is said of a group. */
+struct tool_group {
+	const char *address; /* NULL: none */
+	struct stoa_group_attributes attributes;
+	bool bridge;
+};
+
+/* Options without letters: of both verbs. */
+enum {
+	TOPIC_GROUP = TOOL_OPTION_FIRST + 64,
+	TOPIC_INTERFACE,
+	TOPIC_TTL,
+	TOPIC_NO_LOOP,
+	TOPIC_LARGEST,
+	TOPIC_BRIDGE,
+	TOPIC_LAST
+};
+
+#define TOPIC_LONG_GROUP                                           \
+	{ "group", required_argument, NULL, TOPIC_GROUP },         \
+	{ "interface", required_argument, NULL, TOPIC_INTERFACE }, \
+	{ "ttl", required_argument, NULL, TOPIC_TTL },             \
+	{ "no-loop", no_argument, NULL, TOPIC_NO_LOOP },           \
+	{ "largest", required_argument, NULL, TOPIC_LARGEST },     \
+	{ "bridge", no_argument, NULL, TOPIC_BRIDGE }
+
+/* TOOL_GO_ON, or an exit code. */
+int tool_group_option(const struct tool_common *common,
+                      struct tool_group *group, int option);
+
 int tool_topic_create(int argc, char **argv);
 int tool_topic_pub(int argc, char **argv);
 int tool_topic_sub(int argc, char **argv);
@@ -15,6 +45,13 @@ int tool_topic_hz(int argc, char **argv);
 int tool_topic_latest(int argc, char **argv);
 int tool_topic_record(int argc, char **argv);
 int tool_topic_replay(int argc, char **argv);
+/* The same with --group: over the network. */
+int tool_topic_group_pub(const struct tool_common *common,
+                         const struct tool_group *group, const char *name,
+                         enum tool_cut cut, uint64_t size, char **messages);
+int tool_topic_group_sub(const struct tool_common *common,
+                         const struct tool_group *group, const char *name,
+                         struct tool_style *style, uint64_t count);
 int tool_topic_stat(int argc, char **argv);
 int tool_topic_rm(int argc, char **argv);
 

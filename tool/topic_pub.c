@@ -19,6 +19,14 @@ static const char help[] =
 	" -s, --size N         each N bytes are a message; K, M, G are fine\n"
 	" -w, --timeout SEC    wait at most SEC seconds for room; 0 does not\n"
 	"                      wait; decimals are fine\n"
+	"     --group ADDRESS  to members of the multicast group, 239.1.2.3:5000\n"
+	"                      or [ff15::1]:5000, and not to this space\n"
+	"     --interface IF   the group's network interface\n"
+	"     --ttl N          machines that it may pass; default 1\n"
+	"     --no-loop        not to members on this machine\n"
+	"     --largest N      bytes of the largest message; default 64K\n"
+	"     --bridge         what is published to topic NAME of this space,\n"
+	"                      from now on, goes to the group\n"
 	TOOL_HELP_COMMON;
 
 static const struct option options[] = {
@@ -27,6 +35,7 @@ static const struct option options[] = {
 	{ "whole", no_argument, NULL, 'a' },
 	{ "null", no_argument, NULL, '0' },
 	{ "size", required_argument, NULL, 's' },
+	TOPIC_LONG_GROUP,
 	TOOL_LONG_END
 };
 
@@ -37,6 +46,7 @@ struct pub {
 	uint64_t size;
 	struct stoa_topic *topic;
 	uint64_t published;
+	struct tool_group group;
 };
 
 static int choose_cut(struct pub *pub, enum tool_cut cut)
@@ -58,7 +68,11 @@ static int pub_option(struct pub *pub, int option)
 			return tool_usage(&pub->common, "'%s' is not a size",
 			                  optarg);
 		return choose_cut(pub, TOOL_CUT_SIZE);
-	default: return tool_common_option(&pub->common, option);
+	default:
+		if (option >= TOPIC_GROUP && option < TOPIC_LAST)
+			return tool_group_option(&pub->common, &pub->group,
+			                         option);
+		return tool_common_option(&pub->common, option);
 	}
 }
 
@@ -153,6 +167,9 @@ int tool_topic_pub(int argc, char **argv)
 		return tool_usage(&pub.common,
 		                  "--whole, --null and --size are for standard "
 		                  "input, not for arguments");
+	if (pub.group.address)
+		return tool_topic_group_pub(&pub.common, &pub.group, pub.name,
+		                            pub.cut, pub.size, argv + optind);
 	result = tool_open_space(&pub.common, 0, &space);
 	if (result)
 		return result;

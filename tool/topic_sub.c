@@ -146,7 +146,14 @@ static const char sub_help[] =
 	"match, and those that come later. What was lost, as it came too fast\n"
 	"to a topic that overwrites, is told on standard error.\n"
 	"\n"
-	HELP_FROM HELP_FORM TOOL_HELP_COMMON;
+	HELP_FROM HELP_FORM
+	"     --group ADDRESS  what members of the multicast group publish,\n"
+	"                      239.1.2.3:5000 or [ff15::1]:5000, and not this\n"
+	"                      space; what the network lost is told, too\n"
+	"     --interface IF   the group's network interface\n"
+	"     --largest N      bytes of the largest message; default 64K\n"
+	"     --bridge         publish it to topic NAME of this space\n"
+	TOOL_HELP_COMMON;
 
 static const char echo_help[] =
 	"Usage: stoa topic echo [OPTION]... NAME\n"
@@ -168,6 +175,7 @@ static const struct option options[] = {
 	{ "null", no_argument, NULL, '0' },
 	{ "raw", no_argument, NULL, 'r' },
 	{ "json", no_argument, NULL, 'J' },
+	TOPIC_LONG_GROUP,
 	TOOL_LONG_END
 };
 
@@ -179,6 +187,7 @@ struct sub {
 	uint64_t count, done, lost;
 	int place;
 	bool describe;
+	struct tool_group group;
 };
 
 static int sub_option(struct sub *sub, int option)
@@ -194,6 +203,9 @@ static int sub_option(struct sub *sub, int option)
 	case OPTION_OLDEST: sub->place = STOA_TOPIC_OLDEST; return TOOL_GO_ON;
 	case OPTION_LAST: sub->place = STOA_TOPIC_LAST; return TOOL_GO_ON;
 	default:
+		if (option >= TOPIC_GROUP && option < TOPIC_LAST)
+			return tool_group_option(&sub->common, &sub->group,
+			                         option);
 		if (tool_style_option(&sub->style, option))
 			return TOOL_GO_ON;
 		return tool_common_option(&sub->common, option);
@@ -296,6 +308,10 @@ static int run_sub(int argc, char **argv, struct sub *sub, const char *letters)
 		return tool_usage(&sub->common,
 		                  "the name of one topic, or one pattern, is "
 		                  "needed");
+	if (sub->group.address)
+		return tool_topic_group_sub(&sub->common, &sub->group,
+		                            argv[optind], &sub->style,
+		                            sub->count);
 	result = tool_topics_open(&sub->topics, &sub->common, argv[optind],
 	                          sub->place);
 	if (result)

@@ -43,6 +43,10 @@
  * thread). Of a stream that a command reads, up to a pipe's worth may have been
  * taken that the command hasn't read when it ends.
  *
+ * A terminal: stoa_terminal_pair() makes one; the side that is the terminal is
+ * attached as STOA_PROCESS_FD, and STOA_PROCESS_SESSION | STOA_PROCESS_CONTROL
+ * makes it the controlling one.
+ *
  * Heirs: what a command starts inherits its pipes, and may hold them open long
  * after it; then their end-of-file never comes. So by default the end is the
  * command's own: all that it had written by then is moved, and the pipes are
@@ -186,8 +190,9 @@ stoa_process_start_pipeline(const struct stoa_process_command *commands,
                             size_t count, struct stoa_process **ret_process);
 
 /* Closes the caller's ends; kills (SIGKILL; its group, too, if it has one of
- * its own) a child that still runs, and waits for its end. So there is no
- * zombie. NULL is fine. */
+ * its own) a child that still runs, and waits for its end, which is in its own
+ * hands if it runs as somebody else whom this process may not kill. So there is
+ * no zombie. NULL is fine. */
 STOA_API void stoa_process_close(struct stoa_process *process);
 
 /* ---- Use ------------------------------------------------------------------- */
@@ -285,7 +290,9 @@ struct stoa_process_exchange {
  * (number 2) at once, however large they are, until it has ended; gives the
  * status as stoa_process_wait(), and moves the bytes of streams, too. Of a
  * pipeline: the input is the first one's, outputs are anyone's. Pipes of other
- * numbers are for `take` only. An input that nobody reads is no error.
+ * numbers are for `take` only. An input that nobody reads is no error. An
+ * exchange may be used for another command, and its memory again, once
+ * taken_bytes, output_bytes and error_bytes are 0.
  *
  * After -ETIMEDOUT, -EMSGSIZE and the like the call may be repeated with the same
  * exchange, and goes on. -EMSGSIZE: more is written than limit_bytes (which

@@ -10,6 +10,7 @@
 #include <stoa/descriptor.h>
 #include <stoa/file_lock.h>
 #include <stoa/fifo.h>
+#include <stoa/group.h>
 #include <stoa/heap.h>
 #include <stoa/mapping.h>
 #include <stoa/mutex.h>

@@ -84,6 +84,7 @@
  * 116  descriptor: memory is passed without its seals
  * 117  descriptor: memory without its seals is mapped
  * 118  datagram: one that doesn't fit is received all the same
+ * 119  group: what was lost isn't counted
  * 110  signal: sent by number, not by descriptor
  * 111  signal: taken from the kernel before the queue has room
  * 147  dropin_semaphore: who sleeps alone isn't seen to be alone

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <linux/membarrier.h>
-#include <sched.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -184,20 +183,16 @@ int stoa_sys_getpid(void)
 	return (int)stoa_system_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
 }
 
-/* libc's wrapper, since the child returns on another stack. */
 int stoa_sys_clone(int (*run)(void *context), void *stack, int flags,
                    void *context, int *ret_pidfd)
 {
 	const long argument[6] = { flags, (long)stack, (long)ret_pidfd, 0, 0, 0 };
-	int handled = 0, kept = errno;
+	int handled = 0;
 	long result = injected(SYS_clone, argument, &handled);
 
-	if (handled)
-		return (int)result;
-	result = clone(run, stack, flags, context, ret_pidfd, NULL, NULL);
-	if (result < 0)
-		result = -errno;
-	errno = kept;
+	if (!handled)
+		result = stoa_system_clone(flags, stack, ret_pidfd, run,
+		                           context);
 	return (int)result;
 }
 

@@ -55,6 +55,9 @@ int stoa_sys_getpid(void);
  * `stack`; `flags` have CLONE_PIDFD. Its process id, or -errno. */
 int stoa_sys_clone(int (*run)(void *context), void *stack, int flags,
                    void *context, int *ret_pidfd);
+/* The call itself. */
+long stoa_system_clone(long flags, void *stack, int *ret_pidfd,
+                       int (*run)(void *context), void *context);
 int stoa_sys_getuid(void);
 
 /*

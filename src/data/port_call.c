@@ -431,6 +431,7 @@ int port_await(struct stoa_port *port, struct stoa_port_ticket *ticket,
 
 	stoa_waiter_init(&waiter, &port->object, STOA_WRITE, deadline);
 	stoa_waiter_move(&waiter, &port->cells[ticket->cell].client_event);
+	stoa_waiter_may_yield(&waiter);
 	do {
 		result = look_once(port, ticket, rounds, &waiter, ret_word);
 		if (result == 0)

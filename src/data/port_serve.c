@@ -194,6 +194,7 @@ static int wait_for_request(struct stoa_port *port,
 	int result, step = 0;
 
 	stoa_waiter_init(&waiter, &port->object, STOA_READ, deadline);
+	stoa_waiter_may_yield(&waiter);
 	while ((result = take_once(port, request)) == -EAGAIN &&
 	       (step = stoa_waiter_step(&waiter)) == 0)
 		;

@@ -386,8 +386,11 @@ void queue_wake_receivers(struct stoa_queue *queue, uint32_t asked,
 	int woken = stoa_event_raise(&queue->object, STOA_READ,
 	                             queue->order == STOA_TYPE ? INT_MAX :
 	                                                         messages);
-	if ((asked & EVENT_NOTIFY) && woken == 0)
+	if (!(asked & EVENT_NOTIFY))
+		return;
+	if (woken == 0)
 		queue_notify_arrival(queue, position, messages);
+	queue_notify_over(queue);
 }
 
 /* A small room may not be what the one who is woken waits for. */

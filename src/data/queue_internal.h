@@ -779,6 +779,9 @@ void queue_describe(struct stoa_queue *queue, const struct queue_found *found,
  * last of them at the position. */
 void queue_notify_arrival(struct stoa_queue *queue, uint64_t position,
                           int messages);
+/* Before a message is committed that may be told of; and when all is done. */
+void queue_notify_expect(struct stoa_queue *queue);
+void queue_notify_over(struct stoa_queue *queue);
 /* A receiver has waited, for whose sake an arrival may have told nobody. */
 void queue_notify_late(struct stoa_queue *queue);
 /* If a signal to this process is on its way, waits until it was sent. Whether

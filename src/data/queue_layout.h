@@ -151,8 +151,9 @@
  * it was, then the units of all that isn't FREE are what is in, and left
  * follows. What is WRITING or RESERVED and of a living one counts if `counted`
  * is of its lap, else it isn't at L yet; as it may be before A, a count that
- * met such leaves the doubt. Of a dead one, it is buried. Who finds dirty
- * counts.
+ * met such leaves the doubt, or raises one: before it stores left. Of a dead one,
+ * it is buried. Who finds dirty counts, in doubt or not. See
+ * tests/model/queue_limit.pml.
  *   FULL, for certain: only a holder of the lock may say so, when it has
  * listed all that was committed, buried the dead among those pending, and
  * counted if there is doubt. For a process with one thread it goes on being
@@ -181,18 +182,23 @@
  * process, until it was sent. So no later wait of his is interrupted by it.
  *
  *     sender                              receiver
- *     cell: WRITING -> READY              W cell: READY -> FREE, TAKEN
  *     R event: EVENT_NOTIFY?
- *     looks if it came to the empty queue
- *     W firing = registration, own token
- *     R cell: still READY?                R event: EVENT_NOTIFY?
- *     R readers_waiting: nobody?          R firing: for this process?
- *     W notify_token: token -> 0            waits until it isn't
- *     signals                             (who goes to sleep: W readers_waiting,
- *     W firing = 0; wakes                  W event, R cells, R firing)
+ *  1  if the queue is empty, and nobody
+ *     waits: W firing = registration, own token
+ *     cell: WRITING -> READY              W cell: READY -> FREE, TAKEN
+ *     R event: EVENT_NOTIFY?              R event: EVENT_NOTIFY?
+ *     looks if it came to the empty queue R firing: for this process?
+ *  2  if not at 1: W firing, as there       waits until it isn't
+ *       R cell: still READY?
+ *     R readers_waiting: nobody?          (who goes to sleep:
+ *     W notify_token: token -> 0           W readers_waiting, W event,
+ *     signals                              R cells, R firing)
+ *     W firing = 0; wakes
  *
- *   All are seq_cst, so one of the two sees the other. Who finds his message
- * gone, or somebody waiting, leaves the registration alone: then the receiver
+ *   All are seq_cst, so one of the two sees the other: at 1 the receiver sees
+ * firing for certain. At 2 are those who find a registration that wasn't there
+ * before the commit, or a queue that was not empty before. Who finds his message
+ * gone then, or somebody waiting, leaves the registration alone: the receiver
  * may as well have waited for the message before it came, and the kernel would
  * have told nobody. But of those that are there some sender has to tell. If the
  * queue has a message older than his own, a sender leaves it to that one's
@@ -202,7 +208,7 @@
  *   firing is the number of the registration, above a bit that is set when
  * somebody sleeps on it, above the sender's token. Written by senders at will
  * (of several who signal for one registration after another, the last), taken
- * away by compare-and-swap. While the sender has it, all its signals are
+ * away by compare-and-swap. While the sender signals, all its own signals are
  * blocked. Who waits for it does so for QUEUE_FIRING_NS, as a stopped sender
  * may not stop others, and then takes it away.
  *   States a death may leave: a dead sender's firing. Whoever meets it, or

@@ -191,6 +191,9 @@ void queue_recount(struct stoa_queue *queue)
 		if (atomic_load_explicit(&control->admitted,
 		                         memory_order_seq_cst) != admitted)
 			continue;
+		/* Before left: who dies between has left a doubt too many. */
+		if (unsure && !in_doubt(queue))
+			queue_doubt(queue);
 		atomic_store_explicit(&control->left, admitted - content,
 		                      memory_order_release);
 		if (!unsure)

@@ -60,6 +60,18 @@ static _Atomic uint32_t *firing_word(struct queue_control *control)
 	return (_Atomic uint32_t *)&control->firing;
 }
 
+/* What this thread has announced: a handler that has interrupted it doesn't wait
+ * for it. */
+static __thread uint64_t announced;
+
+/* seq_cst: NOTIFICATION */
+static void announce(struct stoa_queue *queue)
+{
+	announced = QUEUE_FIRING(atomic_load(&queue->control->notify_count),
+	                         stoa_object_token(&queue->object));
+	atomic_store(&queue->control->firing, announced);
+}
+
 static void end_firing(struct queue_control *control, uint64_t firing)
 {
 	firing &= ~(uint64_t)QUEUE_FIRING_AWAITED;
@@ -70,10 +82,20 @@ static void end_firing(struct queue_control *control, uint64_t firing)
 		stoa_futex_wake(firing_word(control), STOA_FUTEX_ALL);
 }
 
-/* To this process? */
+void queue_notify_over(struct stoa_queue *queue)
+{
+	uint64_t firing = announced;
+
+	announced = 0;
+	if (firing != 0)
+		end_firing(queue->control, firing);
+}
+
+/* To this process, and from elsewhere? */
 static int is_for_own(struct stoa_queue *queue, uint64_t firing)
 {
-	return QUEUE_FIRING_COUNT(firing) ==
+	return (firing & ~(uint64_t)QUEUE_FIRING_AWAITED) != announced &&
+	       QUEUE_FIRING_COUNT(firing) ==
 	               atomic_load(&queue->control->notify_count) &&
 	       atomic_load(&queue->control->notify_peer) ==
 	               atomic_load_explicit(&queue->object.peer,
@@ -429,8 +451,8 @@ static int is_there(struct stoa_queue *queue, uint64_t position)
 	       has_message(queue);
 }
 
-/* All of them: the handler of the very signal may receive, and would wait for
- * the thread that it has interrupted. Returns those that were blocked. */
+/* All of them: the handler of the very signal runs when that is over, or others
+ * would wait for it. Returns those that were blocked. */
 static uint64_t block_signals(void)
 {
 	uint64_t all = UINT64_MAX, before = 0;
@@ -442,19 +464,25 @@ static uint64_t block_signals(void)
 
 static void tell(struct stoa_queue *queue, uint32_t token, uint64_t position)
 {
-	struct queue_control *control = queue->control;
 	uint64_t before = block_signals();
-	uint64_t firing =
-	        QUEUE_FIRING(atomic_load(&control->notify_count),
-	                     stoa_object_token(&queue->object));
+	int certain = announced != 0 && position != SOMEWHERE;
 
-	/* seq_cst: NOTIFICATION */
-	atomic_store(&control->firing, firing);
-	if (is_there(queue, position) && !receiver_waits(queue))
+	if (!certain)
+		announce(queue);
+	if ((certain || is_there(queue, position)) && !receiver_waits(queue))
 		notify(queue, token);
-	end_firing(control, firing);
+	queue_notify_over(queue);
 	stoa_system_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0,
 	                 sizeof before, 0, 0);
+}
+
+void queue_notify_expect(struct stoa_queue *queue)
+{
+	uint32_t token = atomic_load(&queue->control->notify_token);
+
+	if (token != 0 && !(token & REGISTERING) && !has_message(queue) &&
+	    !receiver_waits(queue))
+		announce(queue);
 }
 
 /* Nobody is registered any more: senders needn't look. The event first, then

@@ -100,8 +100,18 @@ stoa_always_inline void fill_cell(struct stoa_queue *queue,
 	cell_set(cell, deliveries, 0);
 }
 
+/* Before the commit, too: see bell.c, and NOTIFICATION. */
+static void before_commit(struct stoa_queue *queue, uint32_t asked)
+{
+	if (asked & EVENT_BELL)
+		stoa_bell_ring(&queue->object, STOA_READ);
+	if (asked & EVENT_NOTIFY)
+		queue_notify_expect(queue);
+}
+
 static int commit_failed(struct stoa_queue *queue)
 {
+	queue_notify_over(queue);
 	if (queue->limits)
 		queue_doubt(queue);
 	if (queue_end(queue, 0) < 0)
@@ -115,10 +125,10 @@ static int commit_failed(struct stoa_queue *queue)
 stoa_always_inline int commit_word(struct stoa_queue *queue,
                                    struct queue_cell *cell, uint64_t word)
 {
-	/* Before the commit, too: see bell.c. */
-	if (stoa_unlikely(stoa_event_asked(&queue->object, STOA_READ) &
-	                  EVENT_BELL))
-		stoa_bell_ring(&queue->object, STOA_READ);
+	uint32_t asked = stoa_event_asked(&queue->object, STOA_READ);
+
+	if (stoa_unlikely(asked & (EVENT_BELL | EVENT_NOTIFY)))
+		before_commit(queue, asked);
 	if (stoa_likely(queue_exchange(
 	            cell, word,
 	            QUEUE_WORD(QUEUE_WORD_LAP(word), QUEUE_READY, 0))))

@@ -781,6 +781,7 @@ int64_t stream_enter_slowly(struct stoa_stream *stream,
 
 	stoa_waiter_init(&waiter, &stream->object,
 	                 stream_direction(need->side), need->deadline);
+	stoa_waiter_may_yield(&waiter);
 	while (usable >= 0 && usable < (int64_t)need->least) {
 		if (step == 1 && need->side == SIDE_READ && usable > 0)
 			break;

@@ -427,6 +427,7 @@ static int publish_slowly(struct stoa_topic *topic, int result, try_once *once,
 	if (result != -EAGAIN || deadline.kind == STOA_DEADLINE_NOW)
 		return result;
 	stoa_waiter_init(&waiter, &topic->object, STOA_WRITE, deadline);
+	stoa_waiter_may_yield(&waiter);
 	while (step == 0 && result == -EAGAIN) {
 		waiter.blocker = atomic_load_explicit(&topic->slowest,
 		                                      memory_order_relaxed);

@@ -345,6 +345,7 @@ static int copy_slowly(struct stoa_topic *topic, void *buffer,
 		return result;
 	topic_vain++;
 	stoa_waiter_init(&waiter, &topic->object, STOA_READ, deadline);
+	stoa_waiter_may_yield(&waiter);
 	while (result == -EAGAIN && (step = stoa_waiter_step(&waiter)) == 0)
 		result = copy_again(topic, buffer, buffer_bytes, found);
 	stoa_waiter_fini(&waiter);

@@ -220,9 +220,12 @@ int stoa_rounds_send(int socket, unsigned flags, const int *descriptors,
 
 		if (result < 0)
 			return result;
-		sending.data += sending.round.bytes_here;
+		/* Nothing may be at no address. */
+		if (sending.round.bytes_here)
+			sending.data += sending.round.bytes_here;
 		sending.bytes_left -= sending.round.bytes_here;
-		sending.descriptors += sending.round.descriptors_here;
+		if (sending.round.descriptors_here)
+			sending.descriptors += sending.round.descriptors_here;
 		sending.descriptors_left -= sending.round.descriptors_here;
 		sending.round.number++;
 	} while (sending.bytes_left || sending.descriptors_left);

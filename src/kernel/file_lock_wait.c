@@ -178,8 +178,8 @@ static int explain_start(int error)
 		return stoa_fail(-EUSERS,
 		                 "a wait for a file lock with a deadline takes "
 		                 "a process, and no more may be made: raise "
-		                 "RLIMIT_NPROC (ulimit -u), or wait without a "
-		                 "deadline");
+		                 "RLIMIT_NPROC (ulimit -u) or the container's "
+		                 "limit, or wait without a deadline");
 	return stoa_fail(error,
 	                 "a wait for a file lock with a deadline takes a "
 	                 "process, and clone(2) says: %s",

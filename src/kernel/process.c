@@ -98,7 +98,7 @@ static void end_commands(struct stoa_process *process)
 	for (size_t i = 0; i < process->count; i++)
 		running |= process_reap(process, &process->member[i], 0) == 0;
 	if (running)
-		process_signal(process, SIGKILL);
+		process_kill(process);
 	for (size_t i = 0; i < process->count; i++)
 		while (process_reap(process, &process->member[i], 1) == -EINTR)
 			;

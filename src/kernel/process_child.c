@@ -383,8 +383,9 @@ static int raise_pidfd(int *pidfd)
 	int result = make_above(pidfd);
 
 	if (result < 0)
-		stoa_system_call(SYS_pidfd_send_signal, *pidfd, SIGKILL, 0, 0,
-		                 0, 0);
+		while (stoa_system_call(SYS_pidfd_send_signal, *pidfd, SIGKILL,
+		                        0, 0, 0, 0) == -ENOMEM)
+			;
 	return result;
 }
 

@@ -121,6 +121,7 @@ struct stoa_process {
 	void *chunk; /* of bytes that `give` gave; NULL: none yet */
 	void *taking; /* for those that `take` is to get */
 	size_t chunk_at, chunk_bytes;
+	int broken; /* a pipe that was written may have raised SIGPIPE */
 	int given; /* `give` has said that there is no more */
 	size_t count;
 	struct process_member member[];
@@ -146,6 +147,8 @@ int process_settle(struct stoa_process *process,
                    struct stoa_deadline deadline);
 /* As stoa_process_signal, without a sentence. */
 int process_signal(struct stoa_process *process, int number);
+/* SIGKILL, though the kernel be short of something. */
+void process_kill(struct stoa_process *process);
 int process_terminate(struct stoa_process *process,
                       struct stoa_process_exchange *exchange,
                       struct stoa_deadline grace,

@@ -32,7 +32,8 @@
 #define NS_PER_SECOND 1000000000
 #define MOST_AT_ONCE (UINT64_C(1) << 20) /* so that all ends get their turn */
 #define LIMIT_DEFAULT (UINT64_C(16) << 20)
-#define PIPE_BYTES (1 << 20) /* what anybody may have, by default */
+#define PIPE_USUAL_BYTES 65536
+#define PIPE_BYTES (1 << 17) /* what most programs write at once */
 #define LEAST_ROOM 4096 /* what poll promises of a pipe that is writable */
 #define MASK_BYTES 8
 
@@ -52,13 +53,15 @@ static int is_ours(const struct process_end *end,
 	       (exchange->take && !end->child_reads);
 }
 
-/* Fewer sleeps and wakes for who moves much. As it is, if not allowed. */
-static void widen(struct process_end *end)
+/* Fewer sleeps and wakes for who moves more than the pipe holds. As it is, if
+ * that isn't allowed. */
+static void widen(struct process_end *end, uint64_t bytes)
 {
-	if (!end->widened)
+	if (!end->widened && bytes >= PIPE_USUAL_BYTES) {
 		stoa_system_call(SYS_fcntl, end->fd, F_SETPIPE_SZ, PIPE_BYTES,
 		                 0, 0, 0);
-	end->widened = 1;
+		end->widened = 1;
+	}
 }
 
 static short ready_events(const struct process_end *end)
@@ -96,19 +99,21 @@ static void await_either(struct process_end *end)
 		end->phase = events ? PROCESS_AWAIT_STREAM : PROCESS_AWAIT_FD;
 }
 
-static int move_stream(struct process_end *end)
+static int move_stream(struct stoa_process *process, struct process_end *end)
 {
 	uint64_t most = MOST_AT_ONCE;
 	int64_t moved;
 
 	if (end->counted && end->left < most)
 		most = end->left;
+	process->broken |= end->child_reads; /* it may not tell */
 	moved = end->child_reads ? stoa_stream_to_fd(end->stream, end->fd, most,
 	                                             STOA_NOW)
 	                         : stoa_stream_from_fd(end->stream, end->fd,
 	                                               most, STOA_NOW);
 	if (moved > 0) {
 		end->phase = PROCESS_MOVE;
+		widen(end, (uint64_t)moved);
 		took(end, (uint64_t)moved);
 	} else if (moved == -EAGAIN) {
 		await_either(end);
@@ -145,16 +150,20 @@ static int fill_chunk(struct stoa_process *process,
 	return got > 0;
 }
 
-/* Without blocking, after poll. */
-static ssize_t put(int fd, const void *data, size_t bytes)
+/* Without blocking; before a poll, perhaps in vain. */
+static ssize_t put(struct process_end *end, const void *data, size_t bytes)
 {
+	int unasked = end->phase == PROCESS_MOVE;
 	struct iovec vector = { (void *)data, bytes };
-	ssize_t result = stoa_system_call(SYS_pwritev2, fd, (long)&vector, 1,
-	                                  -1, -1, RWF_NOWAIT);
+	ssize_t result = stoa_system_call(SYS_pwritev2, end->fd, (long)&vector,
+	                                  1, -1, -1, RWF_NOWAIT);
 
+	end->phase = PROCESS_AWAIT_FD;
 	if (result != -EOPNOTSUPP && result != -ENOSYS && result != -EINVAL)
 		return result;
-	return stoa_sys_write(fd, data,
+	if (unasked)
+		return -EAGAIN;
+	return stoa_sys_write(end->fd, data,
 	                      bytes < LEAST_ROOM ? bytes : LEAST_ROOM);
 }
 
@@ -172,10 +181,11 @@ static int give(struct stoa_process *process, struct process_end *end,
 			return there;
 		data = (const char *)process->chunk + process->chunk_at;
 		bytes = process->chunk_bytes;
-	} else {
+	} else if (bytes) {
 		data += exchange->taken_bytes;
 	}
-	result = bytes ? put(end->fd, data, bytes) : 0;
+	widen(end, bytes);
+	result = bytes ? put(end, data, bytes) : 0;
 	if (result > 0) {
 		exchange->taken_bytes += (size_t)result;
 		if (exchange->give) {
@@ -187,9 +197,10 @@ static int give(struct stoa_process *process, struct process_end *end,
 	if (result == -EPIPE || (bytes == 0 && !exchange->give) ||
 	    process->given)
 		process_close_end(end);
-	return result == -EPIPE || result == -EAGAIN || result == -EINTR ? 0
-	       : result < 0 ? (int)result
-	                    : 0;
+	process->broken |= result == -EPIPE;
+	if (result == -EPIPE || result == -EAGAIN || result == -EINTR)
+		return 0;
+	return result < 0 ? (int)result : 0;
 }
 
 /* ---- What is taken ------------------------------------------------------------------ */
@@ -253,6 +264,7 @@ static int gather(struct process_end *end,
 		return (int)got;
 	*to.bytes += (size_t)got;
 	(*to.text)[*to.bytes] = '\0';
+	widen(end, (uint64_t)got);
 	if (got == 0)
 		process_close_end(end);
 	else
@@ -281,6 +293,7 @@ static int hand_over(struct stoa_process *process, struct process_end *end,
 	result = got > 0 ? exchange->take(end->number, process->taking,
 	                                  (size_t)got, exchange->context)
 	                 : 0;
+	widen(end, (uint64_t)got);
 	if (got == 0)
 		process_close_end(end);
 	else
@@ -289,13 +302,16 @@ static int hand_over(struct stoa_process *process, struct process_end *end,
 }
 
 static int move_end(struct stoa_process *process, struct process_end *end,
-                    struct stoa_process_exchange *exchange)
+                    struct stoa_process_exchange *exchange, short events)
 {
-	widen(end);
 	if (end->stream)
-		return move_stream(end);
+		return move_stream(process, end);
 	if (end->child_reads)
 		return give(process, end, exchange);
+	if (events && !(events & POLLIN)) {
+		process_close_end(end); /* end of file */
+		return 0;
+	}
 	return exchange->take ? hand_over(process, end, exchange)
 	                      : gather(end, exchange);
 }
@@ -309,6 +325,7 @@ struct loop {
 	nfds_t count; /* of polls */
 	int busy; /* an end needs no waiting for */
 	int ended; /* somebody has, as far as is known */
+	int open; /* how many ends are to be moved */
 };
 
 /* Its command has ended: what is still to come is there. */
@@ -333,6 +350,7 @@ static int take_stock(struct loop *loop)
 	struct stoa_process *process = loop->process;
 	int finished = 1;
 
+	loop->open = 0;
 	for (size_t i = 0; i < process->count; i++) {
 		int result = loop->ended ? process_reap(process,
 		                                        &process->member[i], 0)
@@ -352,9 +370,9 @@ static int take_stock(struct loop *loop)
 		if (process->member[end->member].ended &&
 		    !(process->flags & STOA_PROCESS_HEIRS))
 			count_what_is_left(end);
-		finished &= end->fd < 0;
+		loop->open += end->fd >= 0;
 	}
-	return finished;
+	return finished && !loop->open;
 }
 
 static struct pollfd *add_poll(struct loop *loop, int fd, short events)
@@ -414,7 +432,8 @@ static int move_ready(struct loop *loop)
 		    (end->phase != PROCESS_MOVE && !polls[0].revents &&
 		     !polls[1].revents))
 			continue;
-		result = move_end(process, end, loop->exchange);
+		result = move_end(process, end, loop->exchange,
+		                  polls[0].revents);
 		if (result == -EMSGSIZE)
 			return stoa_fail(result,
 			                 "command %s writes more than "
@@ -426,6 +445,20 @@ static int move_ready(struct loop *loop)
 			return result;
 	}
 	return 0;
+}
+
+/* What may be ready, and doesn't block if it isn't. */
+static int move_unasked(struct loop *loop)
+{
+	struct stoa_process *process = loop->process;
+	int result = 0;
+
+	for (size_t i = 0; i < process->end_count && result >= 0; i++)
+		if (is_ours(&process->ends[i], loop->exchange) &&
+		    process->ends[i].phase == PROCESS_MOVE)
+			result = move_end(process, &process->ends[i],
+			                  loop->exchange, 0);
+	return result;
 }
 
 static int poll_all(struct loop *loop, int64_t left)
@@ -454,29 +487,51 @@ static int poll_all(struct loop *loop, int64_t left)
 	return 0;
 }
 
+/* Nothing to move, and no hurry: the kernel waits for one after the other. */
+static int wait_for_all(struct stoa_process *process)
+{
+	for (size_t i = 0; i < process->count; i++) {
+		int result = process_reap(process, &process->member[i], 1);
+
+		if (result == -EINTR && !(process->flags & STOA_INTERRUPTIBLE))
+			i--;
+		else if (result < 0 && result != -ECHILD)
+			return result;
+	}
+	return 0;
+}
+
+static int move_or_wait(struct loop *loop, int64_t left)
+{
+	int result = list_polls(loop);
+
+	if (result == 0)
+		result = poll_all(loop, left);
+	return result < 0 ? result : move_ready(loop);
+}
+
 static int run_loop(struct loop *loop)
 {
-	for (;;) {
-		int64_t left;
-		int result = take_stock(loop);
+	int result = move_unasked(loop);
 
+	while (result >= 0) {
+		int64_t left;
+
+		result = take_stock(loop);
 		if (result != 0)
-			return result < 0 ? result : 0;
+			break;
+		if (!loop->open && loop->deadline.kind == STOA_DEADLINE_FOREVER)
+			return wait_for_all(loop->process);
 		left = stoa_deadline_left(loop->deadline);
-		result = list_polls(loop);
-		if (result == 0)
-			result = poll_all(loop, left);
-		if (result == 0)
-			result = move_ready(loop);
-		if (result < 0)
-			return result;
-		if (left > 0)
+		result = move_or_wait(loop, left);
+		if (result < 0 || left > 0)
 			continue;
 		result = take_stock(loop);
-		return result < 0 ? result
-		       : result   ? 0
-		                  : stoa_deadline_result(loop->deadline);
+		if (result == 0)
+			result = stoa_deadline_result(loop->deadline);
+		break;
 	}
+	return result < 0 ? result : 0;
 }
 
 /* ---- Without SIGPIPE ----------------------------------------------------------------- */
@@ -494,46 +549,45 @@ static int loop_without_signal(struct loop *loop)
 
 	if (blocked < 0)
 		return (int)blocked;
-	stoa_system_call(SYS_rt_sigpending, (long)&pending, MASK_BYTES, 0, 0, 0,
-	                 0);
+	/* One that isn't blocked can't be pending. */
+	if (before & pipe)
+		stoa_system_call(SYS_rt_sigpending, (long)&pending, MASK_BYTES,
+		                 0, 0, 0, 0);
 	int result = run_loop(loop);
-	if (!(pending & pipe))
-		stoa_system_call(SYS_rt_sigtimedwait, (long)&pipe, 0,
-		                 (long)&none, MASK_BYTES, 0, 0);
-	stoa_system_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before, 0,
-	                 MASK_BYTES, 0, 0);
+	if (loop->process->broken && !(pending & pipe))
+		while (stoa_system_call(SYS_rt_sigtimedwait, (long)&pipe, 0,
+		                        (long)&none, MASK_BYTES, 0,
+		                        0) == -EINTR)
+			;
+	if (!(before & pipe))
+		stoa_system_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&before,
+		                 0, MASK_BYTES, 0, 0);
 	return result;
 }
 
-/* Nothing to move, and no hurry: the kernel waits for one after the other. */
-static int wait_for_all(struct stoa_process *process)
+/* Whether bytes may be written to a pipe. */
+static int feeds(const struct process_end *end,
+                 const struct stoa_process_exchange *exchange)
 {
-	for (size_t i = 0; i < process->count; i++) {
-		int result = process_reap(process, &process->member[i], 1);
-
-		if (result == -EINTR && !(process->flags & STOA_INTERRUPTIBLE))
-			i--;
-		else if (result < 0 && result != -ECHILD)
-			return result;
-	}
-	return 0;
+	return end->child_reads &&
+	       (end->stream || exchange->give ||
+	        exchange->input_bytes > exchange->taken_bytes);
 }
 
 int process_settle(struct stoa_process *process,
                    struct stoa_process_exchange *exchange,
                    struct stoa_deadline deadline)
 {
-	struct loop loop = { process, exchange, deadline, 0, 0, 1 };
-	int ours = 0, fed = 0;
+	struct loop loop = { .process = process,
+		             .exchange = exchange,
+		             .deadline = deadline };
+	int fed = 0;
 
 	for (size_t i = 0; i < process->end_count; i++) {
 		const struct process_end *end = &process->ends[i];
 
-		ours |= is_ours(end, exchange);
-		fed |= is_ours(end, exchange) && end->child_reads;
+		fed |= is_ours(end, exchange) && feeds(end, exchange);
 	}
-	if (!ours && deadline.kind == STOA_DEADLINE_FOREVER)
-		return wait_for_all(process);
 	return fed ? loop_without_signal(&loop) : run_loop(&loop);
 }
 

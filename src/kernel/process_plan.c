@@ -185,14 +185,15 @@ static int add_given(struct preparation *made, int number,
 		fd = PROCESS_OPEN_NULL;
 	else
 		flags = stoa_system_call(SYS_fcntl, fd, F_GETFD, 0, 0, 0, 0);
-	if (flags < 0 && number <= STDERR_FILENO &&
+	if (flags == -EBADF && number <= STDERR_FILENO &&
 	    end->how == STOA_PROCESS_INHERIT)
 		fd = PROCESS_OPEN_NULL;
 	else if (flags < 0)
 		return stoa_fail((int)flags,
-		                 "descriptor %d of command %s: the caller's %d "
-		                 "isn't open",
-		                 number, made->member->name, fd);
+		                 "descriptor %d of command %s: the caller's "
+		                 "%d: %s",
+		                 number, made->member->name, fd,
+		                 strerror((int)-flags));
 	add_move(&made->plan, number, fd);
 	return 0;
 }
@@ -217,7 +218,7 @@ static int add_pipe(struct preparation *made, int number,
 		.child_reads = reads,
 		.member = process->count,
 		.stream = end->stream,
-		.phase = end->stream ? PROCESS_MOVE : PROCESS_AWAIT_FD,
+		.phase = end->stream || reads ? PROCESS_MOVE : PROCESS_AWAIT_FD,
 	};
 	made->theirs[made->their_count++] = fds[!reads];
 	add_move(&made->plan, number, fds[!reads]);
@@ -343,10 +344,11 @@ static int explain_exec(const struct preparation *made, int error)
 	switch (error) {
 	case -ENOENT:
 		if (made->plan.path)
-			return stoa_fail(error,
-			                 "no program %s in PATH: give its path, "
-			                 "or mend PATH",
-			                 file);
+			return stoa_fail(
+				error,
+				"no program %s in PATH: give its path, "
+				"or mend PATH",
+				file);
 		return stoa_fail(error,
 		                 "%s can't be run: it isn't there, or the "
 		                 "program that its first line names isn't",

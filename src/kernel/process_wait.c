@@ -274,6 +274,15 @@ int process_signal(struct stoa_process *process, int number)
 	return (int)all;
 }
 
+void process_kill(struct stoa_process *process)
+{
+	int result;
+
+	do
+		result = process_signal(process, SIGKILL);
+	while (result == -ENOMEM || result == -EAGAIN);
+}
+
 int stoa_process_signal(struct stoa_process *process, int number)
 {
 	int result = process_signal(process, number);
@@ -324,14 +333,17 @@ int process_terminate(struct stoa_process *process,
 
 	if (stoa_deadline_left(deadline) < stoa_deadline_left(grace))
 		grace = deadline;
-	process_signal(process, SIGTERM);
+	result = process_signal(process, SIGTERM);
+	if (result < 0 && result != -ESRCH)
+		return stoa_fail(result, "command %s can't be ended: %s",
+		                 process->member[0].name, strerror(-result));
 	process_signal(process, SIGCONT);
 	result = process_settle(process, exchange, grace);
 	if (result < 0 && !timed_out(result))
 		return result;
 	if (result == 0 && await_group(process, grace))
 		return 0;
-	process_signal(process, SIGKILL);
+	process_kill(process);
 	return process_settle(process, exchange, deadline);
 }
 

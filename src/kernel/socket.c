@@ -148,12 +148,15 @@ static int publish_in_turn(struct stoa_space *space, const char *temporary,
 	                              AT_SYMLINK_NOFOLLOW);
 
 	if (result < 0)
-		return result;
+		return result == -ENOENT ? -EBUSY : result;
 	result = stoa_socket_turn_begin(space, file, &turn);
 	if (result < 0)
 		return result;
 	result = publish(space->life.directory, temporary, file);
 	stoa_socket_turn_end(&turn);
+	/* A cleaner took it for dead in the instant in which it was bound. */
+	if (result == -ENOENT)
+		result = -EBUSY;
 	if (result == 0)
 		*ret_inode = stat.st_ino;
 	return result;

@@ -472,6 +472,7 @@ static int take_or_wait(struct stoa_semaphore *semaphore, uint32_t permits,
 	if (result != -EAGAIN || deadline.kind == STOA_DEADLINE_NOW)
 		return result;
 	stoa_waiter_init(&waiter, object, STOA_READ, deadline);
+	stoa_waiter_may_yield(&waiter);
 	for (;;) {
 		int step = await_change(semaphore, permits, tag, &waiter);
 

@@ -172,6 +172,35 @@ static long notify_as_nobody(mqd_t to)
 	return mq_send(to, "x", 1, 0);
 }
 
+static long wait_as_nobody(const char *name, const sigset_t *signals)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL,
+		                  .sigev_signo = SIGUSR1 };
+	struct timespec limit = { 60, 0 };
+	siginfo_t info = { 0 };
+
+	become(NOBODY, NOBODY);
+	mqd_t own = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, NULL);
+	if (own == (mqd_t)-1 || mq_notify(own, &event) != 0)
+		return -1;
+	__atomic_store_n(&board->notes[0], 1, __ATOMIC_SEQ_CST);
+	return sigtimedwait(signals, &info, &limit) > 0 ? (long)info.si_uid :
+	                                                  -2;
+}
+
+static void senders_to_others(const sigset_t *signals)
+{
+	const char *name = own_name("v");
+
+	mq_unlink(name);
+	struct child child = START(wait_as_nobody(name, signals));
+	await_note(0, 1);
+	mqd_t to = need("mq_open", mq_open(name, O_RDWR));
+	GIVES("root sends to nobody", mq_send(to, "x", 1, 0), 0);
+	ANSWERS("who is notified of root", &child, 0);
+	mq_unlink(name);
+}
+
 static void senders(void)
 {
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL,
@@ -192,6 +221,7 @@ static void senders(void)
 	ANSWERS("nobody sends to root", &child, 0);
 	HOLDS("root is notified", sigtimedwait(&signals, &info, &limit) > 0);
 	EQUAL("of nobody", info.si_uid, NOBODY);
+	senders_to_others(&signals);
 }
 
 static long sleeper_changes(void)

@@ -281,7 +281,91 @@ static void after_unlink(void)
 	EQUAL("a process is its own sender", info.si_pid, getpid());
 }
 
-CONFORMANCE(GROUP(signal_comes), GROUP(only_when_empty),
+/* ---- Beside senders ---------------------------------------------------------------- */
+
+enum { ROUNDS = 300 };
+
+static long send_rounds(void)
+{
+	for (int i = 0; i < ROUNDS; i++)
+		if (mq_send(queue, "x", 1, 0) != 0)
+			return -1;
+	return 0;
+}
+
+/* Whose message a process has, that one's signal it has, too. */
+static void before_the_next_wait(void)
+{
+	int received = 0, interrupted = 0;
+
+	queue_new();
+	handle(SIGUSR1, 0);
+	sigprocmask(SIG_UNBLOCK, &signals, NULL);
+	struct child child = START(send_rounds());
+	while (received < ROUNDS) {
+		by_signal(queue, SIGUSR1, 0);
+		if (mq_receive(queue, text, 8, NULL) == 1)
+			received++;
+		else if (errno == EINTR)
+			interrupted++;
+		else
+			break;
+	}
+	EQUAL("all is received", received, ROUNDS);
+	EQUAL("no wait is interrupted by what came before", interrupted, 0);
+	ANSWERS("all is sent", &child, 0);
+}
+
+static long send_when_told(void)
+{
+	for (int i = 1; i <= ROUNDS; i++) {
+		await_note(0, i);
+		if (mq_send(queue, "x", 1, 0) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static void comes_with_the_message(const char *rule)
+{
+	struct timespec now = { 0, 0 };
+	mqd_t polled = mq_open(name, O_RDONLY | O_NONBLOCK);
+	int late = 0;
+
+	__atomic_store_n(&board->notes[0], 0, __ATOMIC_SEQ_CST);
+	struct child child = START(send_when_told());
+	for (int i = 1; i <= ROUNDS; i++) {
+		if (by_signal(queue, SIGUSR1, i) != 0)
+			late += ROUNDS;
+		__atomic_store_n(&board->notes[0], i, __ATOMIC_SEQ_CST);
+		while (mq_receive(polled, text, 8, NULL) != 1)
+			sched_yield();
+		late += sigtimedwait(&signals, NULL, &now) != SIGUSR1;
+	}
+	EQUAL(rule, late, 0);
+	ANSWERS("all is sent", &child, 0);
+}
+
+static void there_with_the_message(void)
+{
+	queue_new();
+	comes_with_the_message("who has the message has the signal");
+}
+
+static void there_for_all(void)
+{
+	mode_t mask = umask(0);
+	struct mq_attr attr = { .mq_maxmsg = 4, .mq_msgsize = 8 };
+
+	queue_new();
+	mq_unlink(name);
+	queue = mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0666, &attr);
+	umask(mask);
+	comes_with_the_message("who has it of a queue that all may write, too");
+}
+
+CONFORMANCE(GROUP(before_the_next_wait), GROUP(there_with_the_message),
+            GROUP(there_for_all), GROUP(signal_comes), GROUP(only_when_empty),
             GROUP(not_past_receivers), GROUP(one_registration),
             GROUP(of_nothing), GROUP(arguments), GROUP(dropped_by_close),
             GROUP(dropped_by_death), GROUP(over_fork), GROUP(over_exec),

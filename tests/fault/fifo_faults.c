@@ -383,18 +383,20 @@ TEST(old_and_new_kernels_wait_alike)
 /* As a process without room for descriptors sees it. */
 TEST(walls_are_told)
 {
-	struct rlimit limit;
+	struct rlimit limit, before;
 
 	reader = open_reader();
-	assert_system(getrlimit(RLIMIT_NOFILE, &limit));
+	assert_system(getrlimit(RLIMIT_NOFILE, &before));
+	limit = before;
 	int next = (int)assert_system(dup(STDIN_FILENO));
 	close(next);
 	limit.rlim_cur = (rlim_t)next;
 	assert_system(setrlimit(RLIMIT_NOFILE, &limit));
 	assert_result(open_end(STOA_WRITE, STOA_NOW), -EMFILE);
 	assert_sentence("Too many open files");
+	assert_system(setrlimit(RLIMIT_NOFILE, &before));
 	stoa_fifo_close(reader);
-	assert_system(unlink(case_path("f")));
+	remove_fifo();
 }
 
 static const struct CMUnitTest cases[] = {

@@ -210,10 +210,11 @@ TEST(every_operation_survives_every_failing_call)
 /* As a process without room for descriptors sees it. */
 TEST(walls_are_told)
 {
-	struct rlimit none;
+	struct rlimit none, before;
 
 	self = target_of(getpid());
-	assert_system(getrlimit(RLIMIT_NOFILE, &none));
+	assert_system(getrlimit(RLIMIT_NOFILE, &before));
+	none = before;
 	none.rlim_cur = (rlim_t)stoa_signal_target_pollfd(self) + 1;
 	assert_system(setrlimit(RLIMIT_NOFILE, &none));
 	assert_result(open_process(), -EMFILE);
@@ -223,6 +224,7 @@ TEST(walls_are_told)
 	assert_sentence("open files");
 	assert_result(look(), -EMFILE);
 	assert_ok(stoa_signal_send(self, 0));
+	assert_system(setrlimit(RLIMIT_NOFILE, &before));
 	stoa_signal_target_close(self);
 }
 

@@ -137,7 +137,7 @@ TEST(a_program_of_lockf_and_a_range_take_turns)
 	range.mode = EXCLUSIVE;
 	assert_ok(stoa_file_lock_lock_range(lock, &range, STOA_FOREVER));
 	give_order(&child, 0);
-	until_kernel_waiters(job.path, 1);
+	until_child_waits(job.path, &child);
 	assert_false(has_report(&child));
 	assert_ok(stoa_file_lock_unlock_range(lock, &range));
 	await_report(&child);

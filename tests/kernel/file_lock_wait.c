@@ -125,7 +125,7 @@ TEST(who_waits_has_the_lock_when_it_is_free)
 		assert_ok(lock_kind(lock, ranges, EXCLUSIVE, STOA_NOW));
 		child = start_waiter(path, ranges, deadlines[i / 2 % 2],
 		                     i / 4 ? STOA_INTERRUPTIBLE : 0);
-		until_kernel_waiters(path, 1);
+		until_child_waits(path, &child);
 		assert_false(has_report(&child));
 		assert_ok(unlock_kind(lock, ranges));
 		assert_int_equal(await_report(&child), 0);
@@ -198,7 +198,7 @@ TEST(two_who_wait_for_one_another_are_not_told_and_a_deadline_is_the_way_out)
 	child = start_child(lock_both, &holder);
 	await_report(&child);
 	give_order(&child, 0);
-	until_kernel_waiters(holder.path, 1);
+	until_child_waits(holder.path, &child);
 	assert_result(stoa_file_lock_lock_range(lock, &other,
 	                                        stoa_deadline_in(10 * MS)),
 	              -ETIMEDOUT);
@@ -266,7 +266,7 @@ TEST(a_handler_ends_no_other_wait)
 		child = start_child(wait_with_handler, &holder);
 		await_report(&child);
 		for (int n = 0; n < 5; n++) {
-			until_kernel_waiters(holder.path, 1);
+			until_child_waits(holder.path, &child);
 			assert_system(kill(child.pid, SIGUSR1));
 		}
 		assert_false(has_report(&child));
@@ -280,8 +280,10 @@ TEST(a_handler_ends_no_other_wait)
 
 struct thread_wait {
 	struct stoa_file_lock *lock;
-	int result;
+	_Atomic int result;
 };
+
+enum { NO_RESULT = 1 };
 
 static void *wait_in_thread(void *context)
 {
@@ -298,14 +300,15 @@ TEST(the_caller_sees_no_child_and_its_handlers_run_in_it_alone)
 {
 	struct sigaction action = { .sa_handler = count_signal };
 	struct stoa_file_lock *lock = open_lock("f"), *other = open_lock("f");
-	struct thread_wait wait = { other, -1 };
+	struct thread_wait wait = { other, NO_RESULT };
 	pthread_t thread;
 
 	assert_system(sigaction(SIGCHLD, &action, NULL));
 	assert_system(sigaction(SIGUSR1, &action, NULL));
 	assert_ok(stoa_file_lock_lock(lock, EXCLUSIVE, STOA_NOW));
 	assert_int_equal(pthread_create(&thread, NULL, wait_in_thread, &wait), 0);
-	until_kernel_waiters(case_path("f"), 1);
+	while (count_kernel_waiters(case_path("f")) != 1)
+		assert_int_equal(wait.result, NO_RESULT);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
 	assert_system(kill(0, SIGUSR1));
@@ -486,7 +489,7 @@ TEST(who_waits_for_a_holder_that_is_killed_has_the_lock)
 		waiter = start_waiter(case_path("f"), i & 1,
 		                      stoa_deadline_in(AMPLE), 0);
 		if (i & 2)
-			until_kernel_waiters(case_path("f"), 1);
+			until_child_waits(case_path("f"), &waiter);
 		pass_time(&random);
 		kill_child(&holder);
 		assert_int_equal(await_report(&waiter), 0);

@@ -206,6 +206,9 @@ TEST(a_thread_gets_what_is_sent_to_it)
 	assert_ok(stoa_signal_queue(target, SIGUSR2, value_of(5)));
 	pthread_join(listeners[1].thread, NULL);
 	assert_int_equal(listeners[1].got, SIGUSR2);
+	/* It was joined a moment before the kernel is done with it. */
+	struct pollfd ended = { stoa_signal_target_pollfd(target), POLLIN, 0 };
+	assert_int_equal(poll(&ended, 1, -1), 1);
 	assert_result(stoa_signal_send(target, SIGUSR2), -ESRCH);
 	process = target_of(getpid());
 	assert_ok(stoa_signal_send(process, SIGUSR1));

@@ -55,6 +55,12 @@ static void *change_on(void *context)
 	return NULL;
 }
 
+static uint64_t all_calls(void)
+{
+	return __atomic_load_n(&places[0].calls, __ATOMIC_RELAXED) +
+	       __atomic_load_n(&places[1].calls, __ATOMIC_RELAXED);
+}
+
 /* A handler never meets another's context, and every signal one of them. */
 TEST(handlers_are_replaced_while_they_run)
 {
@@ -72,17 +78,12 @@ TEST(handlers_are_replaced_while_they_run)
 			sched_yield();
 	for (int i = 0; i < 2; i++)
 		pthread_join(changers[i], NULL);
-	/* What is pending is delivered by this thread's next system call. */
-	stoa_signal_set pending;
-	do {
-		sched_yield();
-		assert_ok(stoa_signal_pending(&pending));
-	} while (pending & STOA_SIGNAL(RT));
+	/* What is pending is delivered to this thread, or by and by (a sanitizer
+	 * puts it off); what is lost hangs. */
+	while (all_calls() < sent)
+		usleep(0);
 	assert_int_equal(mixed, 0);
-	assert_int_equal(__atomic_load_n(&places[0].calls, __ATOMIC_RELAXED) +
-	                         __atomic_load_n(&places[1].calls,
-	                                         __ATOMIC_RELAXED),
-	                 sent);
+	assert_int_equal(all_calls(), sent);
 	stoa_signal_target_close(target);
 }
 

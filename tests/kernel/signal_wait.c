@@ -170,7 +170,9 @@ static void wait_amid_handlers(void *context)
 	struct stoa_signal_action action = { .size = sizeof(action),
 		                             .disposition = STOA_SIGNAL_HANDLE,
 		                             .handler = count,
-		                             .context = &handled };
+		                             .context = &handled,
+		                             /* Not the child's orders. */
+		                             .flags = STOA_SIGNAL_RESTARTS };
 	struct stoa_signal *signal;
 
 	assert_ok(stoa_signal_set_action(SIGUSR2, &action, NULL));

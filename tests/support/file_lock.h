@@ -63,6 +63,17 @@ static inline void until_kernel_waiters(const char *path, int count)
 		sched_yield();
 }
 
+/* The child waits in the kernel; what it reports instead ends the case. */
+static inline void until_child_waits(const char *path, struct child *child)
+{
+	while (count_kernel_waiters(path) != 1) {
+		if (has_report(child))
+			fail_msg("the wait gave %lld",
+			         (long long)await_report(child));
+		sched_yield();
+	}
+}
+
 /* Somebody else's handle has the mode of the whole: it can't be had. */
 static inline bool can_lock(const char *name, uint32_t mode)
 {

@@ -102,4 +102,38 @@ static inline void set_host(const char *interface, int number)
 	ip(command);
 }
 
+/* A child in a network of its own, at the other end of the cable. */
+static inline struct child start_host(void (*run)(void *))
+{
+	char command[128];
+
+	own_network();
+	ip("link show lo >/dev/null");
+	struct child child = start_child(run, NULL);
+	await_report(&child); /* it has its network */
+	snprintf(command, sizeof(command),
+	         "PATH=$PATH:/usr/sbin:/sbin ip link add near type veth "
+	         "peer name far netns %d 2>/dev/null",
+	         child.pid);
+	if (system(command) != 0) {
+		kill_child(&child);
+		skip_case("no veth pair allowed");
+	}
+	set_host("near", 1);
+	give_order(&child, 0);
+	await_report(&child); /* it is up */
+	until_running("near");
+	return child;
+}
+
+static inline void be_host(void)
+{
+	assert_system(unshare(CLONE_NEWNET));
+	bring_up("lo");
+	report(0);
+	await_order();
+	set_host("far", 2);
+	until_running("far");
+}
+
 #endif

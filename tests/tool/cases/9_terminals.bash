@@ -271,6 +271,15 @@ exits 1 stoa terminal ls
 is "$(stoa ls -rno NAME)" ""
 CASE
 
+terminal "who starts a command that ends at once gets its status" <<'CASE'
+for i in 1 2 3 4 5 6 7 8; do
+	exits $i stoa terminal start work -- sh -c "echo quick; exit $i" \
+		</dev/null >out
+	has "$(<out)" quick
+	no_sessions
+done
+CASE
+
 terminal "a keeper in the foreground ends when it's told" <<'CASE'
 stoa terminal start -f work -- sleep 1000 &
 until [[ $(stoa terminal ls -rno HEALTH) == ok ]]; do :; done
