@@ -453,6 +453,33 @@ TEST(a_stopped_sender_holds_nobody_up)
 	stoa_space_close(space);
 }
 
+/* Shared bytes are foreign: of the dead, of nobody, of this very process. */
+TEST(whatever_is_said_to_be_firing_a_receive_returns)
+{
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	uint32_t own = stoa_object_token(stoa_queue_object(queue));
+	const uint32_t tokens[] = { 0x7fffffff, 0xffffffff, 0, 1, own };
+
+	block(SIGUSR1); /* what is forged may signal its owner */
+	send_text(queue, "there");
+	for (size_t i = 0; i < LENGTH(tokens); i++) {
+		assert_ok(stoa_queue_notify(queue, &ask));
+		atomic_store(&queue->control->notifier, UINT64_MAX);
+		pretend_to_fire(queue, tokens[i], 0);
+		send_text(queue, "second");
+		assert_receives(queue, "there");
+		assert_receives(queue, "second");
+		pretend_to_fire(queue, tokens[i], 0);
+		assert_ok(stoa_queue_notify(queue, NULL));
+		assert_int_equal(atomic_load(&queue->control->firing), 0);
+		send_text(queue, "there");
+	}
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(one_signal_comes_with_its_value_and_no_second_one),
 	CASE(another_processes_message_signals_and_tells_its_sender),
@@ -470,6 +497,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(of_senders_that_come_at_once_one_signals),
 	CASE(what_a_killed_sender_was_about_to_signal_is_signalled),
 	CASE(a_stopped_sender_holds_nobody_up),
+	CASE(whatever_is_said_to_be_firing_a_receive_returns),
 };
 
 MAIN(cases)
