@@ -214,6 +214,26 @@ static mode_t shared_mode(struct stoa_space *space)
 	               0600;
 }
 
+/* Another version's, as a rule: every call would fail, and nobody see why. */
+static int tell_other_size(struct stoa_space *space, uint64_t bytes)
+{
+	static int told;
+
+	if (!told)
+		fprintf(stderr,
+		        "stoa: no System V interprocess communication for "
+		        "process %d: the registry of the space %s has %llu "
+		        "bytes, this version's has %llu; end the programs that "
+		        "use it and remove %s/sysv.segment, or use another "
+		        "space\n",
+		        getpid(), stoa_space_path(space),
+		        (unsigned long long)bytes,
+		        (unsigned long long)REGISTRY_BYTES,
+		        stoa_space_path(space));
+	told = 1;
+	return -EUCLEAN;
+}
+
 static int open_registry(void)
 {
 	struct stoa_segment_attributes attributes = { .size = sizeof(attributes),
@@ -233,8 +253,8 @@ static int open_registry(void)
 		        shared_mode(space), &attributes, &segment);
 	if (result < 0)
 		return result;
-	if (stoa_segment_size(segment) < REGISTRY_BYTES)
-		return -EUCLEAN;
+	if (stoa_segment_size(segment) != REGISTRY_BYTES)
+		return tell_other_size(space, stoa_segment_size(segment));
 	the_registry.header = stoa_segment_data(segment);
 	slots = (void *)((char *)the_registry.header + REGISTRY_SLOTS_AT);
 	for (int i = 0; i < REGISTRY_KINDS; i++) {

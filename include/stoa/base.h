@@ -28,7 +28,10 @@ extern "C" {
 #define STOA_EXCLUSIVE 0x08u /* with STOA_CREATE: -EEXIST if there is one */
 #define STOA_SHARED 0x10u    /* spaces: made for all users (mode 1777) */
 /* A signal handler that runs during a wait ends the wait with -EINTR.
- * Without this flag waits go on after the handler. */
+ * Without this flag waits go on after the handler. Waits sleep in slices of
+ * 50 ms: one that runs between two of them (20 to 50 us, so about one in a
+ * thousand) ends nothing, unless handlers are counted: see
+ * stoa_count_interrupts(). */
 #define STOA_INTERRUPTIBLE 0x20u
 /* With STOA_INTERRUPTIBLE, of queues: but not by a handler that was installed
  * with SA_RESTART. Needs stoa_count_interrupts(). */

@@ -328,6 +328,9 @@ struct stoa_notification {
 /* Asks for one signal to this process when a message next arrives at the empty
  * queue while no receiver waits. One registration a queue; it is used up when
  * it fires, and dropped at close or death. NULL drops this handle's own.
+ * A receive that has a message answers after the signal that it brought to this
+ * process was sent. A sender killed amid it leaves the registration, or the
+ * signal, to whoever meets its death: there may be two.
  * -EBUSY: another living handle is registered. -EINVAL: size; no signal, or
  * SIGKILL or SIGSTOP. -EPERM: a signal is asked for, and other users may write
  * the queue: they could forge whom to signal. */

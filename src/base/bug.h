@@ -66,9 +66,6 @@
  * 74  heap: what a dead one's turn left is not mended
  * 75  heap: the rest of a run that is cut is not there before it is cut
  * 76  heap: what was under a root before is kept for ever
- * 150  queue: a receiver doesn't wait for the signal that is on its way
- * 151  queue: what a dead sender was about to notify is forgotten
- * 152  queue: of senders that come at once each leaves notifying to the others
  * 100  dropin_registry: what a dead one was making or removing is left
  * 101  dropin_registry: a change half made by a dead one is told to nobody
  * 102  dropin_registry: an identifier is free before its object is removed
@@ -90,6 +87,7 @@
  * 147  dropin_semaphore: who sleeps alone isn't seen to be alone
  * 130  fifo: a write that nobody reads sends SIGPIPE
  * 131  fifo: at end of file it isn't opened anew
+ * 150  queue: what a dead sender was about to notify is forgotten
  */
 #ifndef STOA_BASE_BUG_H
 #define STOA_BASE_BUG_H

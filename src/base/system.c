@@ -3,10 +3,13 @@
 #include <base/system.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#define KEPT_FROM 512 /* half of what a process has by default */
 
 #ifdef STOA_TESTING
 long (*stoa_system_hook)(long, const long[6], int *);
@@ -70,6 +73,19 @@ void stoa_sys_close_inode(int fd, uint64_t inode)
 int stoa_sys_fstat(int fd, struct stat *ret_stat)
 {
 	return (int)stoa_system_call(SYS_fstat, fd, (long)ret_stat, 0, 0, 0, 0);
+}
+
+int stoa_sys_keep(int fd)
+{
+	long high = fd < 0 || fd >= KEPT_FROM ?
+	                    -EINVAL :
+	                    stoa_system_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC,
+	                                     KEPT_FROM, 0, 0, 0);
+
+	if (high < 0)
+		return fd;
+	stoa_sys_close(fd);
+	return (int)high;
 }
 
 int stoa_sys_fstatat(int directory, const char *path, struct stat *ret_stat,

@@ -26,6 +26,10 @@ long stoa_system_call(long number, long a, long b, long c, long d, long e,
 
 int stoa_sys_openat(int directory, const char *path, int flags, mode_t mode);
 int stoa_sys_close(int fd);
+/* For a descriptor that will stay open: gives it a high number, if it can be,
+ * as programs may count on the lowest for theirs (POSIX). Returns it, or what
+ * isn't one as it is. */
+int stoa_sys_keep(int fd);
 /* Closes `fd` unless it is another file than it was. */
 void stoa_sys_close_inode(int fd, uint64_t inode);
 int stoa_sys_fstat(int fd, struct stat *ret_stat);

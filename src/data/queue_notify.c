@@ -125,7 +125,7 @@ int queue_await_signal(struct stoa_queue *queue)
 		uint64_t firing = atomic_load(&control->firing);
 		uint32_t token = QUEUE_FIRING_TOKEN(firing);
 
-		if (firing == 0 || STOA_BUG(150) || !is_for_own(queue, firing))
+		if (firing == 0 || !is_for_own(queue, firing))
 			return looks != 0;
 		if (looks < AWAIT_SPINS) {
 			stoa_cpu_pause();
@@ -157,7 +157,7 @@ void queue_bury_firing(struct stoa_queue *queue, uint32_t token)
 		return;
 	if (QUEUE_FIRING_COUNT(firing) == atomic_load(&control->notify_count) &&
 	    (atomic_load(&control->notifier) & NOTIFIER_SENT) &&
-	    !STOA_BUG(151)) {
+	    !STOA_BUG(150)) {
 		atomic_compare_exchange_strong(
 		        &control->notify_token, &nobody,
 		        atomic_load(&control->notify_owner) & ~REGISTERING);
@@ -410,8 +410,7 @@ static int came_to_empty(struct stoa_queue *queue, uint64_t position,
 
 		if (i == own || !is_message(word))
 			continue;
-		if ((came_back || STOA_BUG(152) ||
-		     is_older(queue, word, i, position)) &&
+		if ((came_back || is_older(queue, word, i, position)) &&
 		    --messages == 0)
 			return 0;
 	}

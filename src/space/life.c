@@ -134,7 +134,7 @@ static int open_shard(struct stoa_life *life, int shard, int flags)
 		stoa_sys_close(fd);
 		return result;
 	}
-	return fd;
+	return stoa_sys_keep(fd);
 }
 
 /* Complete before it has a name, as every file in a space. */
@@ -258,7 +258,7 @@ static int reopen_directory(struct stoa_life *life)
 		return 1;
 	if (stoa_sys_fstat(fd, &stat) == 0 &&
 	    stat.st_ino == life->directory_inode)
-		life->directory = fd;
+		life->directory = stoa_sys_keep(fd);
 	else
 		stoa_sys_close(fd);
 	return 1;

@@ -303,7 +303,7 @@ static int open_once(struct stoa_object *object, const char *file,
 
 	object->created = 0;
 	object->inode = 0;
-	object->fd = find_or_make(object, file, plan);
+	object->fd = stoa_sys_keep(find_or_make(object, file, plan));
 	if (object->fd < 0)
 		return object->fd;
 	result = check_file(object, object->kind->name);

@@ -100,7 +100,7 @@ static int open_directory(const char *path)
 	if (fd < 0)
 		return stoa_fail(fd, "can't open the space %s: %s", path,
 		                 strerror(-fd));
-	return fd;
+	return stoa_sys_keep(fd);
 }
 
 /* The boot id as 16 of its 36 characters' hex digits: enough to differ. */

@@ -351,7 +351,18 @@ static void number_of_descriptors(void)
 	ANSWERS_ERROR("RLIMIT_NOFILE is a limit", &child, EMFILE);
 }
 
-CONFORMANCE(GROUP(names), GROUP(long_paths), GROUP(creation), GROUP(shapes),
+/* Of the process's first call. */
+static void lowest_number(void)
+{
+	int lowest = need("open", open("/dev/null", O_RDONLY));
+
+	close(lowest);
+	EQUAL("the descriptor is the lowest",
+	      made(own_name("l"), O_RDWR, 0600, 1, 8), lowest);
+	mq_unlink(own_name("l"));
+}
+
+CONFORMANCE(GROUP(lowest_number), GROUP(names), GROUP(long_paths), GROUP(creation), GROUP(shapes),
             GROUP(access_modes), GROUP(fortified), GROUP(modes),
             GROUP(after_unlink), GROUP(messages_stay), GROUP(permissions),
             GROUP(of_others), GROUP(limits_of_others), GROUP(number_of_queues),

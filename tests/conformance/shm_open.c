@@ -191,5 +191,16 @@ static void permissions(void)
 	SUCCEEDS_AS_NOBODY("who made it unlinks it", shm_unlink(own_name("f")));
 }
 
-CONFORMANCE(GROUP(names), GROUP(more_slashes), GROUP(creation), GROUP(contents),
+/* Of the process's first call. */
+static void lowest_number(void)
+{
+	int lowest = need("open", open("/dev/null", O_RDONLY));
+
+	close(lowest);
+	EQUAL("the descriptor is the lowest",
+	      opened(own_name("l"), O_CREAT | O_RDWR, 0600), lowest);
+	shm_unlink(own_name("l"));
+}
+
+CONFORMANCE(GROUP(lowest_number), GROUP(names), GROUP(more_slashes), GROUP(creation), GROUP(contents),
             GROUP(between_processes), GROUP(over_exec), GROUP(permissions))

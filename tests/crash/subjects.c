@@ -8,6 +8,7 @@ extern const struct subject condition_subject;
 extern const struct subject heap_subject;
 extern const struct subject limit_subject;
 extern const struct subject mutex_subject;
+extern const struct subject notify_subject;
 extern const struct subject pair_subject;
 extern const struct subject pipe_subject;
 extern const struct subject port_subject;
@@ -27,6 +28,7 @@ const struct subject *const subjects[] = {
 	&heap_subject,
 	&queue_subject,
 	&limit_subject,
+	&notify_subject,
 	&semaphore_subject,
 	&semaphore_set_subject,
 	&mutex_subject,

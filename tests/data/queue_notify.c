@@ -3,6 +3,7 @@
  * empty queue while no receiver waits. */
 #include "support.h"
 
+#include <data/queue_internal.h>
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -297,6 +298,188 @@ TEST(a_queue_that_others_may_write_gives_no_signals)
 	stoa_space_close(space);
 }
 
+TEST(a_batch_that_comes_to_the_empty_queue_signals)
+{
+	struct stoa_message batch[3] = { { .data = "a", .bytes = 1, .type = 1 },
+		                         { .data = "b", .bytes = 1, .type = 1 },
+		                         { .data = "c", .bytes = 1, .type = 1 } };
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	sigset_t set = block(SIGUSR1);
+
+	assert_ok(stoa_queue_notify(queue, &ask));
+	assert_result(stoa_queue_send_many(queue, batch, 3, STOA_NOW), 3);
+	assert_signalled(&set, 1);
+	assert_ok(stoa_queue_notify(queue, &ask));
+	assert_int_equal(drain_queue(queue), 3);
+	assert_not_signalled(&set);
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+/* As the kernel, which gives the first to the receiver, whether it runs or
+ * not. */
+TEST(what_comes_before_a_waiting_receiver_has_run_signals)
+{
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	sigset_t set = block(SIGUSR1);
+	struct child child = start_child(receive_two, queue);
+
+	assert_ok(stoa_queue_notify(queue, &ask));
+	await_report(&child);
+	until_waiting(queue, 1, 0);
+	until_blocked(child.pid);
+	stop_child(&child);
+	send_text(queue, "x");
+	send_text(queue, "y");
+	assert_not_signalled(&set);
+	continue_child(&child);
+	assert_int_equal(await_report(&child), 1);
+	assert_signalled(&set, 1);
+	end_child(&child);
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+enum { ROUNDS = 200, SENDERS = 3 };
+
+/* Several at once: each sees the others' messages; one must tell. */
+static void send_at_once(void *context)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		await_order();
+		send_text(context, "x");
+		report(0);
+	}
+}
+
+TEST(of_senders_that_come_at_once_one_signals)
+{
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	sigset_t set = block(SIGUSR1);
+	struct child child[SENDERS];
+
+	for (int s = 0; s < SENDERS; s++)
+		child[s] = start_child(send_at_once, queue);
+	for (int i = 0; i < ROUNDS; i++) {
+		assert_ok(stoa_queue_notify(queue, &ask));
+		for (int s = 0; s < SENDERS; s++)
+			give_order(&child[s], 0);
+		for (int s = 0; s < SENDERS; s++)
+			await_report(&child[s]);
+		assert_signalled(&set, 1);
+		assert_int_equal(drain_queue(queue), SENDERS);
+	}
+	for (int s = 0; s < SENDERS; s++)
+		end_child(&child[s]);
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+/* ---- A sender that dies signalling ----------------------------------------------- */
+
+/* The last of the registration's words, as a sender would have written them. */
+static void pretend_to_fire(struct stoa_queue *queue, uint32_t token, int sent)
+{
+	struct queue_control *control = queue->control;
+
+	atomic_store(&control->firing,
+	             QUEUE_FIRING(atomic_load(&control->notify_count), token));
+	if (!sent)
+		return;
+	atomic_store(&control->notifier, UINT64_C(1) << 31 | 1);
+	atomic_store(&control->notify_token, 0);
+}
+
+static void fire_and_stay(void *context)
+{
+	pretend_to_fire(context, stoa_object_token(stoa_queue_object(context)),
+	                1);
+	report(0);
+	await_order();
+}
+
+static void enter_fire_and_stay(void *context)
+{
+	send_text(context, "x"); /* now it has a token of its own */
+	fire_and_stay(context);
+}
+
+TEST(what_a_killed_sender_was_about_to_signal_is_signalled)
+{
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	sigset_t set = block(SIGUSR1);
+	struct child child;
+
+	send_text(queue, "there");
+	assert_ok(stoa_queue_notify(queue, &ask));
+	child = start_child(enter_fire_and_stay, queue);
+	await_report(&child);
+	kill_child(&child);
+	assert_not_signalled(&set);
+	assert_receives(queue, "there");
+	assert_signalled(&set, 1);
+	assert_receives(queue, "x");
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+/* Whoever has the message goes on when it is sure that no signal comes, or that
+ * the sender is stopped. */
+TEST(a_stopped_sender_holds_nobody_up)
+{
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	struct child child;
+
+	send_text(queue, "there");
+	assert_ok(stoa_queue_notify(queue, &ask));
+	child = start_child(enter_fire_and_stay, queue);
+	await_report(&child);
+	stop_child(&child);
+	assert_receives(queue, "there");
+	assert_int_equal(atomic_load(&queue->control->firing), 0);
+	assert_receives(queue, "x");
+	kill_child(&child);
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
+/* Shared bytes are foreign: of the dead, of nobody, of this very process. */
+TEST(whatever_is_said_to_be_firing_a_receive_returns)
+{
+	struct stoa_notification ask = ask_for(SIGUSR1, 1);
+	struct stoa_space *space = open_space();
+	struct stoa_queue *queue = make_queue(space, "q", tiny);
+	uint32_t own = stoa_object_token(stoa_queue_object(queue));
+	const uint32_t tokens[] = { 0x7fffffff, 0xffffffff, 0, 1, own };
+
+	block(SIGUSR1); /* what is forged may signal its owner */
+	send_text(queue, "there");
+	for (size_t i = 0; i < LENGTH(tokens); i++) {
+		assert_ok(stoa_queue_notify(queue, &ask));
+		atomic_store(&queue->control->notifier, UINT64_MAX);
+		pretend_to_fire(queue, tokens[i], 0);
+		send_text(queue, "second");
+		assert_receives(queue, "there");
+		assert_receives(queue, "second");
+		pretend_to_fire(queue, tokens[i], 0);
+		assert_ok(stoa_queue_notify(queue, NULL));
+		assert_int_equal(atomic_load(&queue->control->firing), 0);
+		send_text(queue, "there");
+	}
+	stoa_queue_close(queue);
+	stoa_space_close(space);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(one_signal_comes_with_its_value_and_no_second_one),
 	CASE(another_processes_message_signals_and_tells_its_sender),
@@ -309,6 +492,12 @@ static const struct CMUnitTest cases[] = {
 	CASE(death_drops_the_registration),
 	CASE(a_notification_of_a_wrong_size_or_signal_is_refused),
 	CASE(a_queue_that_others_may_write_gives_no_signals),
+	CASE(a_batch_that_comes_to_the_empty_queue_signals),
+	CASE(what_comes_before_a_waiting_receiver_has_run_signals),
+	CASE(of_senders_that_come_at_once_one_signals),
+	CASE(what_a_killed_sender_was_about_to_signal_is_signalled),
+	CASE(a_stopped_sender_holds_nobody_up),
+	CASE(whatever_is_said_to_be_firing_a_receive_returns),
 };
 
 MAIN(cases)

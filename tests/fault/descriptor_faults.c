@@ -96,6 +96,7 @@ static long long make_offer(void)
 static void serve(void *context)
 {
 	(void)context;
+	injected(); /* not in this process, which would drop the fetcher */
 	stoa_descriptor_serve(offer, STOA_FOREVER, NULL);
 }
 
@@ -167,7 +168,10 @@ static const struct case_ operations[] = {
 
 static void begin(void)
 {
-	struct stoa_offer_attributes attributes = { .size = sizeof(attributes) };
+	/* Nobody loses patience because the machine is busy. */
+	struct stoa_offer_attributes attributes = {
+		.size = sizeof(attributes), .patience_ns = AMPLE_MS * MS
+	};
 
 	space = open_space();
 	assert_ok(stoa_descriptor_pair(sockets));
