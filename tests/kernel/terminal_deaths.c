@@ -2,6 +2,7 @@
 /* Deaths at random instants: of the keeper, of clients, of the command. */
 #include "terminal.h"
 
+#include <sched.h>
 #include <sys/wait.h>
 
 enum { ROUNDS = 12, SPIN_MOST = 300000 };
@@ -41,11 +42,26 @@ static void keep_shortly(void *context UNUSED)
 	keep("seq 300");
 }
 
+/* A keeper killed while it starts its command looks alive until that executes:
+ * until then it has what the keeper had open (see stoa/space.h). */
+static struct stoa_terminal *start_again(struct stoa_space *space,
+                                         const char *script)
+{
+	char *const argv[] = { "sh", "-c", (char *)script, NULL };
+	struct stoa_terminal *terminal = NULL;
+	int result;
+
+	while ((result = stoa_terminal_start(space, "t", NULL, argv,
+	                                     &terminal)) == -EEXIST)
+		sched_yield();
+	assert_good(result);
+	return terminal;
+}
+
 /* The name can be had again, and nothing of the old one shows. */
 static void assert_name_free(struct stoa_space *space)
 {
-	struct stoa_terminal *terminal =
-	        start_session(space, "t", "echo new; exit 3");
+	struct stoa_terminal *terminal = start_again(space, "echo new; exit 3");
 	struct stoa_terminal_client *client;
 
 	assert_ok(stoa_terminal_attach(space, "t", STOA_READ, &client));
@@ -111,10 +127,10 @@ TEST(a_keeper_killed_while_it_begins_or_ends_leaves_its_name)
 		assert_int_equal(waitpid(child.pid, NULL, 0), child.pid);
 		close(child.reports);
 		close(child.orders);
-		if (round % 2 == 0)
+		while (round % 2 == 0 && count_sessions(space) > 0) {
 			assert_good(stoa_terminal_clean(space, 0, NULL, NULL));
-		if (round % 2 == 0)
-			assert_int_equal(count_sessions(space), 0);
+			sched_yield();
+		}
 		assert_name_free(space);
 	}
 	stoa_space_close(space);
