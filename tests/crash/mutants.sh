@@ -3,8 +3,9 @@
 # mutants.sh: is the harness awake? Builds the library with all seeded bugs of
 # src/base/bug.h in it, switches each on in turn, and requires the harness to
 # notice it where mutants.list says, or else anywhere; and to notice nothing
-# there when none is switched on. $JOBS at once, by default one on each
-# processor.
+# there when none is switched on. Of a room without crashes to try, the list
+# names the tests that must notice: test:kernel/fifo_move. $JOBS at once, by
+# default one on each processor.
 #
 # usage: mutants.sh BUILD [NUMBER...]
 
@@ -34,6 +35,26 @@ hint() {
 	}' "$hints"
 }
 
+# The tests for one bug, none if it has none; for all without a number.
+test_of() {
+	awk -v n="${1:-}" '(n == "" || $1 == n) && sub(/^test:/, "", $2) {
+		print $2
+	}' "$hints" | sort -u
+}
+
+build_tests() {
+	mkdir -p "$dir/tests/kernel" &&
+	# shellcheck disable=SC2046 # several words
+	make -s -j"$(nproc)" BUILD="$build" "$build/tests/libsupport.a" \
+		$(test_of | sed "s|.*|$build/tests/&.o|") || return
+	for program in $(test_of); do
+		${CC:-cc} -no-pie -o "$dir/tests/$program" \
+			"$build/tests/$program.o" "$build/tests/libsupport.a" \
+			"$dir/libstoa.a" "$build/tests/libsupport.a" \
+			-lcmocka -pthread || return
+	done
+}
+
 build_mutants() {
 	mkdir -p "$dir" &&
 	make -s -j"$(nproc)" BUILD="$dir" CFLAGS="${CFLAGS:--O2 -g} \
@@ -41,7 +62,8 @@ build_mutants() {
 		-DSTOA_SEEDED_BUG=stoa_seeded_bug" "$dir/libstoa.a" \
 		"$dir/libdropin.a" &&
 	${CC:-cc} -static -no-pie -o "$dir/crash" "$build"/tests/crash/*.o \
-		"$dir/libdropin.a" "$dir/libstoa.a" -pthread
+		"$dir/libdropin.a" "$dir/libstoa.a" -pthread &&
+	build_tests
 }
 
 # usage: run LOG ARGUMENT...
@@ -60,9 +82,32 @@ say_caught() {
 	grep -A 1 '^FAIL' "$log" | sed -n '1,2s/^ *\(FAIL \)\{0,1\}/    /p'
 }
 
+# usage: run_tests LOG BUG PROGRAM SECONDS
+run_tests() {
+	STOA_SEEDED_BUG=$2 timeout -k 1 "$4" "$dir/tests/$3" >"$1" 2>&1
+}
+
+try_tests() {
+	if ! run_tests "$dir/control-$1.log" 0 "$2" "$hang_limit"; then
+		echo "FAIL without bug $1, in $2"
+		cat "$dir/control-$1.log"
+	elif run_tests "$dir/bug-$1.log" "$1" "$2" 60; then
+		echo "MISSED bug $1: $3"
+	else
+		echo "caught bug $1: $3"
+		grep -m 1 'FAILED' "$dir/bug-$1.log" | sed 's/^ */    /'
+		[ -s "$dir/bug-$1.log" ] || echo "    hang"
+	fi
+}
+
 try_one() {
 	n=$1
 	name=$(bugs | awk -v n="$n" '$1 == n { sub(/^[0-9]+ +/, ""); print }')
+	program=$(test_of "$n")
+	if [ -n "$program" ]; then
+		try_tests "$n" "$program" "$name"
+		return
+	fi
 	place=$(hint "$n")
 	# shellcheck disable=SC2086 # the place is several arguments
 	if [ -n "$place" ] && ! run "$dir/control-$n.log" -b 0 $place; then
