@@ -36,7 +36,11 @@ struct stream_end {
 	int chased;     /* a reader: more came while it lingered */
 	uint32_t looks;
 
-	int favoured; /* this turn was taken by favour, not by the lock */
+	/* This turn was taken by favour, not by the lock. Cleared by release
+	 * before the turn is given back, and read by acquire by the next who
+	 * has the lock: `inside` may have been looked at by another handle, in
+	 * another mapping, so that within a process this alone says the order. */
+	_Atomic int favoured;
 	/* See FAVOUR. */
 	uint32_t favourite; /* the only thread that may be; 0: none yet */
 	uint32_t streak;    /* so often the lock was taken in a row */
@@ -196,8 +200,13 @@ static inline int stream_take_lock(struct stoa_stream *stream,
 		result = stream_revoke(stream, side, deadline);
 	if (stoa_unlikely(result < 0))
 		return result;
-	/* Not before: a thread that shares the handle may have been inside. */
-	stream->end[side].favoured = 0;
+	/* Not before: a thread that shares the handle may have been inside. It
+	 * still is, in the copy that fork() made of it.
+	 * acquire: pairs with the release in stream_leave_turn() */
+	if (stoa_unlikely(atomic_load_explicit(&stream->end[side].favoured,
+	                                       memory_order_acquire)))
+		atomic_store_explicit(&stream->end[side].favoured, 0,
+		                      memory_order_relaxed);
 	return 0;
 }
 
@@ -226,7 +235,8 @@ static inline int stream_enter_favoured(struct stoa_stream *stream,
 	/* relaxed: STREAM_FAVOUR */
 	if (stoa_likely(atomic_load_explicit(favour, memory_order_relaxed) ==
 	                mine)) {
-		stream->end[side].favoured = 1;
+		atomic_store_explicit(&stream->end[side].favoured, 1,
+		                      memory_order_relaxed);
 		return 1;
 	}
 	atomic_store_explicit(stream_inside(stream, side), 0,
@@ -268,7 +278,10 @@ static inline void stream_leave_turn(struct stoa_stream *stream,
 	uint32_t token = stoa_object_token(&stream->object);
 	uint32_t word = token;
 
-	if (stoa_likely(end->favoured)) {
+	if (stoa_likely(atomic_load_explicit(&end->favoured,
+	                                     memory_order_relaxed))) {
+		/* release: stream_take_lock() */
+		atomic_store_explicit(&end->favoured, 0, memory_order_release);
 		/* release: STREAM_FAVOUR */
 		atomic_store_explicit(stream_inside(stream, side), 0,
 		                      memory_order_release);
