@@ -10,19 +10,27 @@ T()
 	tmux -f /dev/null -S "$PWD/tmux" "$@"
 }
 
-# pane NAME SIZE COMMAND: a terminal of COLUMNSxROWS that runs COMMAND
+# pane NAME SIZE COMMAND: a terminal of COLUMNSxROWS that runs COMMAND, the
+# only one of a session. Its target is =NAME:, as a bare NAME may as well be
+# the beginning of a window's name, which is that of what runs in it.
 pane()
 {
 	T new-session -d -s "$1" -x "${2%x*}" -y "${2#*x}" "$3" ||
 		fail "no pane"
-	T set-option -t "$1" status off
-	T resize-window -t "$1" -x "${2%x*}" -y "${2#*x}"
+	T set-option -t "=$1:" status off
+	T resize-window -t "=$1:" -x "${2%x*}" -y "${2#*x}"
+}
+
+# screen PANE: what is to be seen there
+screen()
+{
+	T capture-pane -p -t "=$1:"
 }
 
 # shows PANE TEXT: until it's to be seen there (the hang limit ends it)
 shows()
 {
-	until [[ $(T capture-pane -p -t "$1") == *"$2"* ]]; do
+	until [[ $(screen "$1") == *"$2"* ]]; do
 		sleep 0.05
 	done
 }
@@ -30,7 +38,7 @@ shows()
 # types PANE KEY...
 types()
 {
-	T send-keys -t "$@"
+	T send-keys -t "=$1:" "${@:2}"
 }
 
 # clients SESSION NUMBER: until so many are attached
@@ -107,7 +115,7 @@ shows c "from-2-b" # the past
 types c 'echo not-$((1 + 1))-this' Enter
 types b 'echo but-$((1 + 1))-this' Enter
 shows c "but-2-this"
-lacks "$(T capture-pane -p -t b)" "not-2-this"
+lacks "$(screen b)" "not-2-this"
 types b 'exit 5' Enter
 shows b "status=5"
 shows c "status=5"
@@ -127,7 +135,7 @@ shows b "in-42>"
 until [[ $(stoa terminal size work) == "20 80" ]]; do sleep 0.05; done
 types a 'echo size-$(stty size | tr " " x)' Enter
 shows a "size-30x100"
-T resize-window -t b -x 70 -y 18
+T resize-window -t =b: -x 70 -y 18
 until [[ $(stoa terminal size work) == "18 70" ]]; do sleep 0.05; done
 exits 0 stoa terminal size work 40x120
 until [[ $(stoa terminal size work) == "40 120" ]]; do sleep 0.05; done
@@ -162,7 +170,7 @@ types b -l end
 types b Enter
 shows a "status=6"
 shows b "status=6"
-is "$(T display-message -p -t b '#{alternate_on}')" 0
+is "$(T display-message -p -t =b: '#{alternate_on}')" 0
 CASE
 
 terminal "a killed keeper is told to its clients, and its name is free" <<'CASE'
@@ -176,7 +184,7 @@ kill -KILL "$(stoa terminal ls -rno KEEPER)"
 for i in a b; do
 	shows $i "status=3"
 	shows $i "mode is whole"
-	has "$(T capture-pane -p -t $i)" "keeper"
+	has "$(screen $i)" "keeper"
 done
 is "$(stoa terminal ls -rno NAME,HEALTH)" "work dead"
 complains 3 stoa terminal attach work
@@ -209,7 +217,7 @@ shows a "mode is whole"
 types b 'echo on-$((1 + 1))-and-on' Enter
 shows b "on-2-and-on"
 # SIGTERM is met in order.
-T respawn-pane -k -t a "./then ./one"
+T respawn-pane -k -t =a: "./then ./one"
 shows a "on-2-and-on"
 kill -TERM "$(<pid)"
 shows a "status=143"
@@ -226,7 +234,7 @@ pane a 80x24 "./then stoa terminal attach work"
 shows a "before"
 types a 'typed' Enter
 shows a "typed"
-lacks "$(T capture-pane -p -t a)" "^["
+lacks "$(screen a)" "^["
 types a C-d
 shows a "status=0"
 CASE
@@ -369,8 +377,8 @@ shows a begun
 types a ' ' q
 shows a "status=0"
 shows a "mode is whole"
-is "$(T display-message -p -t a '#{cursor_flag}')" 1
-lacks "$(T capture-pane -p -t a)" "^["
+is "$(T display-message -p -t =a: '#{cursor_flag}')" 1
+lacks "$(screen a)" "^["
 CASE
 
 terminal "what is typed wrong is told" <<'CASE'
