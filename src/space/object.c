@@ -267,6 +267,14 @@ static int map_file(struct stoa_object *object,
 	return 0;
 }
 
+static int is_taken(struct stoa_space *space, const char *file)
+{
+	struct stat stat;
+
+	return stoa_sys_fstatat(space->life.directory, file, &stat,
+	                        AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int find_or_make(struct stoa_object *object, const char *file,
                         const struct stoa_object_plan *plan)
 {
@@ -285,7 +293,9 @@ static int find_or_make(struct stoa_object *object, const char *file,
 			if (fd != -ENOENT || !(flags & STOA_CREATE))
 				return fd;
 		}
-		fd = create_file(object, file, plan);
+		/* Before there is room made for one that nobody gets. */
+		fd = is_taken(space, file) ? -EEXIST :
+		                             create_file(object, file, plan);
 		object->created = fd >= 0;
 		if (fd == -EEXIST && (flags & STOA_EXCLUSIVE))
 			return stoa_fail(fd, "there is a %s in %s already",

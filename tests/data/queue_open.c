@@ -2,6 +2,8 @@
 /* Making and opening a queue: flags, attributes, modes, permissions. */
 #include "support.h"
 
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define GIB (1ULL << 30)
@@ -56,6 +58,29 @@ TEST(exclusive_refuses_one_that_exists)
 	assert_result(open_with(space, "q",
 	                        READ_WRITE | STOA_CREATE | STOA_EXCLUSIVE,
 	                        NULL),
+	              -EEXIST);
+	assert_sentence("q");
+	stoa_space_close(space);
+}
+
+/* There may be too little memory for a second one. */
+TEST(exclusive_makes_no_room_for_one_that_exists)
+{
+	static const struct rlimit small_files = { 1 << 20, 1 << 20 };
+	struct stoa_space *space = open_space();
+	struct stoa_queue_attributes large = attributes_of(
+		(struct queue_shape){ STOA_FIFO, 4, 1 << 20, 4 << 20 });
+
+	stoa_queue_close(make_queue(space, "q", tiny));
+	signal(SIGXFSZ, SIG_IGN);
+	assert_system(setrlimit(RLIMIT_FSIZE, &small_files));
+	assert_result(open_with(space, "other",
+	                        READ_WRITE | STOA_CREATE | STOA_EXCLUSIVE,
+	                        &large),
+	              -EFBIG);
+	assert_result(open_with(space, "q",
+	                        READ_WRITE | STOA_CREATE | STOA_EXCLUSIVE,
+	                        &large),
 	              -EEXIST);
 	assert_sentence("q");
 	stoa_space_close(space);
@@ -366,6 +391,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_missing_queue_is_enoent),
 	CASE(create_makes_it_once_and_then_opens_it),
 	CASE(exclusive_refuses_one_that_exists),
+	CASE(exclusive_makes_no_room_for_one_that_exists),
 	CASE(flags_without_direction_or_unknown_are_refused),
 	CASE(zero_attributes_take_the_defaults),
 	CASE(default_room_is_for_all_or_for_16_mib_but_for_four_of_the_largest),
