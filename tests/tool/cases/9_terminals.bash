@@ -156,7 +156,12 @@ while [[ $line != end ]]; do
 	[[ $size == "$drawn" ]] ||
 		printf '\033[?1049h\033[H\033[2Jdrawn for %s' "$size"
 	drawn=$size
-	read -r -t 0.1 line
+	# Not by a read with a time limit: that may end within the line.
+	if read -t 0; then
+		read -r line
+	else
+		sleep 0.05
+	fi
 done
 exit 6
 SCREEN
@@ -241,9 +246,10 @@ CASE
 
 terminal "the key that detaches can be chosen, or be none" <<'CASE'
 type -P tmux >/dev/null || skip "there is no tmux"
-exits 0 stoa terminal start -d work -- sh -c 'stty raw -echo; exec cat -v'
+exits 0 stoa terminal start -d work -- sh -c \
+	'stty raw -echo; echo all-keys-are-read; exec cat -v'
 pane a 80x24 "./then stoa terminal attach -e none work"
-clients work 1
+shows a "all-keys-are-read" # and a's own keys are, too
 types a 'C-\' x
 shows a '^\x'
 pane b 80x24 "./then stoa terminal attach -e ^] work"
