@@ -299,7 +299,7 @@ TEST(a_sets_topics_take_turns_and_wake_it)
 		until_ready(fd);
 	give_order(&child, 0);
 	assert_result(stoa_topic_set_receive(set, &number, 8,
-	                                     stoa_deadline_in(10 * SECOND),
+	                                     stoa_deadline_in(600 * SECOND),
 	                                     NULL, NULL),
 	              8);
 	assert_result(stoa_topic_set_receive(set, &number, 8,

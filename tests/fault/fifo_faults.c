@@ -11,7 +11,7 @@
 
 #include <base/system.h>
 
-enum { RUNS_MAX = 200, WAIT_MS = 3 };
+enum { RUNS_MAX = 200, WAIT_MS = 3, AMPLE_MS = 60000 };
 
 /* ---- The hooks ---------------------------------------------------------------- */
 
@@ -148,7 +148,7 @@ static long long open_in_vain(void)
 static long long write_one(void)
 {
 	long long result = stoa_fifo_write(writer, "one", 3,
-	                                   stoa_deadline_in(SECOND));
+	                                   stoa_deadline_in(AMPLE_MS * MS));
 
 	return result == 3 ? 0 : result;
 }
@@ -161,7 +161,7 @@ static void undo_write(void)
 static long long write_to_nobody(void)
 {
 	long long result = stoa_fifo_write(other, "one", 3,
-	                                   stoa_deadline_in(SECOND));
+	                                   stoa_deadline_in(AMPLE_MS * MS));
 
 	return result == -EPIPE ? 0 : result;
 }

@@ -69,9 +69,9 @@ holder=$!
 read -r x <begun
 stoa lock -s jobs:5- -- true &
 waiter=$!
-until [[ $(stoa stat -J jobs | json_check objects.0.waiting.0.pid) == "$waiter" ]]
-do :; done
-stoa stat -J jobs >out
+: >out
+until [[ $(json_check objects.0.waiting.0.pid <out 2>/dev/null) == "$waiter" ]]
+do stoa stat -J jobs >out; done
 json_check <out || fail "no JSON"
 is "$(json_check objects.0.holders.0.pid <out)" "$holder"
 is "$(json_check objects.0.holders.0.mode <out)" "exclusive"
