@@ -200,11 +200,12 @@ static void tell_waiting(struct stoa_waiter *waiter, int begins)
 	if (!seat)
 		return;
 	if (begins) {
-		atomic_fetch_add_explicit(waiting_count(waiter, seat), 1,
-		                          memory_order_relaxed);
 		atomic_store_explicit(&seat->waiting_since_ns,
 		                      stoa_sys_clock_ns(CLOCK_REALTIME_COARSE),
 		                      memory_order_relaxed);
+		/* release: who sees one waiting sees since when */
+		atomic_fetch_add_explicit(waiting_count(waiter, seat), 1,
+		                          memory_order_release);
 	} else {
 		atomic_fetch_sub_explicit(waiting_count(waiter, seat), 1,
 		                          memory_order_relaxed);
