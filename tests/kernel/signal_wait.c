@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Names, masks, waiting with a deadline, descriptors, and messages. */
 #include "signals.h"
-#include <grp.h>
 
+#include <grp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
