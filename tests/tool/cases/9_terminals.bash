@@ -391,6 +391,13 @@ until [[ -s ended ]]; do sleep 0.02; done
 until grep -q said day; do sleep 0.02; done
 CASE
 
+terminal "a recording that may not grow ends, and the session goes on" <<'CASE'
+seq 800000 >numbers
+ulimit -f 4096
+exits 5 stoa terminal start -f -R day work -- sh -c 'cat numbers; exit 5'
+is "$(stat -c %s day)" 4194304
+CASE
+
 # It is killed while the program is waited for: who has a lease on it is told,
 # and lets go later.
 terminal "a session outlives a starter that was killed before it knew" <<'CASE'
