@@ -3,10 +3,12 @@
  * session, and is its first client. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "terminal.h"
@@ -177,6 +179,23 @@ static int be_keeper(const struct start *start, int report_fd, int go_fd)
 	return result;
 }
 
+/* What the shell, or a script, has open is not held for the session's time: a
+ * pipe's end, a lock. */
+static void close_all_but(const int *kept, size_t count)
+{
+	unsigned int from = STDERR_FILENO + 1, least;
+
+	do {
+		least = ~0u;
+		for (size_t i = 0; i < count; i++)
+			if (kept[i] >= (int)from && (unsigned int)kept[i] < least)
+				least = (unsigned int)kept[i];
+		if (least > from)
+			syscall(SYS_close_range, from, least - 1, 0);
+		from = least + 1;
+	} while (from);
+}
+
 /* Nothing of the terminal that it was started from stays open. */
 static void leave_terminal(void)
 {
@@ -189,21 +208,24 @@ static void leave_terminal(void)
 		close(null);
 }
 
-/* In the child. The three may have been closed before: then a pipe is one. */
-static _Noreturn void run_keeper(const struct start *start, int report_fd,
-                                 int go_fd)
+/* In the child. The three may have been closed before: then a pipe is one. Who
+ * started it may be killed before he reads the report: the session goes on. */
+static _Noreturn void run_keeper(struct start *start, int report_fd, int go_fd)
 {
-	int report = fcntl(report_fd, F_DUPFD_CLOEXEC, 3);
-	int go = fcntl(go_fd, F_DUPFD_CLOEXEC, 3);
+	int kept[] = { fcntl(report_fd, F_DUPFD_CLOEXEC, 3),
+		       fcntl(go_fd, F_DUPFD_CLOEXEC, 3), -1 };
 
-	close(report_fd);
-	close(go_fd);
+	if (start->record_fd >= 0)
+		kept[2] = start->record_fd =
+			fcntl(start->record_fd, F_DUPFD_CLOEXEC, 3);
+	signal(SIGPIPE, SIG_IGN);
 	leave_terminal();
-	_exit(be_keeper(start, report, go));
+	close_all_but(kept, 3);
+	_exit(be_keeper(start, kept[0], kept[1]));
 }
 
 /* 0, and *ret_go is to be closed for it to go on; or what the keeper said. */
-static int start_keeper(const struct start *start, struct report *report,
+static int start_keeper(struct start *start, struct report *report,
                         int *ret_go)
 {
 	int ends[2], go[2];

@@ -146,7 +146,8 @@ struct stoa_process_attributes {
  * it, and forgets it when a set-user-id program is executed. So it is a pipe of
  * whose other end this process has the only descriptor: the child has one
  * descriptor more, 200 or above, and escapes if it closes descriptors that it
- * doesn't know (closefrom(3)). A child that was forked, not by fork(3) but by a
+ * doesn't know (closefrom(3)), leaves the group in which it was started, or
+ * becomes altogether another user, whom the caller may not kill. A child that was forked, not by fork(3) but by a
  * bare clone(2), counts as this process while it hasn't executed anything.
  */
 
@@ -243,7 +244,7 @@ STOA_API int stoa_process_wait(struct stoa_process *process,
 
 /*
  * Sends a signal: to the command, or to its process group if it has one of its
- * own. 0: nothing is sent. Does not block. -ESRCH: it has ended (all of the
+ * own, and then also to a command that has left that since. 0: nothing is sent. Does not block. -ESRCH: it has ended (all of the
  * group have, which before Linux 6.9 can't be told from the command's end).
  * -EPERM: it runs as somebody else. -EINVAL: no signal.
  */

@@ -58,7 +58,9 @@ STOA_API const char *stoa_space_path(const struct stoa_space *space);
 /* This process's identity in the space (joins first if it must).
  * -EUSERS: all 65,536 life slots of the space are taken. -EPERM: what lies
  * under a life file's name (.life.0) is none. -EUCLEAN: it is too short.
- * -EACCES, -ENOSPC, -EMFILE. Every call that must join first may answer so. */
+ * -EACCES, -ENOSPC, -EMFILE; -EFBIG: more than a file may have (RLIMIT_FSIZE;
+ * no SIGXFSZ). Every call that must join first may answer so, and all that make
+ * objects or let them grow give -EFBIG, too. */
 STOA_API int stoa_space_self(struct stoa_space *space, stoa_peer *ret_peer);
 
 /* 1: alive (also when stopped). 0: dead, and its memory torn down. */

@@ -198,7 +198,8 @@ STOA_API void stoa_terminal_record(struct stoa_terminal *terminal,
  * goes; its clients are told, and the names are free. 1: `wake_fd` (-1: none)
  * is readable. -EAGAIN (STOA_NOW): there is nothing more to do now;
  * -ETIMEDOUT. Other errors: of the session's objects (-EIDRM: somebody removed
- * them; -EUCLEAN, -EIO) or the recorder; the command runs on.
+ * them; -EUCLEAN, -EIO) or the recorder (-EFBIG: no SIGXFSZ); the command runs
+ * on.
  */
 STOA_API int stoa_terminal_run(struct stoa_terminal *terminal, int wake_fd,
                                struct stoa_deadline deadline);

@@ -7,6 +7,7 @@
 #include <linux/membarrier.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define KEPT_FROM 512 /* half of what a process has by default */
@@ -95,10 +96,27 @@ int stoa_sys_fstatat(int directory, const char *path, struct stat *ret_stat,
 	                             (long)ret_stat, flags, 0, 0);
 }
 
+/* The kernel raises SIGXFSZ, which kills whoever has no handler for it, where a
+ * file would grow over RLIMIT_FSIZE; one in memory, too. */
+static int check_limit(int fd, off_t end)
+{
+	struct rlimit64 limit;
+	struct stat stat;
+
+	if (stoa_system_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, (long)&limit, 0,
+	                     0) < 0 ||
+	    (uint64_t)end <= limit.rlim_cur)
+		return 0;
+	return stoa_sys_fstat(fd, &stat) == 0 && stat.st_size >= end ? 0
+	                                                            : -EFBIG;
+}
+
 int stoa_sys_fallocate(int fd, off_t offset, off_t length)
 {
-	long result;
+	long result = check_limit(fd, offset + length);
 
+	if (result < 0)
+		return (int)result;
 	do
 		result = stoa_system_call(SYS_fallocate, fd, 0, offset, length,
 		                          0, 0);
@@ -108,7 +126,11 @@ int stoa_sys_fallocate(int fd, off_t offset, off_t length)
 
 int stoa_sys_ftruncate(int fd, off_t length)
 {
-	return (int)stoa_system_call(SYS_ftruncate, fd, length, 0, 0, 0, 0);
+	int result = check_limit(fd, length);
+
+	return result < 0 ? result
+	                  : (int)stoa_system_call(SYS_ftruncate, fd, length, 0,
+	                                          0, 0, 0);
 }
 
 int stoa_sys_punch(int fd, off_t offset, off_t length)

@@ -35,6 +35,7 @@ void stoa_sys_close_inode(int fd, uint64_t inode);
 int stoa_sys_fstat(int fd, struct stat *ret_stat);
 int stoa_sys_fstatat(int directory, const char *path, struct stat *ret_stat,
                      int flags);
+/* -EFBIG over RLIMIT_FSIZE, and no SIGXFSZ. */
 int stoa_sys_fallocate(int fd, off_t offset, off_t length);
 int stoa_sys_ftruncate(int fd, off_t length);
 /* Gives memory back: the bytes read as zeros. `length` may go beyond. */

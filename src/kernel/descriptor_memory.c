@@ -98,8 +98,9 @@ int stoa_descriptor_memory(const void *data, uint64_t bytes)
 	if (result == 0)
 		return fd;
 	stoa_sys_close(fd);
-	return stoa_fail(result, "can't make memory of %llu bytes to pass: %s",
-	                 (unsigned long long)bytes, strerror(-result));
+	return stoa_fail(result, "can't make memory of %llu bytes to pass: %s%s",
+	                 (unsigned long long)bytes, strerror(-result),
+	                 result == -EFBIG ? " (ulimit -f)" : "");
 }
 
 /* The seals are looked at first: from then on nothing else changes. */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define ENTRIES_BYTES 4096
+#define STATUS_LINE_MAX 255
 
 ssize_t stoa_proc_read(const char *path, char *text, size_t room)
 {
@@ -195,6 +196,33 @@ char *stoa_proc_line(struct stoa_proc_lines *lines)
 void stoa_proc_close(struct stoa_proc_lines *lines)
 {
 	stoa_sys_close(lines->fd);
+}
+
+ssize_t stoa_proc_status(const char *path, char *text, size_t room)
+{
+	struct stoa_proc_lines lines;
+	bool goes_on = false; /* the piece before had no end */
+	size_t length = 0;
+	char *line;
+	int result = stoa_proc_open(&lines, path);
+
+	if (result < 0)
+		return result == -ENOENT ? -ESRCH : result;
+	while ((line = stoa_proc_line(&lines))) {
+		size_t bytes = strlen(line);
+		bool left_out = goes_on || bytes > STATUS_LINE_MAX ||
+		                length + bytes + 2 > room;
+
+		goes_on = bytes == sizeof lines.bytes - 1;
+		if (left_out)
+			continue;
+		memcpy(text + length, line, bytes);
+		length += bytes;
+		text[length++] = '\n';
+	}
+	text[length] = '\0';
+	stoa_proc_close(&lines);
+	return lines.error < 0 ? lines.error : (ssize_t)length;
 }
 
 void stoa_proc_command(pid_t pid, char *name, size_t bytes)

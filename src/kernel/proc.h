@@ -19,6 +19,10 @@
  * process has gone. */
 ssize_t stoa_proc_read(const char *path, char *text, size_t room);
 
+/* The same of a file of "name: value" lines, without those of more than 255
+ * bytes, which may be of any length: a user can be of 65,536 groups. */
+ssize_t stoa_proc_status(const char *path, char *text, size_t room);
+
 /* The value of the line "name:" in `text`, which ends with its line. NULL:
  * there is none. */
 const char *stoa_proc_value(const char *text, const char *name);

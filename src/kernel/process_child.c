@@ -75,8 +75,29 @@ static long open_null(void)
 	                        O_RDWR | O_CLOEXEC, 0, 0, 0);
 }
 
+/* To a number that nothing is to have: above all of them, or, at the limit,
+ * between. */
+static long move_away(const struct process_plan *plan, long fd)
+{
+	long result = stoa_system_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC,
+	                               highest(plan) + 1, 0, 0, 0);
+	long least = STDERR_FILENO + 1;
+
+	if (result != -EINVAL && result != -EMFILE)
+		return result;
+	for (;; least = result + 1) {
+		result = stoa_system_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC, least,
+		                          0, 0, 0);
+		if (result < 0)
+			return result == -EINVAL ? -EMFILE : result;
+		if (!is_number(plan, (int)result))
+			return result;
+		stoa_system_call(SYS_close, result, 0, 0, 0, 0, 0);
+	}
+}
+
 /* A source that has a number which something else is to have goes out of the
- * way, above all of them. */
+ * way. */
 static void clear_the_way(struct process_plan *plan)
 {
 	for (size_t i = 0; i < plan->count; i++) {
@@ -86,8 +107,7 @@ static void clear_the_way(struct process_plan *plan)
 		if (move->fd == PROCESS_OPEN_NULL)
 			fd = open_null();
 		if (fd >= 0 && fd != move->number && is_number(plan, (int)fd))
-			fd = stoa_system_call(SYS_fcntl, fd, F_DUPFD_CLOEXEC,
-			                      highest(plan) + 1, 0, 0, 0);
+			fd = move_away(plan, fd);
 		if (fd < 0)
 			fail(plan, PROCESS_STEP_DESCRIPTOR, move->number, fd);
 		move->fd = (int)fd;
@@ -221,7 +241,8 @@ static void lift_guard(struct process_plan *plan)
 		result = stoa_system_call(SYS_fcntl, plan->guard, F_DUPFD,
 		                          least, 0, 0, 0);
 	if (result < 0)
-		fail(plan, PROCESS_STEP_GUARD, 0, result);
+		fail(plan, PROCESS_STEP_GUARD, 0,
+		     result == -EINVAL ? -EMFILE : result);
 	plan->guard = (int)result;
 }
 

@@ -102,7 +102,8 @@ struct process_member {
 	int ended;
 	int lost; /* the status: another waiter has it */
 	int leads; /* a group of its own */
-	int joined; /* one that another leads */
+	pid_t group; /* that it was started in, its own or one that another
+	                leads; 0: the caller's. It may have left it since */
 	int session; /* leads one, too */
 	int last; /* no command: the end of the array */
 	struct stoa_process_status status;

@@ -481,7 +481,7 @@ static int launch(struct preparation *made)
 		return explain(made, (int)pid);
 	member->pid = pid;
 	member->leads = made->plan.leads;
-	member->joined = made->plan.group != 0;
+	member->group = member->leads ? pid : made->plan.group;
 	member->session = (flags & STOA_PROCESS_SESSION) != 0;
 	member->status.pid = pid;
 	member->status.command = (uint32_t)made->process->count;

@@ -254,20 +254,45 @@ static long signal_group(const struct process_member *member, int number)
 	return stoa_system_call(SYS_kill, -member->pid, number, 0, 0, 0, 0);
 }
 
+/* Its number means it until it has been waited for; if somebody else did that,
+ * the pidfd reaches nobody. */
+static int has_left_group(const struct process_member *member)
+{
+	return !member->ended &&
+	       stoa_system_call(SYS_getpgid, member->pid, 0, 0, 0, 0, 0) !=
+	               member->group;
+}
+
+static long signal_itself(const struct process_member *member, int number)
+{
+	return stoa_system_call(SYS_pidfd_send_signal, member->pidfd, number, 0,
+	                        0, 0, 0);
+}
+
+/* To its group, once for all of it; and to itself, if it is in none that is
+ * ours. It may leave at any instant: SIGKILL isn't lost by that. */
+static long signal_member(const struct process_member *member, int number)
+{
+	long result = -ESRCH;
+
+	if (member->leads)
+		result = signal_group(member, number);
+	if (!member->group || number == SIGKILL || has_left_group(member)) {
+		long alone = signal_itself(member, number);
+
+		if (alone == 0 || result == -ESRCH)
+			result = alone;
+	}
+	return result;
+}
+
 int process_signal(struct stoa_process *process, int number)
 {
 	long all = -ESRCH;
 
 	for (size_t i = 0; i < process->count; i++) {
-		const struct process_member *member = &process->member[i];
-		long result = -ESRCH;
+		long result = signal_member(&process->member[i], number);
 
-		if (member->leads)
-			result = signal_group(member, number);
-		else if (!member->joined)
-			result = stoa_system_call(SYS_pidfd_send_signal,
-			                          member->pidfd, number, 0, 0,
-			                          0, 0);
 		if (result == 0 || (all == -ESRCH && result != -ESRCH))
 			all = result;
 	}

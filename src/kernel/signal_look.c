@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* kernel/signal_look.c: what a process's threads do with signals, as
- * /proc/PID/task/TID/status says: one read, all of one moment. */
+ * /proc/PID/task/TID/status says: all of one moment. */
 #include <base/error.h>
 #include <base/system.h>
 #include <kernel/proc.h>
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATUS_MAX 8192 /* groups of the user can be many */
+#define STATUS_MAX 4096
 
 static stoa_signal_set mask_of(const char *status, const char *name)
 {
@@ -65,7 +65,7 @@ int stoa_signal_look(pid_t pid, pid_t tid,
 		pid = stoa_sys_getpid();
 	snprintf(path, sizeof path, "/proc/%d/task/%d/status", (int)pid,
 	         (int)(tid ? tid : pid));
-	ssize_t result = stoa_proc_read(path, status, sizeof status);
+	ssize_t result = stoa_proc_status(path, status, sizeof status);
 	if (result == -ESRCH)
 		return stoa_fail(-ESRCH,
 		                 tid && tid != pid ?

@@ -189,7 +189,7 @@ static int look_at(const struct stoa_signal_target *target,
 	if (pid < 0)
 		return pid;
 	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-	ssize_t result = stoa_proc_read(path, status, STATUS_MAX);
+	ssize_t result = stoa_proc_status(path, status, STATUS_MAX);
 	if (result < 0)
 		return (int)result;
 	return stoa_proc_pidfd(target->fd) == pid ? 0 : -ESRCH;

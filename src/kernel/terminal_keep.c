@@ -396,22 +396,43 @@ static int keep(struct stoa_terminal *terminal, int wake_fd,
 	return 0;
 }
 
-/* One of output_fd's readers may be gone: that is no reason to die. */
+/* Those that writing raises. */
+static const int write_signals[] = { SIGPIPE, SIGXFSZ };
+
+static uint64_t bit_of(int number)
+{
+	return UINT64_C(1) << (number - 1);
+}
+
+/* What came in between is taken away; what was there before stays. */
+static void forget_signals(const sigset_t *pending)
+{
+	const struct timespec none = { 0, 0 };
+
+	for (size_t i = 0; i < 2; i++) {
+		uint64_t set = bit_of(write_signals[i]);
+
+		if (!sigismember(pending, write_signals[i]))
+			stoa_system_call(SYS_rt_sigtimedwait, (long)&set, 0,
+			                 (long)&none, sizeof(set), 0, 0);
+	}
+}
+
+/* One of output_fd's readers may be gone, or a recording be as large as a file
+ * may be: that is no reason to die. */
 int stoa_terminal_run(struct stoa_terminal *terminal, int wake_fd,
                       struct stoa_deadline deadline)
 {
-	sigset_t pipe_signal, before, pending;
-	const struct timespec none = { 0, 0 };
+	sigset_t set, before, pending;
 	int result;
 
-	sigemptyset(&pipe_signal);
-	sigaddset(&pipe_signal, SIGPIPE);
+	sigemptyset(&set);
+	for (size_t i = 0; i < 2; i++)
+		sigaddset(&set, write_signals[i]);
 	sigpending(&pending);
-	pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+	pthread_sigmask(SIG_BLOCK, &set, &before);
 	result = keep(terminal, wake_fd, deadline);
-	if (!sigismember(&pending, SIGPIPE))
-		stoa_system_call(SYS_rt_sigtimedwait, (long)&pipe_signal, 0,
-		                 (long)&none, sizeof(uint64_t), 0, 0);
+	forget_signals(&pending);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return result;
 }

@@ -88,9 +88,11 @@ static int make_file(struct stoa_object *object,
 	if (result < 0) {
 		stoa_fail(result,
 		          "%s needs %llu bytes in %s, which has no room for "
-		          "them: %s; make it smaller or the tmpfs larger",
+		          "them: %s; make it smaller or %s larger",
 		          object->name, (unsigned long long)reserved,
-		          space->path, strerror(-result));
+		          space->path, strerror(-result),
+		          result == -EFBIG ? "what a file may have (ulimit -f)"
+		                           : "the tmpfs");
 		goto close;
 	}
 	memset(header, 0, sizeof *header);

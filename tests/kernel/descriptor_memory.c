@@ -3,6 +3,8 @@
  * to be. */
 #include "descriptor.h"
 
+#include <sys/resource.h>
+
 enum { BYTES = 10000 };
 
 static char data[BYTES];
@@ -140,11 +142,25 @@ TEST(sealed_memory_goes_from_process_to_process)
 	close_pair(sockets);
 }
 
+/* SIGXFSZ would end this test. */
+TEST(the_limit_of_files_is_an_error_and_no_signal)
+{
+	const struct rlimit limit = { 65536, RLIM_INFINITY };
+	int fd;
+
+	assert_system(setrlimit(RLIMIT_FSIZE, &limit));
+	assert_result(stoa_descriptor_memory(NULL, 65537), -EFBIG);
+	assert_sentence("ulimit -f");
+	fd = (int)assert_good(stoa_descriptor_memory(NULL, 65536));
+	close(fd);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(a_copy_can_be_changed_by_nobody),
 	CASE(zeros_can_be_written_by_all_and_cut_by_none),
 	CASE(what_is_not_sealed_is_not_mapped),
 	CASE(no_bytes_no_flags_and_too_many_bytes_are_refused),
+	CASE(the_limit_of_files_is_an_error_and_no_signal),
 	CASE(sealed_memory_goes_from_process_to_process),
 };
 

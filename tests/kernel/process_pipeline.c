@@ -164,6 +164,50 @@ TEST(a_group_gets_the_signal_together)
 
 /* All children are reaped by the kernel at once, and the group is gone before
  * the second command can join it. */
+/* The second of a group, which is there but in a session of its own. */
+static struct stoa_process *start_one_that_leaves(void)
+{
+	struct stoa_process_attributes *group =
+		ATTRIBUTES(.flags = STOA_PROCESS_GROUP, .in = NOTHING);
+	struct stoa_process *process;
+	char text[8];
+	int fds[2];
+
+	assert_system(pipe2(fds, O_CLOEXEC));
+	process = start_pipeline(
+		(struct stoa_process_command[]){
+			COMMAND(group, "sleep", "600"),
+			COMMAND(ATTRIBUTES(.flags = STOA_PROCESS_GROUP,
+	                                   .err = GIVEN(fds[1])),
+	                        "setsid", "sh", "-c",
+	                        "echo gone >&2; exec sleep 600"),
+		},
+		2);
+	close(fds[1]);
+	assert_int_equal(read(fds[0], text, 5), 5);
+	close(fds[0]);
+	return process;
+}
+
+TEST(one_that_left_the_group_gets_signals_and_is_killed)
+{
+	struct stoa_process *process = start_one_that_leaves();
+
+	assert_ok(stoa_process_signal(process, SIGINT));
+	for (size_t i = 0; i < 2; i++) {
+		assert_ok(stoa_process_wait(process, STOA_FOREVER, NULL));
+		assert_ok(stoa_process_stat(process, i, &status));
+		assert_int_equal(status.state, STOA_PROCESS_KILLED);
+		assert_int_equal(status.code, SIGINT);
+	}
+	stoa_process_close(process);
+	stoa_process_close(start_one_that_leaves());
+	process = start_one_that_leaves();
+	assert_ok(stoa_process_terminate(process, STOA_NOW, STOA_FOREVER,
+	                                 &status));
+	stoa_process_close(process);
+}
+
 TEST(a_group_that_has_gone_is_made_anew)
 {
 	struct stoa_process_attributes *group =
@@ -386,6 +430,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(one_that_cannot_be_started_ends_those_before),
 	CASE(a_poll_descriptor_tells_of_each_end),
 	CASE(a_group_gets_the_signal_together),
+	CASE(one_that_left_the_group_gets_signals_and_is_killed),
 	CASE(a_group_that_has_gone_is_made_anew),
 	CASE(terminate_gives_time_to_end),
 	CASE(terminate_kills_what_ignores_it),

@@ -434,6 +434,40 @@ TEST(no_more_descriptors_at_each_of_them)
 	stoa_process_close(process);
 }
 
+/* The last two that there may be are to be the other way round. */
+TEST(descriptors_are_turned_round_at_the_limit)
+{
+	enum { LAST = 40 };
+	struct stoa_process_end more[] = {
+		{ .how = STOA_PROCESS_FD, .fd = LAST, .number = LAST - 1 },
+		{ .how = STOA_PROCESS_FD, .fd = LAST - 1, .number = LAST },
+	};
+	struct stoa_process_attributes *both =
+		ATTRIBUTES(.more = more, .more_count = 2);
+	const struct rlimit limit = { LAST + 1, 4096 };
+	struct stoa_process *process;
+	int ends[2];
+
+	assert_system(pipe2(ends, O_CLOEXEC));
+	assert_system(dup3(ends[0], LAST - 1, O_CLOEXEC));
+	assert_system(dup3(ends[1], LAST, O_CLOEXEC));
+	assert_system(setrlimit(RLIMIT_NOFILE, &limit));
+	process = start(ARGUMENTS("bash", "-c",
+	                          "echo round >&39; read -r x <&40; "
+	                          "test $x = round"),
+	                both);
+	assert_exits(process, 0);
+	stoa_process_close(process);
+	while (dup(STDERR_FILENO) >= 0)
+		;
+	assert_int_equal(errno, EMFILE);
+	close(ends[0]); /* for the pidfd; two are needed */
+	assert_result(stoa_process_start(ARGUMENTS("true"), both, &process),
+	              -EMFILE);
+	assert_sentence("ulimit -n");
+	close_range((unsigned)ends[0], LAST, 0);
+}
+
 /* ---- Other waiters ------------------------------------------------------------- */
 
 TEST(another_waiter_does_not_take_the_status)
@@ -522,6 +556,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(attributes_are_checked),
 	CASE(no_more_processes),
 	CASE(no_more_descriptors_at_each_of_them),
+	CASE(descriptors_are_turned_round_at_the_limit),
 	CASE(another_waiter_does_not_take_the_status),
 	CASE(sigchld_may_be_ignored),
 	CASE(a_forked_child_closes_the_handle_and_not_the_command),

@@ -2,6 +2,7 @@
 /* Names, masks, waiting with a deadline, descriptors, and messages. */
 #include "signals.h"
 
+#include <grp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -480,6 +481,36 @@ TEST(what_a_process_does_with_signals_is_seen)
 	assert_result(stoa_signal_look(0, 0, &seen), -EINVAL);
 }
 
+/* Its line of groups is as long as the rest a hundred times. */
+static void look_as_member_of_many(void *unused)
+{
+	enum { GROUPS = 20000 };
+	static gid_t groups[GROUPS];
+	struct stoa_signal_state seen = { .size = sizeof(seen) };
+	struct stoa_signal *signal;
+
+	(void)unused;
+	for (gid_t i = 0; i < GROUPS; i++)
+		groups[i] = 1000000 + i;
+	assert_system(setgroups(GROUPS, groups));
+	assert_ok(stoa_signal_block(STOA_SIGNAL(SIGUSR1), NULL));
+	assert_ok(stoa_signal_look(0, 0, &seen));
+	assert_true(seen.blocked & STOA_SIGNAL(SIGUSR1));
+	assert_int_equal(seen.threads, 1);
+	assert_true(seen.queue_limit > 0);
+	assert_ok(stoa_signal_open(STOA_SIGNAL(SIGUSR1), 0, &signal));
+	stoa_signal_close(signal);
+}
+
+TEST(who_is_of_many_groups_is_seen_as_well)
+{
+	struct child child;
+
+	skip_unless_root();
+	child = start_child(look_as_member_of_many, NULL);
+	end_child(&child);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(names_and_numbers_are_each_others),
 	CASE(what_is_no_signal_is_told),
@@ -494,6 +525,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_childs_end_is_told_with_its_status),
 	CASE(signals_become_messages_of_each_kind_of_queue),
 	CASE(what_a_process_does_with_signals_is_seen),
+	CASE(who_is_of_many_groups_is_seen_as_well),
 };
 
 MAIN(cases)

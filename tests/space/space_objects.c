@@ -4,6 +4,7 @@
 #include "support.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -382,6 +383,23 @@ TEST(what_may_not_be_read_is_listed_with_eacces)
 	stoa_space_close(space);
 }
 
+/* SIGXFSZ would end this test. */
+TEST(the_limit_of_files_is_an_error_and_no_signal)
+{
+	struct stoa_space *space = open_space();
+	const struct rlimit limit = { 4096, RLIM_INFINITY };
+	struct stoa_queue *queue;
+
+	assert_system(setrlimit(RLIMIT_FSIZE, &limit));
+	assert_result(stoa_queue_open(space, "q",
+	                              STOA_CREATE | STOA_READ | STOA_WRITE,
+	                              0600, NULL, &queue),
+	              -EFBIG);
+	assert_sentence("ulimit -f");
+	assert_int_equal(access(case_path("q.queue"), F_OK), -1);
+	stoa_space_close(space);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(an_empty_space_has_no_objects),
 	CASE(each_visits_every_object_once),
@@ -398,6 +416,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(waiting_users_and_dead_ones_are_told_apart),
 	CASE(looking_at_objects_does_not_disturb_them),
 	CASE(what_may_not_be_read_is_listed_with_eacces),
+	CASE(the_limit_of_files_is_an_error_and_no_signal),
 };
 
 MAIN(cases)

@@ -387,6 +387,50 @@ is "$(T display-message -p -t =a: '#{cursor_flag}')" 1
 lacks "$(screen a)" "^["
 CASE
 
+terminal "a keeper holds nothing of who started it" <<'CASE'
+exec 8> >(cat >ended; echo ended >>ended) 9>held
+flock 9
+stoa terminal start -d -R day work -- sh -c 'echo said; exec cat'
+exec 8>&- 9>&-
+exits 0 flock -n held true
+until [[ -s ended ]]; do sleep 0.02; done
+until grep -q said day; do sleep 0.02; done
+CASE
+
+terminal "a recording that may not grow ends, and the session goes on" <<'CASE'
+seq 800000 >numbers
+ulimit -f 4096
+exits 5 stoa terminal start -f -R day work -- sh -c 'cat numbers; exit 5'
+is "$(stat -c %s day)" 4194304
+CASE
+
+# It is killed while the program is waited for: who has a lease on it is told,
+# and lets go later.
+terminal "a session outlives a starter that was killed before it knew" <<'CASE'
+type -P perl >/dev/null || skip "there is no perl"
+printf '#!/bin/sh\nexec cat\n' >program
+chmod 755 program
+perl -e '
+	my ($set, $write, $none) = (1024, 1, 2); # F_SETLEASE
+	$SIG{IO} = sub { $told = 1 };
+	open my $file, "<", "program" or die;
+	fcntl $file, $set, $write or die "no lease: $!";
+	my $pid = fork // die;
+	exec qw(stoa terminal start -d work -- ./program) unless $pid;
+	select undef, undef, undef, 0.01 until $told;
+	kill KILL => $pid;
+	waitpid $pid, 0;
+	fcntl $file, $set, $none or die;
+' || skip "there are no leases here"
+until [[ $(stoa terminal ls -rno NAME) == work ]]; do sleep 0.02; done
+keeper=$(stoa terminal ls -rno KEEPER)
+exits 0 stoa terminal size work 31x77
+until [[ $(stoa terminal ls -rno SIZE) == 31x77 ]]; do
+	kill -0 "$keeper" || fail "the keeper is dead"
+	sleep 0.02
+done
+CASE
+
 terminal "what is typed wrong is told" <<'CASE'
 complains 2 stoa terminal
 complains 2 stoa terminal fly
