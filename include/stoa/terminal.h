@@ -35,7 +35,8 @@
  *   or player                    one thread at a time each; any may be next
  *
  * Limits: 194 bytes for NAME; 4,096 bytes typed at once; rows and columns
- * 1 to 9,999 where foreign bytes say them. Fork: the keeper stays the keeper;
+ * 1 to 9,999 where foreign bytes say them, as an end by a code of 0 to 255 and
+ * a signal of 0 to 64; what says otherwise is passed over, or -EPROTO. Fork: the keeper stays the keeper;
  * the child must leave the handles alone, but may close them. The library
  * changes no disposition of signals and waits for no child but its own.
  */
@@ -196,10 +197,10 @@ STOA_API void stoa_terminal_record(struct stoa_terminal *terminal,
  * Keeps the session: moves bytes between command, clients, descriptors and
  * recorder. 0: the command has ended, and all that it wrote has gone where it
  * goes; its clients are told, and the names are free. 1: `wake_fd` (-1: none)
- * is readable. -EAGAIN (STOA_NOW): there is nothing more to do now;
- * -ETIMEDOUT. Other errors: of the session's objects (-EIDRM: somebody removed
- * them; -EUCLEAN, -EIO) or the recorder (-EFBIG: no SIGXFSZ); the command runs
- * on.
+ * is readable. -EAGAIN (STOA_NOW): there is nothing more to do now, or some
+ * megabytes were moved and there is more; -ETIMEDOUT, whatever there is to do.
+ * Other errors: of the session's objects (-EIDRM: somebody removed them;
+ * -EUCLEAN, -EIO) or the recorder (-EFBIG: no SIGXFSZ); the command runs on.
  */
 STOA_API int stoa_terminal_run(struct stoa_terminal *terminal, int wake_fd,
                                struct stoa_deadline deadline);

@@ -193,11 +193,8 @@ static int read_event(struct stoa_terminal_client *client, char *message,
 	if (message[0] != STOA_TERMINAL_END || bytes != 1 + sizeof(end))
 		return 0;
 	memcpy(&end, message + 1, sizeof(end));
-	event->status = (struct stoa_terminal_status){
-		1, end.code, end.number, end.unknown
-	};
-	client->ended = 1;
-	return 1;
+	client->ended = terminal_end_read(&end, &event->status);
+	return client->ended;
 }
 
 /* A message that no keeper sends: it may be larger than any of ours. */

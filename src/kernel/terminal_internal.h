@@ -77,6 +77,9 @@ int terminal_names(const char *name, char session[STOA_NAME_MAX + 1],
 int terminal_size_good(const struct stoa_terminal_size *size);
 struct terminal_window terminal_window_of(const struct stoa_terminal_size *size);
 struct stoa_terminal_size terminal_size_of(const struct terminal_window *window);
+/* 1: how a command can end; and `*ret_status` says it. */
+int terminal_end_read(const struct terminal_end *end,
+                      struct stoa_terminal_status *ret_status);
 
 /* Makes the session's objects, or fails with nothing left. */
 int terminal_session_open(struct terminal_session *session,
@@ -93,7 +96,8 @@ void terminal_session_end(struct terminal_session *session,
 
 int terminal_session_bury(struct stoa_space *space, const char *name);
 
-/* The latest state: checked for size and magic, and its texts' lengths. */
+/* The latest state: checked for size and magic, its texts' lengths, its window,
+ * its process ids, and how it ended, if it did. */
 int terminal_state_read(struct stoa_topic *state,
                         struct terminal_state *ret_state);
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define ROUND 16 /* reads between two looks at all else */
+#define ROUNDS_MOST 1024 /* of a call that is not to wait */
 /* Read after the command's end, at most: more than the kernel holds. Another
  * process may write for ever. */
 #define DRAIN_MOST ((size_t)1 << 20)
@@ -371,10 +372,19 @@ static int go_round(struct stoa_terminal *terminal, int wake_fd, int64_t left,
 	return poll[COMMAND].revents ? meet_end(terminal) : 0;
 }
 
+/* A command may write, and a peer ask, faster than it can be passed on: who is
+ * not to wait takes what is there, but not for ever. */
+static int is_over(struct stoa_deadline deadline, int busy, unsigned rounds)
+{
+	return stoa_deadline_left(deadline) == 0 &&
+	       (!busy || rounds >= ROUNDS_MOST ||
+	        stoa_deadline_result(deadline) != -EAGAIN);
+}
+
 static int keep(struct stoa_terminal *terminal, int wake_fd,
                 struct stoa_deadline deadline)
 {
-	while (!terminal->finished) {
+	for (unsigned rounds = 1; !terminal->finished; rounds++) {
 		int busy = 0, wake = 0;
 		int result = go_round(terminal, wake_fd,
 		                      stoa_deadline_left(deadline), &busy,
@@ -390,7 +400,7 @@ static int keep(struct stoa_terminal *terminal, int wake_fd,
 			break;
 		if (wake)
 			return 1;
-		if (!busy && stoa_deadline_left(deadline) == 0)
+		if (is_over(deadline, busy, rounds))
 			return stoa_deadline_result(deadline);
 	}
 	return 0;

@@ -41,6 +41,8 @@
 #include <stdint.h>
 
 #define TERMINAL_SIDE_MOST 9999 /* rows and columns */
+#define TERMINAL_CODE_MOST 255  /* of an exit */
+#define TERMINAL_SIGNAL_MOST 64
 #define TERMINAL_MESSAGE_MOST 4096
 #define TERMINAL_TEXT_MOST 255
 

@@ -21,10 +21,7 @@ static void fill(struct stoa_terminal_info *info,
 	info->keeper = state->keeper;
 	info->started_ns = state->started_ns;
 	if (state->ended)
-		info->status = (struct stoa_terminal_status){
-			1, state->end.code, state->end.number,
-			state->end.unknown
-		};
+		terminal_end_read(&state->end, &info->status);
 	terminal_printable(info->command, sizeof(info->command),
 	                   state->command, state->command_bytes);
 	terminal_printable(info->title, sizeof(info->title), state->title,

@@ -68,6 +68,30 @@ struct stoa_terminal_size terminal_size_of(const struct terminal_window *window)
 		                            window->height_pixels };
 }
 
+int terminal_end_read(const struct terminal_end *end,
+                      struct stoa_terminal_status *ret_status)
+{
+	if (end->code < 0 || end->code > TERMINAL_CODE_MOST ||
+	    end->number < 0 || end->number > TERMINAL_SIGNAL_MOST ||
+	    end->unknown > 1)
+		return 0;
+	*ret_status = (struct stoa_terminal_status){ 1, end->code, end->number,
+		                                     end->unknown };
+	return 1;
+}
+
+static int state_good(const struct terminal_state *state)
+{
+	const struct stoa_terminal_size size = terminal_size_of(&state->window);
+	struct stoa_terminal_status status;
+
+	return state->magic == TERMINAL_MAGIC && terminal_size_good(&size) &&
+	       state->pid >= 0 && state->keeper_pid >= 0 &&
+	       state->command_bytes <= TERMINAL_TEXT_MOST &&
+	       state->title_bytes <= TERMINAL_TEXT_MOST &&
+	       (!state->ended || terminal_end_read(&state->end, &status));
+}
+
 int terminal_state_read(struct stoa_topic *state,
                         struct terminal_state *ret_state)
 {
@@ -76,9 +100,7 @@ int terminal_state_read(struct stoa_topic *state,
 
 	if (got < 0 && got != -EMSGSIZE)
 		return (int)got;
-	if (got != (ssize_t)sizeof(copy) || copy.magic != TERMINAL_MAGIC ||
-	    copy.command_bytes > TERMINAL_TEXT_MOST ||
-	    copy.title_bytes > TERMINAL_TEXT_MOST)
+	if (got != (ssize_t)sizeof(copy) || !state_good(&copy))
 		return stoa_fail(-EPROTO, "what the session's state says is "
 		                          "not of a session, or of another "
 		                          "version");

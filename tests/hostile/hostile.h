@@ -212,6 +212,16 @@ void check_loan(struct victim *victim, const void *data, size_t bytes,
 long long wait_for(struct victim *victim, uint64_t amount, const void *detail);
 long long poll_descriptor(int fd);
 
+/* ---- The stoa command (command.c) --------------------------------------- */
+
+/* Once for a case, before it is run. */
+void find_command(void);
+/* It must end in one of the ways it promises, and print nothing that a terminal
+ * would obey. `arguments` end with NULL. */
+void run_command(const char *const *arguments);
+/* It must exit with `code`; what it prints is another's, and passes through. */
+void run_command_to(const char *const *arguments, int code);
+
 /* ---- Images of object files (image.c) ----------------------------------- */
 
 enum {

@@ -1,5 +1,5 @@
 # Hostile memory and files, under address and undefined-behaviour sanitizers.
-# Targets: hostile (about 80 s), hostile-default (about 20 s), hostile-mutants,
+# Targets: hostile (about 100 s), hostile-default (about 30 s), hostile-mutants,
 # fuzz. HOSTILE_SECONDS and FUZZ_SECONDS say how long; STOA_TEST_SEED=N repeats
 # a run; HOSTILE_FULL=1 falsifies each byte in each shape; FUZZ_NOUNS="stream"
 # fuzzes only these.
@@ -15,7 +15,7 @@ FUZZ_SECONDS ?= 10
 FUZZ_NOUNS ?= $(shell sed -n 's/.*\.kind = "\(.*\)".*/\1/p' $(HOSTILE_DIR)/*.c)
 
 # Programs, and what they share.
-HOSTILE_PROGRAMS := scribbler bytes aimed aimed_queue files mapped tool
+HOSTILE_PROGRAMS := scribbler bytes aimed aimed_queue files mapped tool session
 FUZZERS      := fuzz_open fuzz_operations
 FUZZ_COMMON  := fuzz_common
 HOSTILE_SRC  := $(filter-out $(addprefix $(HOSTILE_DIR)/,$(addsuffix .c, \
@@ -57,7 +57,7 @@ hostile-default:
 hostile-mutants:
 	+$(Q)$(HOSTILE_MAKE) MUTANT="$(MUTANT)" hostile-mutants-run
 
-hostile-mutants-run: $(HOSTILE_BIN)
+hostile-mutants-run: $(HOSTILE_BIN) $(BUILD)/stoa
 	$(Q)CC="$(CC)" CFLAGS="$(ALL_CFLAGS)" WALLS="$(HOSTILE_WALLS)" \
 	  LIBS="$(TEST_LIBS)" $(HOSTILE_DIR)/mutants.sh $(BUILD) "$(MUTANT)"
 

@@ -13,13 +13,14 @@ passed=0 failed=0
 caught_by=
 export HOSTILE_COMPUTE_SECONDS=8 HOSTILE_HANG_SECONDS=60
 export HOSTILE_SECONDS=${HOSTILE_SECONDS:-18}
+export HOSTILE_COMMAND=$PWD/$build/stoa
 
 # As linked into every program.
 shared=()
 for source in tests/hostile/*.c; do
 	case ${source##*/} in
 	fuzz* | scribbler.c | bytes.c | aimed.c | aimed_queue.c | files.c | \
-		mapped.c | tool.c) ;;
+		mapped.c | tool.c | session.c) ;;
 	*) shared+=("$build/${source%.c}.o") ;;
 	esac
 done
@@ -87,7 +88,7 @@ mutant() {
 # What fails by itself notices nothing.
 sound() {
 	local program
-	for program in bytes files mapped aimed aimed_queue scribbler; do
+	for program in bytes files mapped aimed aimed_queue session scribbler; do
 		"$build/tests/hostile/$program" >"$build/$program.log" 2>&1 ||
 			{
 				tail -n 40 "$build/$program.log"
@@ -231,5 +232,23 @@ mutant "a topic's geometry may not fit its file" src/data/topic.c \
 	bytes:topic
 mutant "a topic's poll descriptor is made of a hole" src/data/topic_inspect.c \
 	's/return (int)topic_end(topic, result);/return result;/' mapped:topic
+mutant "a request of a session may be shorter than its head" \
+	src/kernel/terminal_keep.c \
+	'/^static int obey/,/^}/s/bytes < sizeof(request)/0/' session
+mutant "a request of a session may ask for any size" \
+	src/kernel/terminal_keep.c 's/terminal_size_good(&size) && differs/differs/' \
+	session
+mutant "a session may tell of any size" src/kernel/terminal_client.c \
+	's/return terminal_size_good(&event->window);/return 1;/' session
+mutant "a size that is told may be cut short" src/kernel/terminal_client.c \
+	's/ && bytes == 1 + sizeof(window)/ \&\& 1/' session
+mutant "a session may end in any way" src/kernel/terminal_session.c \
+	'/^int terminal_end_read/,/^}/s/return 0;/;/' session
+mutant "a session's state may have any window" src/kernel/terminal_session.c \
+	's/ && terminal_size_good(&size) &&/ \&\&/' session
+mutant "a session's texts may have any length" src/kernel/terminal_session.c \
+	's/state->title_bytes <= TERMINAL_TEXT_MOST/1/' session
+mutant "a session's texts are told as they are" src/kernel/terminal_text.c \
+	's/return at\[0\] < 0x20 || at\[0\] == 0x7f;/return 0;/' session
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ] && [ "$passed" -gt 0 ]

@@ -4,75 +4,7 @@
  * that a terminal would obey. */
 #include "hostile.h"
 
-#include <fcntl.h>
-#include <libgen.h>
-#include <limits.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-
-enum { STILL_ROUNDS = 2, LIVE_ROUNDS = 2, EXIT_MAX = 3, BURSTS = 6 };
-
-static char command_path[PATH_MAX];
-
-/* BUILD/stoa, beside BUILD/tests/hostile/tool. */
-static void find_command(void)
-{
-	char self[PATH_MAX] = "";
-
-	if (readlink("/proc/self/exe", self, sizeof(self) - 1) <= 0)
-		finding("no /proc/self/exe");
-	snprintf(command_path, sizeof(command_path), "%s/../../stoa",
-	         dirname(self));
-	if (access(command_path, X_OK) != 0)
-		finding("%s: %s", command_path, strerror(errno));
-}
-
-static void check_output(int fd, const char *what)
-{
-	char bytes[4096];
-	ssize_t got;
-
-	lseek(fd, 0, SEEK_SET);
-	while ((got = read(fd, bytes, sizeof(bytes))) > 0)
-		for (ssize_t i = 0; i < got; i++)
-			if ((unsigned char)bytes[i] < ' ' && bytes[i] != '\n' &&
-			    bytes[i] != '\t')
-				finding("%s printed the byte 0x%02x", what,
-				        (unsigned char)bytes[i]);
-}
-
-static void run_command(const char *const *arguments)
-{
-	const char *argv[8] = { "stoa", "-S", case_directory() };
-	int output = memfd_create("output", MFD_CLOEXEC);
-	int status;
-	pid_t pid;
-
-	for (size_t i = 0; arguments[i] != NULL; i++)
-		argv[3 + i] = arguments[i];
-	watch_operation(arguments[0], 0);
-	pid = fork();
-	if (pid == 0) {
-		dup2(output, STDOUT_FILENO);
-		dup2(output, STDERR_FILENO);
-		setenv("ASAN_OPTIONS", "exitcode=99:detect_leaks=0", 1);
-		execv(command_path, (char **)argv);
-		_exit(127);
-	}
-	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		finding("no process for the command");
-	operation_done();
-	if (!WIFEXITED(status) || WEXITSTATUS(status) > EXIT_MAX) {
-		char text[2048] = "";
-
-		if (pread(output, text, sizeof(text) - 1, 0) > 0)
-			remark("%s", text);
-		finding("stoa %s ended with status %#x", arguments[0], status);
-	}
-	check_output(output, arguments[0]);
-	close(output);
-}
+enum { STILL_ROUNDS = 2, LIVE_ROUNDS = 2, BURSTS = 6 };
 
 static void put_name_back(const struct image *image)
 {

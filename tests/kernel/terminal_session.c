@@ -172,6 +172,27 @@ TEST(a_run_ends_by_its_deadline_or_when_woken)
 	close(pipe[1]);
 }
 
+/* It writes faster than that is passed on. */
+TEST(a_run_ends_by_its_deadline_however_much_there_is_to_do)
+{
+	struct stoa_space *space = open_space();
+	struct stoa_terminal *terminal = start_session(space, "s", "exec yes");
+	struct stoa_terminal_client *client;
+
+	assert_ok(stoa_terminal_attach(space, "s", STOA_READ, &client));
+	run_until_seen(terminal, client, "y\r\ny");
+	for (int i = 0; i < 3; i++) {
+		assert_result(stoa_terminal_run(terminal, -1,
+		                                stoa_deadline_in(MS)),
+		              -ETIMEDOUT);
+		assert_result(stoa_terminal_run(terminal, -1, STOA_NOW),
+		              -EAGAIN);
+	}
+	stoa_terminal_detach(client);
+	stoa_terminal_close(terminal, STOA_NOW);
+	stoa_space_close(space);
+}
+
 TEST(closing_hangs_the_command_up)
 {
 	struct stoa_terminal *terminal = start_alone("cat");
@@ -468,6 +489,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(the_end_of_a_joined_file_is_the_end_of_input),
 	CASE(an_output_that_nobody_reads_any_more_kills_nobody),
 	CASE(a_run_ends_by_its_deadline_or_when_woken),
+	CASE(a_run_ends_by_its_deadline_however_much_there_is_to_do),
 	CASE(closing_hangs_the_command_up),
 	CASE(every_client_sees_every_byte),
 	CASE(a_late_client_sees_what_was_written_before),
