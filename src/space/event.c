@@ -16,6 +16,8 @@
 #define YIELD_LONG_NS INT64_C(100000) /* somebody else had the processor */
 #define YIELD_GAP_MIN 32u     /* waits until yielding is tried again */
 #define YIELD_GAP_MAX (1u << 16)
+#define YIELD_LONG_TIMES 64u /* so much longer after each that was long */
+#define YIELD_LONG_GAP_MAX (1u << 20)
 #define NAP_NS INT64_C(1000000) /* before somebody's death is listened for */
 
 void stoa_event_init(struct stoa_object *object)
@@ -120,8 +122,12 @@ void stoa_waiter_forgive(struct stoa_waiter *waiter)
  * it arms.
  *
  * Nobody knows where the other side runs. So it is tried once in a while, goes on
- * while it succeeds, and is tried more seldom each time that it doesn't: when
- * the processor went to a third one who kept it, at once.
+ * while it succeeds, and is tried more seldom each time that it doesn't.
+ *
+ * Where somebody else wants the processor, a yield costs the rest of a time
+ * slice, some milliseconds, even if it comes back at once: a thousand times what
+ * it could save. So one long absence forbids it for thousands of waits, and a
+ * success takes back half of that only.
  */
 void stoa_waiter_may_yield(struct stoa_waiter *waiter)
 {
@@ -164,6 +170,13 @@ static void yield(struct stoa_waiter *waiter)
 	waiter->yields_left = 0;
 }
 
+static uint32_t widen(uint32_t gap, uint32_t times, uint32_t most)
+{
+	if (gap >= most)
+		return gap;
+	return gap < most / times ? gap * times : most;
+}
+
 static void learn_yielding(struct stoa_waiter *waiter)
 {
 	struct stoa_object *object = waiter->object;
@@ -174,10 +187,13 @@ static void learn_yielding(struct stoa_waiter *waiter)
 
 	if (!waiter->slept && !waiter->yielded_long) {
 		budget = budget < YIELDS_MAX ? budget + 1 : YIELDS_MAX;
-		gap = YIELD_GAP_MIN;
+		gap = gap / 2 < YIELD_GAP_MIN ? YIELD_GAP_MIN : gap / 2;
+	} else if (waiter->yielded_long) {
+		budget = 0;
+		gap = widen(gap, YIELD_LONG_TIMES, YIELD_LONG_GAP_MAX);
 	} else {
-		budget = waiter->yielded_long ? 0 : budget / 2;
-		gap = gap < YIELD_GAP_MAX / 2 ? gap * 2 : YIELD_GAP_MAX;
+		budget = budget / 2;
+		gap = widen(gap, 2, YIELD_GAP_MAX);
 	}
 	atomic_store_explicit(&object->yield_budget, budget,
 	                      memory_order_relaxed);
