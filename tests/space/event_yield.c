@@ -44,7 +44,7 @@ static int waits_until_yield(struct stoa_object *object,
 {
 	for (int waits = 1; waits < WAITS_MOST; waits++) {
 		begin_wait(object, waiter);
-		if (waiter->yields_left > 0)
+		if (waiter->yields.left > 0)
 			return waits;
 		stoa_waiter_fini(waiter);
 	}
@@ -54,20 +54,20 @@ static int waits_until_yield(struct stoa_object *object,
 /* As if the waiter had yielded, and what it waited for was there then. */
 static void succeed(struct stoa_waiter *waiter)
 {
-	waiter->yielded = 1;
+	waiter->yields.done = 1;
 	stoa_waiter_fini(waiter);
 }
 
 static void be_away_for_long(struct stoa_waiter *waiter)
 {
-	waiter->yielded = 1;
-	waiter->yielded_long = 1;
+	waiter->yields.done = 1;
+	waiter->yields.was_long = 1;
 	stoa_waiter_fini(waiter);
 }
 
 static void yield_in_vain(struct stoa_waiter *waiter)
 {
-	waiter->yielded = 1;
+	waiter->yields.done = 1;
 	waiter->slept = 1;
 	stoa_waiter_fini(waiter);
 }
@@ -81,7 +81,7 @@ TEST(goes_on_while_it_succeeds)
 	for (int i = 0; i < 100; i++) {
 		succeed(&waiter);
 		begin_wait(object, &waiter);
-		assert_true(waiter.yields_left > 0);
+		assert_true(waiter.yields.left > 0);
 	}
 	stoa_waiter_fini(&waiter);
 	end();
