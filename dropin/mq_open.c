@@ -109,19 +109,24 @@ static uint64_t bytes_of(struct stoa_space *space, DIR *directory,
 	return counted_bytes(found.capacity, found.max_message_bytes);
 }
 
-/* Is there room for one more, of that many bytes? -ENOSPC, -EMFILE. */
+/* Is there room for one more, of that many bytes? 0 bytes: however many it has,
+ * and then what the others have isn't looked at. -ENOSPC, -EMFILE. */
 static int check_room(struct stoa_space *space, const struct limits *limits,
                       uint64_t bytes)
 {
-	DIR *directory = opendir(stoa_space_path(space));
+	int any_number = dropin_capable(CAP_SYS_RESOURCE);
 	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
 	struct dirent *entry;
 	uint64_t queues = 0;
-	int result = 0;
+	DIR *directory;
 
+	if (bytes != 0)
+		getrlimit(RLIMIT_MSGQUEUE, &limit);
+	if (any_number && limit.rlim_cur == RLIM_INFINITY)
+		return 0;
+	directory = opendir(stoa_space_path(space));
 	if (!directory)
 		return -ENOSPC;
-	getrlimit(RLIMIT_MSGQUEUE, &limit);
 	while ((entry = readdir(directory))) {
 		if (!is_queue(entry->d_name))
 			continue;
@@ -130,11 +135,9 @@ static int check_room(struct stoa_space *space, const struct limits *limits,
 			bytes += bytes_of(space, directory, entry->d_name);
 	}
 	closedir(directory);
-	if (queues >= limits->queues_max && !dropin_capable(CAP_SYS_RESOURCE))
-		result = -ENOSPC;
-	else if (bytes > limit.rlim_cur)
-		result = -EMFILE;
-	return result;
+	if (queues >= limits->queues_max && !any_number)
+		return -ENOSPC;
+	return bytes > limit.rlim_cur ? -EMFILE : 0;
 }
 
 static int shape(const struct mq_attr *asked, const struct limits *limits,
@@ -203,10 +206,9 @@ static int check_access(const struct opening *opening,
 
 static int make_queue(const struct opening *opening, struct stoa_queue **ret)
 {
-	mode_t mode = opening->mode & 0777 &
-	              ~(DROPIN_FAULT(4) ? 0 : dropin_umask());
 	struct stoa_queue_attributes attributes;
 	struct limits limits;
+	mode_t mode;
 	int result;
 
 	find_limits(&limits);
@@ -220,6 +222,7 @@ static int make_queue(const struct opening *opening, struct stoa_queue **ret)
 		result = -ENOSPC;
 	if (result < 0)
 		return result;
+	mode = opening->mode & 0777 & ~(DROPIN_FAULT(4) ? 0 : dropin_umask());
 	attributes.label[0] = MQ_LABEL | mode;
 	attributes.label[1] = (uint64_t)dropin_kernel(SYS_geteuid, 0) << 32 |
 	                      (uint64_t)dropin_kernel(SYS_getegid, 0);

@@ -122,8 +122,9 @@ static int add_native(struct polling *polling, struct mq *mq,
 	return 0;
 }
 
-/* What the kernel shall wait for. With `ready` queues: the others only. */
-static int fill_native(struct polling *polling, int ready)
+/* What the kernel shall wait for: without the queues where nobody waits for them,
+ * as each descriptor asked for makes senders ring, who go on by themselves else. */
+static int fill_native(struct polling *polling, int waits)
 {
 	int result = 0;
 
@@ -132,7 +133,7 @@ static int fill_native(struct polling *polling, int ready)
 		if (!polling->mqs[i])
 			polling->native[polling->native_count++] =
 			        polling->asked[i];
-	for (nfds_t i = 0; !ready && result == 0 && i < polling->count; i++) {
+	for (nfds_t i = 0; waits && result == 0 && i < polling->count; i++) {
 		struct mq *mq = polling->mqs[i];
 		unsigned events = (unsigned)polling->asked[i].events;
 
@@ -167,14 +168,15 @@ static int wait_once(struct polling *polling, const sigset_t *mask,
 	int64_t until = polling->until;
 	struct timespec timeout = { 0 }, *limit = &timeout;
 	int ready = look(polling);
-	int result = fill_native(polling, ready);
-	int64_t left = until < 0 ? 0 : until - now_ns();
+	int64_t left = until < 0 ? NS : until - now_ns();
+	int waits = !ready && left > 0;
+	int result = fill_native(polling, waits);
 
 	if (result < 0)
 		return result;
-	if (!ready && until < 0) {
+	if (waits && until < 0) {
 		limit = NULL;
-	} else if (!ready && left > 0) {
+	} else if (waits) {
 		timeout.tv_sec = left / NS;
 		timeout.tv_nsec = left % NS;
 	}

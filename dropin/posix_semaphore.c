@@ -9,11 +9,12 @@
 
 #include <base/bug.h>
 #include <base/cpu.h>
+#include <base/yield.h>
 
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
+#include <sys/sysinfo.h>
 
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
@@ -249,16 +250,15 @@ static int take_and_leave(struct semaphore *semaphore)
 #define SPINS_LEAST 8u /* an eighth of less is nothing */
 #define TRY_AGAIN 256u /* waits, after it was given up */
 
+/* Not those that this process may run on: pinned to one, it waits for posts from
+ * others. */
 static int has_processors(void)
 {
 	static _Atomic int known; /* 0: not asked yet */
 	int count = atomic_load_explicit(&known, memory_order_relaxed);
-	cpu_set_t set;
 
 	if (count == 0) {
-		count = sched_getaffinity(0, sizeof(set), &set) == 0 ?
-		                CPU_COUNT(&set) :
-		                1;
+		count = get_nprocs();
 		atomic_store_explicit(&known, count, memory_order_relaxed);
 	}
 	return count > 1;
@@ -291,6 +291,18 @@ static int spin(struct semaphore *semaphore)
 	return taken;
 }
 
+/* 1: a permit was had. The caller tells what became of it otherwise. */
+static int yield_for_one(struct semaphore *semaphore, struct stoa_yields *yields)
+{
+	int taken = 0;
+
+	while (yields->left > 0 && !taken) {
+		stoa_yield(yields);
+		taken = dropin_sem_take(semaphore);
+	}
+	return taken;
+}
+
 static int sleep_cancellable(struct semaphore *semaphore, clockid_t clock,
                              const struct timespec *deadline)
 {
@@ -306,8 +318,8 @@ static int sleep_cancellable(struct semaphore *semaphore, clockid_t clock,
 	return dropin_cancel_end(&wait, result) ? 0 : result;
 }
 
-/* A handler that ran between two slices of a wait; one that is restarted goes
- * by unless the wait has a deadline. */
+/* A handler that ran before the wait slept or between two slices of it; one that
+ * is restarted goes by unless the wait has a deadline. */
 static int handler_ran(const struct stoa_interrupts *before, int timed)
 {
 	struct stoa_interrupts now = dropin_interrupts_now();
@@ -316,14 +328,14 @@ static int handler_ran(const struct stoa_interrupts *before, int timed)
 	               now.unrestarted != before->unrestarted;
 }
 
-static int wait_as_waiter(struct semaphore *semaphore, clockid_t clock,
-                          const struct timespec *deadline)
+static int wait_as_waiter(struct semaphore *semaphore,
+                          const struct stoa_interrupts *before,
+                          clockid_t clock, const struct timespec *deadline)
 {
-	struct stoa_interrupts before = dropin_interrupts_now();
 	int result = 0;
 
 	while (!take_and_leave(semaphore)) {
-		result = handler_ran(&before, deadline != NULL) ?
+		result = handler_ran(before, deadline != NULL) ?
 		                 -EINTR :
 		                 sleep_cancellable(semaphore, clock, deadline);
 		if (result == -EINTR && DROPIN_FAULT(69))
@@ -349,15 +361,31 @@ static void arrive(struct semaphore *semaphore)
 		              FUTEX_WAKE, INT_MAX);
 }
 
+static int wait_long(struct semaphore *semaphore,
+                     const struct stoa_interrupts *before, clockid_t clock,
+                     const struct timespec *deadline)
+{
+	static struct stoa_yielding yielding = { .gap = STOA_YIELD_GAP_MIN };
+	struct stoa_yields yields;
+	int result, taken;
+
+	stoa_yielding_begin(&yielding, &yields);
+	taken = yield_for_one(semaphore, &yields);
+	stoa_yielding_learn(&yielding, &yields, !taken);
+	if (taken)
+		return 0;
+	arrive(semaphore);
+	result = wait_as_waiter(semaphore, before, clock, deadline);
+	return result == -ETIMEDOUT && DROPIN_FAULT(70) ? -EAGAIN : result;
+}
+
 int dropin_sem_wait(sem_t *user, clockid_t clock,
                     const struct timespec *deadline)
 {
+	struct stoa_interrupts before = dropin_interrupts_now();
 	struct semaphore *semaphore = (struct semaphore *)user;
-	int result;
 
-	if (spin(semaphore))
-		return 0;
-	arrive(semaphore);
-	result = wait_as_waiter(semaphore, clock, deadline);
-	return result == -ETIMEDOUT && DROPIN_FAULT(70) ? -EAGAIN : result;
+	return spin(semaphore) ?
+	               0 :
+	               wait_long(semaphore, &before, clock, deadline);
 }

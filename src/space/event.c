@@ -12,10 +12,6 @@
 #define SPINS_MAX 2000u
 #define SPINS_PER_CLOCK 64u        /* deadline looked at so often */
 #define WAITS_PER_PROBE 32u /* without a budget, spun at so often */
-#define YIELDS_MAX 2u
-#define YIELD_LONG_NS INT64_C(100000) /* somebody else had the processor */
-#define YIELD_GAP_MIN 32u     /* waits until yielding is tried again */
-#define YIELD_GAP_MAX (1u << 16)
 #define NAP_NS INT64_C(1000000) /* before somebody's death is listened for */
 
 void stoa_event_init(struct stoa_object *object)
@@ -26,7 +22,7 @@ void stoa_event_init(struct stoa_object *object)
 	                      memory_order_relaxed);
 	atomic_store_explicit(&object->spin_budget, SPINS_MAX,
 	                      memory_order_relaxed);
-	atomic_store_explicit(&object->yield_gap, YIELD_GAP_MIN,
+	atomic_store_explicit(&object->yielding.gap, STOA_YIELD_GAP_MIN,
 	                      memory_order_relaxed);
 }
 
@@ -112,76 +108,14 @@ void stoa_waiter_forgive(struct stoa_waiter *waiter)
 		count_interrupts(&waiter->interrupts);
 }
 
-/*
- * Yielding. When the two sides of a hand-over share a processor, each sleeps and
- * is woken by the other: two system calls, of which one sets up a timer, the
- * other wakes a task. If both are awake, one sched_yield() does the same. As
- * spinning, it changes nothing of the protocol: the waiter looks once more before
- * it arms.
- *
- * Nobody knows where the other side runs. So it is tried once in a while, goes on
- * while it succeeds, and is tried more seldom each time that it doesn't: when
- * the processor went to a third one who kept it, at once.
- */
 void stoa_waiter_may_yield(struct stoa_waiter *waiter)
 {
-	struct stoa_object *object = waiter->object;
-	uint32_t waits;
-
 	/* Whoever is to be notified of an arrival would be, beside a waiter that
 	 * doesn't sleep. */
-	if (waiter->deadline.kind == STOA_DEADLINE_NOW ||
-	    (atomic_load_explicit(waiter->word, memory_order_relaxed) &
-	     EVENT_NOTIFY))
-		return;
-	waiter->yields_left = atomic_load_explicit(&object->yield_budget,
-	                                           memory_order_relaxed);
-	if (waiter->yields_left > 0)
-		return;
-	/* relaxed, and no exchange: a count that threads lose is still one */
-	waits = atomic_load_explicit(&object->yield_waits,
-	                             memory_order_relaxed) +
-	        1;
-	if (waits >= atomic_load_explicit(&object->yield_gap,
-	                                  memory_order_relaxed)) {
-		waits = 0;
-		waiter->yields_left = 1;
-	}
-	atomic_store_explicit(&object->yield_waits, waits,
-	                      memory_order_relaxed);
-}
-
-static void yield(struct stoa_waiter *waiter)
-{
-	int64_t before = stoa_sys_clock_ns(CLOCK_MONOTONIC);
-
-	waiter->yields_left--;
-	waiter->yielded++;
-	stoa_system_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-	if (stoa_sys_clock_ns(CLOCK_MONOTONIC) - before <= YIELD_LONG_NS)
-		return;
-	waiter->yielded_long = 1;
-	waiter->yields_left = 0;
-}
-
-static void learn_yielding(struct stoa_waiter *waiter)
-{
-	struct stoa_object *object = waiter->object;
-	uint32_t budget = atomic_load_explicit(&object->yield_budget,
-	                                       memory_order_relaxed);
-	uint32_t gap = atomic_load_explicit(&object->yield_gap,
-	                                    memory_order_relaxed);
-
-	if (!waiter->slept && !waiter->yielded_long) {
-		budget = budget < YIELDS_MAX ? budget + 1 : YIELDS_MAX;
-		gap = YIELD_GAP_MIN;
-	} else {
-		budget = waiter->yielded_long ? 0 : budget / 2;
-		gap = gap < YIELD_GAP_MAX / 2 ? gap * 2 : YIELD_GAP_MAX;
-	}
-	atomic_store_explicit(&object->yield_budget, budget,
-	                      memory_order_relaxed);
-	atomic_store_explicit(&object->yield_gap, gap, memory_order_relaxed);
+	if (waiter->deadline.kind != STOA_DEADLINE_NOW &&
+	    !(atomic_load_explicit(waiter->word, memory_order_relaxed) &
+	      EVENT_NOTIFY))
+		stoa_yielding_begin(&waiter->object->yielding, &waiter->yields);
 }
 
 static _Atomic uint32_t *waiting_count(struct stoa_waiter *waiter,
@@ -357,8 +291,8 @@ int stoa_waiter_step(struct stoa_waiter *waiter)
 	int64_t left = stoa_deadline_left(waiter->deadline);
 	if (left == 0)
 		return -ETIMEDOUT;
-	if (waiter->yields_left > 0) {
-		yield(waiter);
+	if (waiter->yields.left > 0) {
+		stoa_yield(&waiter->yields);
 		return 0;
 	}
 	if (!waiter->armed) {
@@ -387,10 +321,9 @@ void stoa_waiter_fini(struct stoa_waiter *waiter)
 		tell_waiting(waiter, 0);
 	stoa_waits_clear(waiter);
 	stop_listening(waiter);
-	if (waiter->yielded)
-		learn_yielding(waiter);
+	stoa_yielding_learn(&object->yielding, &waiter->yields, waiter->slept);
 	/* Spinning was in vain, too, if it took a yield. */
-	if (waiter->slept || waiter->yielded)
+	if (waiter->slept || waiter->yields.done)
 		budget = budget / 2 < SPINS_PROBE / 8 ? 0 : budget / 2;
 	else if (waiter->spun)
 		budget = budget * 2 + SPINS_PROBE < SPINS_MAX ?

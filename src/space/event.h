@@ -29,9 +29,7 @@ struct stoa_waiter {
 	struct stoa_deadline deadline;
 	uint32_t spins_left;
 	uint32_t spun;
-	uint32_t yields_left; /* see stoa_waiter_may_yield() */
-	uint32_t yielded;
-	int yielded_long; /* to somebody who kept the processor */
+	struct stoa_yields yields; /* see stoa_waiter_may_yield() */
 	uint32_t seen; /* the event's value to sleep on */
 	int lingers; /* once woken, the kind arms when it is ready to try */
 	int armed;

@@ -10,6 +10,7 @@
 #include <base/cpu.h>
 #include <base/private_lock.h>
 #include <base/thread.h>
+#include <base/yield.h>
 #include <space/object_layout.h>
 #include <space/space.h>
 #include <stoa/wait.h>
@@ -84,9 +85,7 @@ struct stoa_object {
 	_Atomic uint32_t spin_budget;
 	_Atomic uint32_t waits; /* without a budget to spin */
 	_Atomic uint32_t processors;
-	/* Yielding (event.c): how often at most in a wait; waits since, without
-	 * it, and after how many it is tried again. */
-	_Atomic uint32_t yield_budget, yield_waits, yield_gap;
+	struct stoa_yielding yielding;
 	_Atomic int bell_fd[2];      /* reading, writing: 0 none, else fd + 1 */
 	int poll_fd[2], timer_fd[2]; /* the same; under seat_lock */
 	_Atomic uint32_t polled;     /* directions with a poll descriptor */

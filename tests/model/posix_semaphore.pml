@@ -3,11 +3,11 @@
  * posix_semaphore.pml: a sem_t in shared memory, and who dies waiting for it.
  *
  * Mirrors dropin_sem_take(), dropin_sem_post() and dropin_sem_post_and_wake(),
- * dropin_sem_wait() without its spinning, sleep_once(), take_and_leave(),
- * leave() of dropin/posix_semaphore.[ch]. The kernel's queue is first in, first
- * out, but for a waiter with real-time priority (REALTIME: the last), who is
- * woken before all others. It takes a dead one out of its queue, and nobody
- * else is woken for one who was.
+ * dropin_sem_wait() without its spinning and yielding, sleep_once(),
+ * take_and_leave(), leave() of dropin/posix_semaphore.[ch]. The kernel's queue
+ * is first in, first out, but for a waiter with real-time priority (REALTIME:
+ * the last), who is woken before all others. It takes a dead one out of its
+ * queue, and nobody else is woken for one who was.
  *
  * Process i waits for WAITS permits and then posts POSTS or less; TIMEOUTS of the waits
  * are given up, also by one who was just woken (a signal's handler, or a
