@@ -103,9 +103,10 @@ enum { STOA_DATAGRAM_LOOP = 0, STOA_DATAGRAM_NO_LOOP = 1 };
 /*
  * Opens a socket.
  *   STOA_READ   under `address`, to receive (and to send from): a name in the
- *               space ("box.datagram", with that mode, exactly), a UDP address of
- *               this machine, or a group and port, which are joined: several on
- *               one machine may be members, and each gets what comes to that
+ *               space (a socket "box.datagram/socket" with that mode, exactly,
+ *               to which others may send by that path), a UDP address of this
+ *               machine, or a group and port, which are joined: several on one
+ *               machine may be members, and each gets what comes to that
  *               group, and nothing else.
  *   STOA_WRITE  only: to send. `address` is where to, unless a send says
  *               otherwise; NULL: sends say, by name.
@@ -114,8 +115,8 @@ enum { STOA_DATAGRAM_LOOP = 0, STOA_DATAGRAM_NO_LOOP = 1 };
  *
  * -EADDRINUSE: somebody has the name or the port. -EADDRNOTAVAIL: not an
  * address of this machine. -EEXIST: the name is something else's. -ENODEV: no
- * such interface. -EINVAL: address, flags, attributes. -EBUSY: a stopped
- * process is at that name. -EAFNOSUPPORT, -EACCES, -ENOSPC, -ENOMEM, -EMFILE.
+ * such interface. -EINVAL: address, flags, attributes. -EBUSY: cleaners
+ * took what was in the making, eight times. -EAFNOSUPPORT, -EACCES, -ENOSPC, -ENOMEM, -EMFILE.
  */
 STOA_API int
 stoa_datagram_open(struct stoa_space *space, const char *address,

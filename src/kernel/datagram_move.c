@@ -55,7 +55,7 @@ static int find_name(const struct stoa_datagram *datagram, const char *name,
 	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if (!space->life.shared &&
 	    snprintf(address->sun_path, sizeof address->sun_path,
-	             "/proc/self/fd/%d/%s", space->life.directory,
+	             "/proc/self/fd/%d/%s/" SOCKET_INNER, space->life.directory,
 	             destination->file) < (int)sizeof address->sun_path)
 		return 0;
 	result = stoa_socket_locate(space->life.directory, destination->file,

@@ -31,6 +31,8 @@
 /* What the kernel may add to a message of SCM_RIGHTS. */
 #define SOCKET_RIGHTS_MOST 253 /* SCM_MAX_FD */
 
+#define SOCKET_TOLD_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
+
 /* A socket, close-on-exec and not blocking. */
 int stoa_socket_make(int family, int type, int protocol);
 
@@ -42,9 +44,10 @@ int stoa_socket_get(int fd, int level, int option, int *ret_value);
  * `backlog`, listening. A name that the dead left is taken over. The name's
  * inode is for stoa_socket_unbind.
  *
- * -EADDRINUSE: somebody has the name. -EBUSY: somebody who is stopped is about
- * to take it, or give it up. -EACCES: the dead one's was another user's.
- * -EEXIST: something is there that is no socket. -ENOSPC, -ENOMEM, -EMFILE.
+ * -EADDRINUSE: somebody has the name. -EACCES: the dead one's was another
+ * user's. -EEXIST: something is there that is no socket. -EBUSY: cleaners took
+ * the socket for a dead one's, again and again, before it was bound. -ENOSPC,
+ * -ENOMEM, -EMFILE.
  */
 int stoa_socket_bind(struct stoa_space *space, int fd, const char *file,
                      mode_t mode, int backlog, uint64_t *ret_inode);
@@ -54,8 +57,10 @@ void stoa_socket_unbind(struct stoa_space *space, const char *file,
                         uint64_t inode);
 
 /* The file name that a socket's address tells, which may be anything: foreign.
- * NULL: none; names of more than 56 bytes, with their kind, aren't told. */
-const char *stoa_socket_told(const struct sockaddr_un *address, size_t bytes);
+ * In `room`; NULL: none; names of more than 50 bytes, with their kind, aren't
+ * told. */
+const char *stoa_socket_told(const struct sockaddr_un *address, size_t bytes,
+                             char room[SOCKET_TOLD_BYTES]);
 
 /*
  * Connects, waiting by the deadline while a listener's line is full.

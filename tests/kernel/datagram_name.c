@@ -257,7 +257,7 @@ TEST(descriptors_that_come_unasked_are_never_opened)
 	struct stoa_datagram *server = receive_as("box");
 	number_files(files, 20, 0);
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	strcpy(address.sun_path, case_path("box.datagram"));
+	strcpy(address.sun_path, case_path("box.datagram/socket"));
 	assert_system(connect(fd, (void *)&address, sizeof(address)));
 	int before = count_descriptors();
 	send_bare(fd, "hello", 5, files, 20);

@@ -248,7 +248,7 @@ TEST(a_fetcher_that_does_not_thank_does_not_count)
 	assert_ok(stoa_descriptor_offer(space, "box", 0, 0600, &attributes,
 	                                files, 2, "hello", 5, &offer));
 	int idle = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	strcpy(address.sun_path, case_path("box.offer"));
+	strcpy(address.sun_path, case_path("box.offer/socket"));
 	assert_system(connect(idle, (void *)&address, sizeof(address)));
 	assert_result(stoa_descriptor_serve(offer, stoa_deadline_in(MS), NULL),
 	              -ETIMEDOUT);
