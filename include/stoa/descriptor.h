@@ -178,9 +178,11 @@ STOA_API void stoa_descriptor_withdraw(struct stoa_offer *offer);
 /*
  * Fetches what is offered under `name`: as stoa_descriptor_receive, from
  * whoever offers it; ret_message->sender says who that is. Flags:
- * STOA_INTERRUPTIBLE or 0. After a failure the offer is as it was.
+ * STOA_INTERRUPTIBLE; STOA_AWAIT: if nobody offers it, waits for somebody to.
+ * After a failure the offer is as it was.
  *
- * -ENOENT: no such offer. -ECONNREFUSED: who offered it is dead, or done.
+ * Without STOA_AWAIT: -ENOENT: no such offer. -ECONNREFUSED: who offered it is
+ * dead, or done. With it: -ENOSPC: this user has no more watches (inotify(7)).
  * -ECONNRESET: he went away, doesn't admit this process, or lost patience.
  * -EACCES; -EMSGSIZE, -EMFILE, -EBADMSG as stoa_descriptor_receive.
  */

@@ -235,18 +235,29 @@ static int connect_once(int fd, const struct sockaddr_un *address,
 	return (int)result;
 }
 
-int stoa_socket_connect(struct stoa_space *space, int fd, const char *file,
-                        struct stoa_deadline deadline, unsigned flags)
+struct connection {
+	struct stoa_space *space;
+	int fd;
+	const char *file;
+	struct stoa_deadline deadline;
+	unsigned flags;
+};
+
+static int connect_now(void *context)
 {
+	const struct connection *connection = context;
+	struct stoa_deadline deadline = connection->deadline;
 	struct sockaddr_un address;
-	int where = stoa_socket_locate(space->life.directory, file, &address);
+	int where = stoa_socket_locate(connection->space->life.directory,
+	                               connection->file, &address);
 	int result;
 
 	if (where < 0)
 		return where;
 	for (;;) {
-		result = connect_once(fd, &address, deadline);
-		if (result == -EINTR && (flags & STOA_INTERRUPTIBLE))
+		result = connect_once(connection->fd, &address, deadline);
+		if (result == -EINTR &&
+		    (connection->flags & STOA_INTERRUPTIBLE))
 			break;
 		if (result != -EINTR && result != -EAGAIN)
 			break;
@@ -257,6 +268,15 @@ int stoa_socket_connect(struct stoa_space *space, int fd, const char *file,
 	}
 	stoa_sys_close(where);
 	return result;
+}
+
+int stoa_socket_connect(struct stoa_space *space, int fd, const char *file,
+                        struct stoa_deadline deadline, unsigned flags)
+{
+	struct connection connection = { space, fd, file, deadline, flags };
+
+	return stoa_socket_await(space, file, connect_now, &connection,
+	                         deadline, flags);
 }
 
 /* ---- Waiting --------------------------------------------------------------- */

@@ -63,12 +63,23 @@ const char *stoa_socket_told(const struct sockaddr_un *address, size_t bytes,
                              char room[SOCKET_TOLD_BYTES]);
 
 /*
- * Connects, waiting by the deadline while a listener's line is full.
+ * Connects, waiting by the deadline while a listener's line is full, and, with
+ * STOA_AWAIT, until there is one.
  * -ENOENT, -ENOTSOCK, -EACCES; -ECONNREFUSED: it was the name of one who is
  * dead; -EPROTOTYPE: a socket of another type; -EAGAIN, -ETIMEDOUT, -EINTR.
  */
 int stoa_socket_connect(struct stoa_space *space, int fd, const char *file,
                         struct stoa_deadline deadline, unsigned flags);
+
+/*
+ * Calls `look`, and with STOA_AWAIT in `flags` again whenever somebody has come
+ * to the name, as long as it says -ENOENT or -ECONNREFUSED: nobody has. What it
+ * says else; -EAGAIN, -ETIMEDOUT, -EINTR as below; -EMFILE, -ENOSPC: no more
+ * watches.
+ */
+int stoa_socket_await(struct stoa_space *space, const char *file,
+                      int (*look)(void *context), void *context,
+                      struct stoa_deadline deadline, unsigned flags);
 
 /*
  * Waits for `events` of poll(2). The events that came; -EAGAIN (STOA_NOW),
