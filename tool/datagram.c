@@ -86,8 +86,10 @@ static const char send_help[] =
 	"                      default 1\n"
 	"     --no-loop        what goes to a group not to this machine, too\n"
 	" -B, --broadcast      ADDRESS may be a broadcast address\n"
-	" -w, --timeout SEC    wait at most SEC seconds for room; 0 does not\n"
-	"                      wait; decimals are fine\n"
+	" -W, --await          if nobody receives by that name, wait for somebody\n"
+	"                      to\n"
+	" -w, --timeout SEC    wait at most SEC seconds for that and for room; 0\n"
+	"                      does not wait; decimals are fine\n"
 	TOOL_HELP_COMMON;
 
 static const struct option send_options[] = {
@@ -98,11 +100,13 @@ static const struct option send_options[] = {
 	{ "null", no_argument, NULL, '0' },
 	{ "size", required_argument, NULL, 's' },
 	{ "packets", no_argument, NULL, 'p' },
+	{ "await", no_argument, NULL, 'W' },
 	TOOL_LONG_END
 };
 
 struct send {
 	struct tool_common common;
+	unsigned flags;
 	struct stoa_datagram_attributes attributes;
 	enum tool_cut cut;
 	uint64_t size, sent;
@@ -125,6 +129,7 @@ static int send_option(struct send *send, int option)
 	case 'a': return choose_cut(send, TOOL_CUT_NONE);
 	case '0': return choose_cut(send, TOOL_CUT_NULLS);
 	case 'p': send->packets = true; return TOOL_GO_ON;
+	case 'W': send->flags |= STOA_AWAIT; return TOOL_GO_ON;
 	case 's':
 		if (tool_parse_size(optarg, &send->size) < 0 || !send->size)
 			return tool_usage(&send->common, "'%s' is not a size",
@@ -185,18 +190,19 @@ static int send_all(struct send *send, const char *address, char **messages)
 {
 	char buffer[STOA_NAME_MAX + 1];
 	struct stoa_space *space;
-	int result = tool_open_space(&send->common, 0, &space);
+	int result = tool_open_space(&send->common,
+	                             send->flags ? STOA_CREATE : 0, &space);
 
 	if (result)
 		return result;
 	result = send->packets ?
 	                 stoa_datagram_connect(
 				 space, tool_bare_name(address, "packet", buffer),
-				 0, tool_deadline(&send->common),
+				 send->flags, tool_deadline(&send->common),
 				 &send->datagram) :
 	                 stoa_datagram_open(
 				 space, tool_bare_name(address, KIND, buffer),
-				 STOA_WRITE, 0, &send->attributes,
+				 STOA_WRITE | send->flags, 0, &send->attributes,
 				 &send->datagram);
 	if (result == -EAGAIN || result == -ETIMEDOUT) {
 		result = send->common.no_exit;
@@ -222,7 +228,7 @@ static int run_send(int argc, char **argv)
 	int option, result;
 
 	while ((option = getopt_long(argc, argv,
-	                             TOOL_SHORT TOOL_SHORT_WAIT "a0s:pi:t:B",
+	                             TOOL_SHORT TOOL_SHORT_WAIT "a0s:pWi:t:B",
 	                             send_options, NULL)) != -1) {
 		result = send_option(&send, option);
 		if (result != TOOL_GO_ON)

@@ -213,18 +213,21 @@ static const char fetch_help[] =
 	"\n"
 	" -u, --user USER      also take what this user offers; else only what\n"
 	"                      oneself does, or root\n"
+	" -W, --await          if nobody offers NAME, wait for somebody to\n"
 	" -w, --timeout SEC    wait at most SEC seconds; 0 does not wait\n"
 	TOOL_HELP_COMMON;
 
 static const struct option fetch_options[] = {
 	TOOL_LONG,
 	TOOL_LONG_WAIT,
+	{ "await", no_argument, NULL, 'W' },
 	{ "user", required_argument, NULL, 'u' },
 	TOOL_LONG_END
 };
 
 struct fetch {
 	struct tool_common common;
+	unsigned flags;
 	bool has_user;
 	uid_t user;
 	size_t count;
@@ -244,6 +247,15 @@ static int parse_user(struct fetch *fetch, const char *text)
 		return tool_usage(&fetch->common, "there is no user '%s'", text);
 	fetch->has_user = true;
 	return TOOL_GO_ON;
+}
+
+static int fetch_option(struct fetch *fetch, int option)
+{
+	switch (option) {
+	case 'u': return parse_user(fetch, optarg);
+	case 'W': fetch->flags |= STOA_AWAIT; return TOOL_GO_ON;
+	default: return tool_common_option(&fetch->common, option);
+	}
 }
 
 static void set_number(const char *name, uint64_t number)
@@ -299,13 +311,14 @@ static int fetch_name(struct fetch *fetch, const char *typed)
 	struct stoa_descriptor_message message;
 	char buffer[STOA_NAME_MAX + 1];
 	struct stoa_space *space;
-	int code = tool_open_space(&fetch->common, 0, &space);
+	int code = tool_open_space(&fetch->common,
+	                           fetch->flags ? STOA_CREATE : 0, &space);
 
 	if (code)
 		return code;
 	ssize_t result = stoa_descriptor_fetch(
-		space, tool_bare_name(typed, KIND, buffer), 0, descriptors,
-		DESCRIPTORS_MOST, fetch->data, DATA_MOST,
+		space, tool_bare_name(typed, KIND, buffer), fetch->flags,
+		descriptors, DESCRIPTORS_MOST, fetch->data, DATA_MOST,
 		tool_deadline(&fetch->common), &message);
 	stoa_space_close(space);
 	if (result == -EAGAIN || result == -ETIMEDOUT)
@@ -331,11 +344,9 @@ static int run_fetch(int argc, char **argv)
 	int option, result;
 
 	while ((option = getopt_long(argc, argv,
-	                             "+" TOOL_SHORT TOOL_SHORT_WAIT "u:",
+	                             "+" TOOL_SHORT TOOL_SHORT_WAIT "u:W",
 	                             fetch_options, NULL)) != -1) {
-		result = option == 'u' ? parse_user(&fetch, optarg) :
-		                         tool_common_option(&fetch.common,
-		                                            option);
+		result = fetch_option(&fetch, option);
 		if (result != TOOL_GO_ON)
 			return result;
 	}

@@ -36,6 +36,9 @@ extern "C" {
 /* With STOA_INTERRUPTIBLE, of queues: but not by a handler that was installed
  * with SA_RESTART. Needs stoa_count_interrupts(). */
 #define STOA_RESTART 0x40u
+/* Of what is somebody's name, and gone with him (descriptor, datagram): with
+ * nobody there, waits by the deadline for somebody to come. */
+#define STOA_AWAIT 0x80u
 
 /*
  * An absolute instant on a clock: CLOCK_MONOTONIC or CLOCK_REALTIME. Passed

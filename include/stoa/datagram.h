@@ -103,19 +103,21 @@ enum { STOA_DATAGRAM_LOOP = 0, STOA_DATAGRAM_NO_LOOP = 1 };
 /*
  * Opens a socket.
  *   STOA_READ   under `address`, to receive (and to send from): a name in the
- *               space ("box.datagram", with that mode, exactly), a UDP address of
- *               this machine, or a group and port, which are joined: several on
- *               one machine may be members, and each gets what comes to that
+ *               space (a socket "box.datagram/socket" with that mode, exactly,
+ *               to which others may send by that path), a UDP address of this
+ *               machine, or a group and port, which are joined: several on one
+ *               machine may be members, and each gets what comes to that
  *               group, and nothing else.
  *   STOA_WRITE  only: to send. `address` is where to, unless a send says
  *               otherwise; NULL: sends say, by name.
- * With STOA_INTERRUPTIBLE waits end on a signal. `space` may be NULL for UDP.
+ * With STOA_INTERRUPTIBLE waits end on a signal. With STOA_AWAIT, who sends to a
+ * name that nobody has waits for somebody to. `space` may be NULL for UDP.
  * Does not block. The caller closes *ret_datagram.
  *
  * -EADDRINUSE: somebody has the name or the port. -EADDRNOTAVAIL: not an
  * address of this machine. -EEXIST: the name is something else's. -ENODEV: no
- * such interface. -EINVAL: address, flags, attributes. -EBUSY: a stopped
- * process is at that name. -EAFNOSUPPORT, -EACCES, -ENOSPC, -ENOMEM, -EMFILE.
+ * such interface. -EINVAL: address, flags, attributes. -EBUSY: cleaners
+ * took what was in the making, eight times. -EAFNOSUPPORT, -EACCES, -ENOSPC, -ENOMEM, -EMFILE.
  */
 STOA_API int
 stoa_datagram_open(struct stoa_space *space, const char *address,
@@ -145,8 +147,9 @@ STOA_API int stoa_datagram_accept(struct stoa_datagram *listener,
                                   struct stoa_deadline deadline,
                                   struct stoa_datagram **ret_datagram);
 
-/* Connects to "name.packet", waiting while too many are in line. -ENOENT,
- * -EACCES; -ECONNREFUSED: nobody listens any more. */
+/* Connects to "name.packet", waiting while too many are in line, and, with
+ * STOA_AWAIT, for one who listens. Flags: those, and STOA_INTERRUPTIBLE. -EACCES;
+ * without STOA_AWAIT, -ENOENT; -ECONNREFUSED: nobody listens any more. */
 STOA_API int stoa_datagram_connect(struct stoa_space *space, const char *name,
                                    unsigned flags, struct stoa_deadline deadline,
                                    struct stoa_datagram **ret_datagram);
@@ -158,7 +161,8 @@ STOA_API int stoa_datagram_connect(struct stoa_space *space, const char *name,
  * Waits while the receiver's queue (by name), or this socket's, is full.
  *
  * -EMSGSIZE: larger than such a socket sends. -EDESTADDRREQ: no `to`, and the
- * handle says none. -ENOENT: no such name. -ECONNREFUSED: its receiver is dead;
+ * handle says none. -ENOENT: no such name. -ECONNREFUSED: its receiver is dead
+ * (neither with STOA_AWAIT: the send waits; -ENOSPC: no watches are left);
  * UDP, where the handle says where to: nobody listened, of one sent before.
  * -EPIPE: the connection's other end is closed. -EACCES: a broadcast address
  * without `broadcast`; a name that this user may not send to. -EAFNOSUPPORT: an

@@ -139,15 +139,15 @@ struct stoa_offer_attributes {
 
 /*
  * Offers descriptors and a payload under `name` in the space: a socket
- * "name.offer", whose `mode` (set exactly, whatever the umask) says who may
- * fetch. Descriptors are duplicated and the payload copied: the caller may close
+ * "name.offer/socket", whose `mode` (set exactly, whatever the umask) says who
+ * may fetch. Descriptors are duplicated and the payload copied: the caller may close
  * his own. A name that a dead process left is taken over. Flags:
  * STOA_INTERRUPTIBLE or 0. Does not block. Fetchers wait until they are served:
  * see stoa_descriptor_serve.
  *
  * -EADDRINUSE: somebody has the name. -EEXIST: something else is there. -EBUSY:
- * a stopped process is at that name. -EINVAL: name, flags, attributes.
- * -EBADF, -EACCES, -ENOSPC, -ENOMEM, -EMFILE.
+ * cleaners took what was in the making, eight times. -EINVAL: name, flags,
+ * attributes. -EBADF, -EACCES, -ENOSPC, -ENOMEM, -EMFILE.
  */
 STOA_API int stoa_descriptor_offer(
         struct stoa_space *space, const char *name, unsigned flags, mode_t mode,
@@ -178,9 +178,11 @@ STOA_API void stoa_descriptor_withdraw(struct stoa_offer *offer);
 /*
  * Fetches what is offered under `name`: as stoa_descriptor_receive, from
  * whoever offers it; ret_message->sender says who that is. Flags:
- * STOA_INTERRUPTIBLE or 0. After a failure the offer is as it was.
+ * STOA_INTERRUPTIBLE; STOA_AWAIT: if nobody offers it, waits for somebody to.
+ * After a failure the offer is as it was.
  *
- * -ENOENT: no such offer. -ECONNREFUSED: who offered it is dead, or done.
+ * Without STOA_AWAIT: -ENOENT: no such offer. -ECONNREFUSED: who offered it is
+ * dead, or done. With it: -ENOSPC: this user has no more watches (inotify(7)).
  * -ECONNRESET: he went away, doesn't admit this process, or lost patience.
  * -EACCES; -EMSGSIZE, -EMFILE, -EBADMSG as stoa_descriptor_receive.
  */

@@ -205,11 +205,13 @@ static int check_open(const struct stoa_space *space, const char *text,
                       unsigned flags,
                       const struct stoa_datagram_address *address)
 {
-	if (flags & ~(STOA_READ | STOA_WRITE | STOA_INTERRUPTIBLE) ||
+	if (flags & ~(STOA_READ | STOA_WRITE | STOA_INTERRUPTIBLE |
+	              STOA_AWAIT) ||
 	    !(flags & (STOA_READ | STOA_WRITE)))
 		return stoa_fail(-EINVAL, "a datagram socket is opened with "
-		                          "STOA_READ, STOA_WRITE or both, and "
-		                          "STOA_INTERRUPTIBLE, not 0x%x",
+		                          "STOA_READ, STOA_WRITE or both, "
+		                          "STOA_INTERRUPTIBLE and STOA_AWAIT, "
+		                          "not 0x%x",
 		                 flags);
 	if (!text && (flags & STOA_READ))
 		return stoa_fail(-EINVAL, "to receive, a datagram socket needs "
@@ -276,9 +278,10 @@ int stoa_datagram_pollfd(struct stoa_datagram *datagram)
 
 /* ---- Packets -------------------------------------------------------------------- */
 
-static int check_packet(const char *name, unsigned flags, const char **ret_name)
+static int check_packet(const char *name, unsigned flags, unsigned known,
+                        const char **ret_name)
 {
-	if (flags & ~STOA_INTERRUPTIBLE)
+	if (flags & ~known)
 		return stoa_fail(-EINVAL, "unknown flags for %s: 0x%x", name,
 		                 flags);
 	return stoa_name_check(name, ret_name);
@@ -307,7 +310,7 @@ int stoa_datagram_listen(struct stoa_space *space, const char *name,
                          struct stoa_datagram **ret_listener)
 {
 	struct stoa_datagram *listener;
-	int result = check_packet(name, flags, &name);
+	int result = check_packet(name, flags, STOA_INTERRUPTIBLE, &name);
 
 	if (result == 0)
 		result = make_packet(space, flags, &listener);
@@ -391,7 +394,8 @@ int stoa_datagram_connect(struct stoa_space *space, const char *name,
 {
 	struct stoa_datagram *datagram;
 	char file[STOA_FILE_NAME_MAX + 1];
-	int result = check_packet(name, flags, &name);
+	int result = check_packet(
+	        name, flags, STOA_INTERRUPTIBLE | STOA_AWAIT, &name);
 
 	if (result == 0)
 		result = make_packet(space, flags, &datagram);

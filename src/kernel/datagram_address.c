@@ -222,7 +222,8 @@ socklen_t stoa_datagram_to_socket(const struct stoa_datagram_address *address,
 static void from_name(const struct sockaddr_un *name, socklen_t bytes,
                       struct stoa_datagram_address *address)
 {
-	const char *file = stoa_socket_told(name, bytes);
+	char room[SOCKET_TOLD_BYTES];
+	const char *file = stoa_socket_told(name, bytes, room);
 	char stem[STOA_NAME_MAX + 1], kind[STOA_KIND_MAX + 1];
 
 	if (!file || !stoa_name_split(file, stem, kind) ||

@@ -55,7 +55,7 @@ static int find_name(const struct stoa_datagram *datagram, const char *name,
 	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if (!space->life.shared &&
 	    snprintf(address->sun_path, sizeof address->sun_path,
-	             "/proc/self/fd/%d/%s", space->life.directory,
+	             "/proc/self/fd/%d/%s/" SOCKET_INNER, space->life.directory,
 	             destination->file) < (int)sizeof address->sun_path)
 		return 0;
 	result = stoa_socket_locate(space->life.directory, destination->file,
@@ -74,6 +74,7 @@ static int find(const struct stoa_datagram *datagram,
 
 	destination->located = -1;
 	destination->bytes = 0;
+	destination->file[0] = 0;
 	if (datagram->connected && !to)
 		return 0;
 	if (!to)
@@ -198,21 +199,50 @@ static int send_to(const struct stoa_datagram *datagram,
 	}
 }
 
+struct sending {
+	const struct stoa_datagram *datagram;
+	const struct stoa_datagram_address *to;
+	const void *data;
+	size_t bytes;
+	struct stoa_deadline deadline;
+	struct destination destination;
+	int told; /* what is wrong has been said */
+};
+
+static int find_and_send(void *context)
+{
+	struct sending *sending = context;
+	struct destination *destination = &sending->destination;
+	int result = find(sending->datagram, sending->to, destination);
+
+	sending->told = result == -EDESTADDRREQ || result == -EAFNOSUPPORT ||
+	                result == -EINVAL;
+	if (result == 0)
+		result = send_to(sending->datagram, destination, sending->data,
+		                 sending->bytes, sending->deadline);
+	leave(destination);
+	return result;
+}
+
 int stoa_datagram_send(struct stoa_datagram *datagram,
                        const struct stoa_datagram_address *to,
                        const void *data, size_t bytes,
                        struct stoa_deadline deadline)
 {
-	struct destination destination;
-	int result = find(datagram, to, &destination);
+	struct sending sending = { datagram, to, data, bytes, deadline,
+		                   .destination.located = -1 };
+	int result = find_and_send(&sending);
 
-	if (result == -EDESTADDRREQ || result == -EAFNOSUPPORT ||
-	    result == -EINVAL)
+	/* A connection, and what isn't by name, is what it is. */
+	if ((datagram->flags & STOA_AWAIT) && sending.destination.file[0] &&
+	    (result == -ENOENT || result == -ECONNREFUSED))
+		result = stoa_socket_await(datagram->space,
+		                           sending.destination.file,
+		                           find_and_send, &sending, deadline,
+		                           datagram->flags);
+	if (result == 0 || sending.told)
 		return result;
-	if (result == 0)
-		result = send_to(datagram, &destination, data, bytes, deadline);
-	leave(&destination);
-	return result < 0 ? refused(datagram, &destination, result, bytes) : 0;
+	return refused(datagram, &sending.destination, result, bytes);
 }
 
 /* ---- Receiving ------------------------------------------------------------------- */

@@ -128,9 +128,9 @@ static int listen_as(struct stoa_offer *offer, mode_t mode)
 	return 0;
 }
 
-static int check_flags(const char *name, unsigned flags)
+static int check_flags(const char *name, unsigned flags, unsigned known)
 {
-	if (flags & ~STOA_INTERRUPTIBLE)
+	if (flags & ~known)
 		return stoa_fail(-EINVAL, "unknown flags for the offer %s: 0x%x",
 		                 name, flags);
 	return 0;
@@ -146,7 +146,7 @@ int stoa_descriptor_offer(struct stoa_space *space, const char *name,
 	int result = stoa_name_check(name, &name);
 
 	if (result == 0)
-		result = check_flags(name, flags);
+		result = check_flags(name, flags, STOA_INTERRUPTIBLE);
 	if (result < 0)
 		return result;
 	struct stoa_offer *offer = calloc(1, sizeof *offer);
@@ -377,7 +377,8 @@ ssize_t stoa_descriptor_fetch(struct stoa_space *space, const char *name,
 	int result = stoa_name_check(name, &name);
 
 	if (result == 0)
-		result = check_flags(name, flags);
+		result = check_flags(name, flags,
+		                     STOA_INTERRUPTIBLE | STOA_AWAIT);
 	if (result < 0)
 		return result;
 	stoa_name_join(name, KIND, file);

@@ -9,11 +9,12 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/time.h>
 
-#define TOLD_MAX 56 /* what of sun_path is left for a file's name */
-#define TEMPORARY_MAX (sizeof SOCKET_PREFIX + 17 + TOLD_MAX)
-#define BIND_TRIES 8
+#define TOLD_MAX 50 /* what of sun_path is left for a file's name */
+#define MADE_MAX (sizeof SOCKET_PREFIX + 17 + TOLD_MAX)
+#define MAKE_TRIES 8
 #define NS_PER_SECOND INT64_C(1000000000)
 #define NS_PER_US 1000
 /* Of a deadline on a clock that may be set: how often it is looked at. */
@@ -46,150 +47,163 @@ int stoa_socket_get(int fd, int level, int option, int *ret_value)
 
 /* ---- Names ---------------------------------------------------------------- */
 
-/*
- * What the kernel tells others as this socket's address is what it was bound to,
- * for ever. So the name that it will have is in it, if that fits: see
- * stoa_socket_told().
- */
-static void name_temporary(struct stoa_space *space, const char *file,
-                           char temporary[TEMPORARY_MAX],
-                           struct sockaddr_un *ret_address)
-{
-	unsigned long long fresh = stoa_life_fresh(&space->life);
-	int told = strlen(file) <= TOLD_MAX;
-
-	snprintf(temporary, TEMPORARY_MAX, SOCKET_PREFIX "%016llx%s%.*s",
-	         fresh, told ? "." : "", told ? TOLD_MAX : 0, file);
-	*ret_address = (struct sockaddr_un){ .sun_family = AF_UNIX };
-	snprintf(ret_address->sun_path, sizeof ret_address->sun_path,
-	         "/proc/self/fd/%d/%s", space->life.directory, temporary);
-}
-
-const char *stoa_socket_told(const struct sockaddr_un *address, size_t bytes)
+const char *stoa_socket_told(const struct sockaddr_un *address, size_t bytes,
+                             char room[SOCKET_TOLD_BYTES])
 {
 	size_t before = offsetof(struct sockaddr_un, sun_path);
+	const char *const inner = "/" SOCKET_INNER;
 	size_t prefix = strlen(SOCKET_PREFIX) + 16 + 1;
-	const char *last;
+	const char *last, *end;
 
 	/* The kernel ends it with a zero, if there is room. */
 	if (address->sun_family != AF_UNIX || bytes <= before + 1 ||
 	    bytes > sizeof *address ||
 	    !memchr(address->sun_path, 0, bytes - before))
 		return NULL;
-	last = strrchr(address->sun_path, '/');
-	last = last ? last + 1 : address->sun_path;
+	strcpy(room, address->sun_path);
+	end = room + strlen(room);
+	if ((size_t)(end - room) <= strlen(inner) ||
+	    strcmp(end - strlen(inner), inner) != 0)
+		return NULL;
+	room[end - room - (ptrdiff_t)strlen(inner)] = 0;
+	last = strrchr(room, '/');
+	last = last ? last + 1 : room;
 	if (strncmp(last, SOCKET_PREFIX, strlen(SOCKET_PREFIX)) != 0)
 		return last;
 	return strlen(last) > prefix ? last + prefix : NULL;
 }
 
 /*
- * Binds under a name that nobody looks for, with the mode, and listening: half
- * of it is never seen under its own name. The mode is set on the socket first,
- * which the kernel cuts by the umask: so it is never wider than it will be.
+ * A directory for the socket, under a name that nobody looks for, and locked
+ * against cleaners. -ECANCELED: one was quicker, or its random number was had.
+ *
+ * What the kernel tells others as a socket's address is what it was bound to,
+ * for ever. So the name that it will have is in it, if that fits: see
+ * stoa_socket_told().
  */
-static int bind_temporary(struct stoa_space *space, int fd, const char *file,
-                          mode_t mode, int backlog,
-                          char temporary[TEMPORARY_MAX])
+static int make_directory(struct stoa_space *space, const char *file,
+                          char made[MADE_MAX])
 {
 	int directory = space->life.directory;
-	struct sockaddr_un address;
+	int told = strlen(file) <= TOLD_MAX;
+	unsigned long long fresh = stoa_life_fresh(&space->life);
+
+	snprintf(made, MADE_MAX, SOCKET_PREFIX "%016llx%s%.*s", fresh,
+	         told ? "." : "", told ? TOLD_MAX : 0, file);
+	long result = stoa_system_call(SYS_mkdirat, directory, (long)made, 0700,
+	                               0, 0, 0);
+	if (result < 0)
+		return result == -EEXIST ? -ECANCELED : (int)result;
+	int fd = stoa_sys_openat(directory, made,
+	                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (fd < 0) {
+		stoa_system_call(SYS_unlinkat, directory, (long)made,
+		                 AT_REMOVEDIR, 0, 0, 0);
+		return fd == -ENOENT ? -ECANCELED : fd;
+	}
+	result = stoa_socket_lock(fd);
+	if (result < 0) {
+		stoa_system_call(SYS_unlinkat, directory, (long)made,
+		                 AT_REMOVEDIR, 0, 0, 0);
+		stoa_sys_close(fd);
+		return result == -EAGAIN ? -ECANCELED : (int)result;
+	}
+	return fd;
+}
+
+/*
+ * With the mode, and listening: half of it is never seen under its own name. The
+ * mode is set on the socket first, which the kernel cuts by the umask: so it is
+ * never wider than it will be. -ECANCELED: a cleaner took the directory before
+ * it was locked.
+ */
+static int bind_within(int directory, const char *made, int within, int fd,
+                       mode_t mode, int backlog, uint64_t *ret_inode)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct stat stat;
 	long result = stoa_sys_fchmod(fd, mode);
 
 	if (result < 0)
 		return (int)result;
-	name_temporary(space, file, temporary, &address);
+	snprintf(address.sun_path, sizeof address.sun_path,
+	         "/proc/self/fd/%d/%s/" SOCKET_INNER, directory, made);
 	result = stoa_system_call(SYS_bind, fd, (long)&address, sizeof address,
 	                          0, 0, 0);
 	if (result < 0)
-		return (int)result;
-	result = stoa_system_call(SYS_fchmodat, directory, (long)temporary,
+		return result == -ENOENT ? -ECANCELED : (int)result;
+	result = stoa_system_call(SYS_fchmodat, within, (long)SOCKET_INNER,
 	                          (long)mode, 0, 0, 0);
 	if (result == 0 && backlog)
 		result = stoa_system_call(SYS_listen, fd, backlog, 0, 0, 0, 0);
-	if (result < 0)
-		stoa_sys_unlinkat(directory, temporary);
+	if (result == 0)
+		result = stoa_sys_fstatat(within, SOCKET_INNER, &stat,
+		                          AT_SYMLINK_NOFOLLOW);
+	if (result == 0)
+		result = stoa_sys_fchmod(within, 0755);
+	if (result == 0)
+		*ret_inode = stat.st_ino;
 	return (int)result;
 }
 
-static int rename_to(int directory, const char *from, const char *to,
-                     unsigned how)
+static void drop_made(int directory, const char *made, int within)
 {
-	return (int)stoa_system_call(SYS_renameat2, directory, (long)from,
-	                             directory, (long)to, how, 0);
+	stoa_sys_unlinkat(within, SOCKET_INNER);
+	stoa_system_call(SYS_unlinkat, directory, (long)made, AT_REMOVEDIR, 0,
+	                 0, 0);
 }
 
-/* In the name's turn. */
-static int publish(int directory, const char *temporary, const char *file)
+/* Unlocked first: a child forked meanwhile has the same description. */
+static void leave_made(int within)
 {
-	int result = rename_to(directory, temporary, file, RENAME_NOREPLACE);
-
-	if (result != -EEXIST)
-		return result;
-	result = stoa_socket_bound(directory, file);
-	if (result == -ENOENT) /* removed by who takes no turn: rm(1) */
-		return rename_to(directory, temporary, file, RENAME_NOREPLACE);
-	if (result == -ENOTSOCK)
-		return -EEXIST;
-	if (result == 1)
-		return -EADDRINUSE;
-	if (result < 0)
-		return result;
-	result = rename_to(directory, temporary, file, 0);
-	return result == -EPERM ? -EACCES : result;
+	stoa_system_call(SYS_flock, within, LOCK_UN, 0, 0, 0, 0);
+	stoa_sys_close(within);
 }
 
-static int publish_in_turn(struct stoa_space *space, const char *temporary,
-                           const char *file, uint64_t *ret_inode)
+/* -ECANCELED: not bound yet, and may be tried again. */
+static int bind_once(struct stoa_space *space, int fd, const char *file,
+                     mode_t mode, int backlog, uint64_t *ret_inode)
 {
-	struct stoa_socket_turn turn;
-	struct stat stat;
-	int result = stoa_sys_fstatat(space->life.directory, temporary, &stat,
-	                              AT_SYMLINK_NOFOLLOW);
+	int directory = space->life.directory;
+	char made[MADE_MAX];
+	uint64_t inode = 0;
+	int within = make_directory(space, file, made);
 
-	if (result < 0)
-		return result == -ENOENT ? -EBUSY : result;
-	result = stoa_socket_turn_begin(space, file, &turn);
-	if (result < 0)
-		return result;
-	result = publish(space->life.directory, temporary, file);
-	stoa_socket_turn_end(&turn);
-	/* A cleaner took it for dead in the instant in which it was bound. */
-	if (result == -ENOENT)
-		result = -EBUSY;
+	if (within < 0)
+		return within;
+	int result = bind_within(directory, made, within, fd, mode, backlog,
+	                         &inode);
 	if (result == 0)
-		*ret_inode = stat.st_ino;
+		result = stoa_socket_publish(directory, made, file);
+	if (result < 0)
+		drop_made(directory, made, within);
+	leave_made(within);
+	if (result == 0)
+		*ret_inode = inode;
 	return result;
 }
 
 int stoa_socket_bind(struct stoa_space *space, int fd, const char *file,
                      mode_t mode, int backlog, uint64_t *ret_inode)
 {
-	char temporary[TEMPORARY_MAX];
 	stoa_peer self;
 	int result = stoa_life_join(&space->life, &self);
 
 	if (result < 0)
 		return result;
-	for (int i = 0; i < BIND_TRIES; i++) {
-		result = bind_temporary(space, fd, file, mode & 0777, backlog,
-		                        temporary);
-		/* Left by one whose random number was ours. */
-		if (result != -EADDRINUSE)
-			break;
+	for (int i = 0; i < MAKE_TRIES; i++) {
+		result = bind_once(space, fd, file, mode & 0777, backlog,
+		                   ret_inode);
+		if (result != -ECANCELED)
+			return result;
 	}
-	if (result < 0)
-		return result;
-	result = publish_in_turn(space, temporary, file, ret_inode);
-	if (result < 0)
-		stoa_sys_unlinkat(space->life.directory, temporary);
-	return result;
+	return -EBUSY;
 }
 
 void stoa_socket_unbind(struct stoa_space *space, const char *file,
                         uint64_t inode)
 {
-	stoa_socket_remove(space, file, inode, 0);
+	stoa_socket_remove(space->life.directory, file, inode, 0);
 }
 
 /* The kernel waits in connect() alone, which knows SO_SNDTIMEO. */
@@ -221,18 +235,29 @@ static int connect_once(int fd, const struct sockaddr_un *address,
 	return (int)result;
 }
 
-int stoa_socket_connect(struct stoa_space *space, int fd, const char *file,
-                        struct stoa_deadline deadline, unsigned flags)
+struct connection {
+	struct stoa_space *space;
+	int fd;
+	const char *file;
+	struct stoa_deadline deadline;
+	unsigned flags;
+};
+
+static int connect_now(void *context)
 {
+	const struct connection *connection = context;
+	struct stoa_deadline deadline = connection->deadline;
 	struct sockaddr_un address;
-	int where = stoa_socket_locate(space->life.directory, file, &address);
+	int where = stoa_socket_locate(connection->space->life.directory,
+	                               connection->file, &address);
 	int result;
 
 	if (where < 0)
 		return where;
 	for (;;) {
-		result = connect_once(fd, &address, deadline);
-		if (result == -EINTR && (flags & STOA_INTERRUPTIBLE))
+		result = connect_once(connection->fd, &address, deadline);
+		if (result == -EINTR &&
+		    (connection->flags & STOA_INTERRUPTIBLE))
 			break;
 		if (result != -EINTR && result != -EAGAIN)
 			break;
@@ -243,6 +268,15 @@ int stoa_socket_connect(struct stoa_space *space, int fd, const char *file,
 	}
 	stoa_sys_close(where);
 	return result;
+}
+
+int stoa_socket_connect(struct stoa_space *space, int fd, const char *file,
+                        struct stoa_deadline deadline, unsigned flags)
+{
+	struct connection connection = { space, fd, file, deadline, flags };
+
+	return stoa_socket_await(space, file, connect_now, &connection,
+	                         deadline, flags);
 }
 
 /* ---- Waiting --------------------------------------------------------------- */

@@ -31,6 +31,8 @@
 /* What the kernel may add to a message of SCM_RIGHTS. */
 #define SOCKET_RIGHTS_MOST 253 /* SCM_MAX_FD */
 
+#define SOCKET_TOLD_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
+
 /* A socket, close-on-exec and not blocking. */
 int stoa_socket_make(int family, int type, int protocol);
 
@@ -42,9 +44,10 @@ int stoa_socket_get(int fd, int level, int option, int *ret_value);
  * `backlog`, listening. A name that the dead left is taken over. The name's
  * inode is for stoa_socket_unbind.
  *
- * -EADDRINUSE: somebody has the name. -EBUSY: somebody who is stopped is about
- * to take it, or give it up. -EACCES: the dead one's was another user's.
- * -EEXIST: something is there that is no socket. -ENOSPC, -ENOMEM, -EMFILE.
+ * -EADDRINUSE: somebody has the name. -EACCES: the dead one's was another
+ * user's. -EEXIST: something is there that is no socket. -EBUSY: cleaners took
+ * the socket for a dead one's, again and again, before it was bound. -ENOSPC,
+ * -ENOMEM, -EMFILE.
  */
 int stoa_socket_bind(struct stoa_space *space, int fd, const char *file,
                      mode_t mode, int backlog, uint64_t *ret_inode);
@@ -54,16 +57,29 @@ void stoa_socket_unbind(struct stoa_space *space, const char *file,
                         uint64_t inode);
 
 /* The file name that a socket's address tells, which may be anything: foreign.
- * NULL: none; names of more than 56 bytes, with their kind, aren't told. */
-const char *stoa_socket_told(const struct sockaddr_un *address, size_t bytes);
+ * In `room`; NULL: none; names of more than 50 bytes, with their kind, aren't
+ * told. */
+const char *stoa_socket_told(const struct sockaddr_un *address, size_t bytes,
+                             char room[SOCKET_TOLD_BYTES]);
 
 /*
- * Connects, waiting by the deadline while a listener's line is full.
+ * Connects, waiting by the deadline while a listener's line is full, and, with
+ * STOA_AWAIT, until there is one.
  * -ENOENT, -ENOTSOCK, -EACCES; -ECONNREFUSED: it was the name of one who is
  * dead; -EPROTOTYPE: a socket of another type; -EAGAIN, -ETIMEDOUT, -EINTR.
  */
 int stoa_socket_connect(struct stoa_space *space, int fd, const char *file,
                         struct stoa_deadline deadline, unsigned flags);
+
+/*
+ * Calls `look`, and with STOA_AWAIT in `flags` again whenever somebody has come
+ * to the name, as long as it says -ENOENT or -ECONNREFUSED: nobody has. What it
+ * says else; -EAGAIN, -ETIMEDOUT, -EINTR as below; -EMFILE, -ENOSPC: no more
+ * watches.
+ */
+int stoa_socket_await(struct stoa_space *space, const char *file,
+                      int (*look)(void *context), void *context,
+                      struct stoa_deadline deadline, unsigned flags);
 
 /*
  * Waits for `events` of poll(2). The events that came; -EAGAIN (STOA_NOW),

@@ -140,24 +140,35 @@ static int is_plain(const char *kind)
 	       strcmp(kind, "posix_semaphore") == 0;
 }
 
-/* A socket's name says who has it, and nothing else: see socket.h. */
-static void describe_socket(struct stoa_space *space, const char *file,
-                            struct stoa_object_info *info)
-{
-	int bound = stoa_socket_bound(space->life.directory, file);
-
-	info->health = bound < 0 ? bound : 0;
-	info->users = bound > 0;
-	info->dead = bound == 0;
-}
-
-static int is_socket(struct stoa_space *space, const char *file)
+static int is_directory(struct stoa_space *space, const char *file)
 {
 	struct stat stat;
 
 	return stoa_sys_fstatat(space->life.directory, file, &stat,
 	                        AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISSOCK(stat.st_mode);
+	       S_ISDIR(stat.st_mode);
+}
+
+/* A socket's name says who has it, and nothing else: see socket.h. One that is
+ * left empty is no name. */
+static int describe_socket(struct stoa_space *space, const char *file,
+                           struct stoa_object_info *info)
+{
+	int directory = space->life.directory;
+	struct stat stat;
+	int result = stoa_socket_stat(directory, file, &stat);
+
+	info->health = result == -ENOTSOCK ? -EPROTO : result;
+	if (result < 0)
+		return result == -ENOENT ? result : 0;
+	info->mode = stat.st_mode & 07777;
+	info->uid = stat.st_uid;
+	info->gid = stat.st_gid;
+	result = stoa_socket_bound(directory, file);
+	info->health = result < 0 ? result : 0;
+	info->users = result > 0;
+	info->dead = result == 0;
+	return result == -ENOENT ? result : 0;
 }
 
 /* Fills *info from the file; trouble with it is told as info->health. */
@@ -175,6 +186,8 @@ static int describe(struct stoa_space *space, const char *file,
 	info->health = result;
 	if (result < 0)
 		return result == -ENOENT ? result : 0;
+	if (S_ISDIR(stat.st_mode))
+		return describe_socket(space, file, info);
 	info->mode = stat.st_mode & 07777;
 	info->uid = stat.st_uid;
 	info->gid = stat.st_gid;
@@ -184,10 +197,6 @@ static int describe(struct stoa_space *space, const char *file,
 		info->size_bytes = (uint64_t)stat.st_size;
 	if (S_ISREG(stat.st_mode) && is_plain(info->kind))
 		return 0;
-	if (S_ISSOCK(stat.st_mode)) {
-		describe_socket(space, file, info);
-		return 0;
-	}
 	int fd = S_ISREG(stat.st_mode) ? open_for_look(space, file) : -EPROTO;
 	if (fd < 0) {
 		info->health = fd;
@@ -297,6 +306,17 @@ static int find_file(struct stoa_space *space, const char *name,
 	return 0;
 }
 
+static int describe_found(struct stoa_space *space, const char *file,
+                          struct stoa_object_info *info)
+{
+	int result = describe(space, file, info);
+
+	if (result == -ENOENT)
+		return stoa_fail(result, "there is no %s in the space %s", file,
+		                 space->path);
+	return result;
+}
+
 int stoa_space_find(struct stoa_space *space, const char *name,
                     struct stoa_object_info *ret_info)
 {
@@ -305,7 +325,7 @@ int stoa_space_find(struct stoa_space *space, const char *name,
 	int result = find_file(space, name, file);
 
 	if (result == 0)
-		result = describe(space, file, &info);
+		result = describe_found(space, file, &info);
 	if (result == 0)
 		*ret_info = info;
 	return result;
@@ -322,7 +342,7 @@ int stoa_space_each_user(struct stoa_space *space, const char *name,
 
 	if (result < 0)
 		return result;
-	if (is_socket(space, file))
+	if (is_directory(space, file))
 		return 0; /* the kernel doesn't say who */
 	int fd = open_for_look(space, file);
 	if (fd < 0)
@@ -450,7 +470,7 @@ int stoa_space_unlink(struct stoa_space *space, const char *file,
 
 static int remove_socket(struct stoa_space *space, const char *file, int dead)
 {
-	int result = stoa_socket_remove(space, file, 0, dead);
+	int result = stoa_socket_remove(space->life.directory, file, 0, dead);
 
 	if (result == -ENOENT)
 		return 0;
@@ -470,14 +490,14 @@ int stoa_space_remove(struct stoa_space *space, const char *name, int wake)
 
 	if (result < 0)
 		return result;
-	result = describe(space, file, &info);
+	result = describe_found(space, file, &info);
 	if (result < 0)
 		return result;
 	if (wake)
 		result = wake_removed(space, info.name, info.kind);
 	if (result < 0)
 		return result;
-	if (is_socket(space, file))
+	if (is_directory(space, file))
 		return remove_socket(space, file, 0);
 	result = stoa_space_unlink(space, file, info.generation, 0);
 	if (result < 0)
@@ -548,11 +568,8 @@ static int clean_object(const struct stoa_object_info *info, void *context)
 		return 0;
 	stoa_name_join(info->name, info->kind, file);
 	clean->file = file;
-	if (is_socket(clean->space, file)) {
-		tell(clean, file, "remove", 0,
-		     clean->dry_run ? 0 : remove_socket(clean->space, file, 1));
-		return 0;
-	}
+	if (is_directory(clean->space, file))
+		return 0; /* a dead socket's: clean_socket() */
 	stoa_space_each_user(clean->space, file, tell_dead, clean);
 	int result = clean->dry_run ? 0 : bury_in(clean, info);
 	if (result < 0)
@@ -589,16 +606,31 @@ static int beside_name(struct stoa_space *space, const char *file,
 	return 1;
 }
 
+/* What the dead left, and binders in the making: see socket.h. Others' directories
+ * are left alone. */
+static int clean_socket(struct clean *clean, const char *file)
+{
+	char stem[STOA_NAME_MAX + 1], kind[STOA_KIND_MAX + 1];
+
+	if (strncmp(file, SOCKET_PREFIX, strlen(SOCKET_PREFIX)) != 0 &&
+	    !stoa_name_split(file, stem, kind))
+		return 0;
+	if (stoa_socket_stale(clean->space->life.directory, file) <= 0)
+		return 0;
+	tell(clean, file, "remove", 0,
+	     clean->dry_run ? 0 : remove_socket(clean->space, file, 1));
+	return 0;
+}
+
 /* A bell whose object has no name any more may still be rung by those who
  * have both open; it does them no harm to lose the name. */
-static int clean_bell(const char *file, void *context)
+static int clean_beside(const char *file, void *context)
 {
 	struct clean *clean = context;
 	int gone = strncmp(file, GONE_PREFIX, strlen(GONE_PREFIX)) == 0;
 
-	if (strncmp(file, SOCKET_PREFIX, strlen(SOCKET_PREFIX)) == 0 &&
-	    stoa_socket_bound(clean->space->life.directory, file) == 0)
-		gone = 1; /* its binder died before it had its name */
+	if (is_directory(clean->space, file))
+		return clean_socket(clean, file);
 	if (!gone && !beside_name(clean->space, file, &clean->bell))
 		return 0;
 	clean->bell_has_object = 0;
@@ -624,7 +656,7 @@ int stoa_space_clean(struct stoa_space *space, int dry_run,
 	int result = stoa_space_each(space, clean_object, &clean);
 
 	if (result >= 0)
-		result = stoa_directory_each(space->life.directory, clean_bell,
+		result = stoa_directory_each(space->life.directory, clean_beside,
 		                             &clean);
 	return result < 0 ? result : clean.done;
 }

@@ -1,73 +1,43 @@
 /* SPDX-License-Identifier: MIT */
-/* space/socket.c: whose a socket's name is, and turns at it. */
+/* space/socket.c: whose a socket's name is: had, taken over, given up. */
 #include <base/system.h>
 #include <space/socket.h>
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 
-#define TURN_FILE ".life.0"
-#define TURN_OFFSET ((off_t)1 << 40) /* life's own locks are at 1 << 20 */
-#define TURN_TRIES 1000
-#define TURN_PAUSE_NS 1000000
+/* How many come and die while one binds, before a name counts as in use. */
+#define PUBLISH_TRIES 1000
 
-/* FNV-1a. Two names of one byte only wait for each other. */
-static off_t turn_byte(const char *file)
+/* ---- The name's directory -------------------------------------------------- */
+
+static int open_name(int directory, const char *file)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+	int fd = stoa_sys_openat(directory, file,
+	                         O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 
-	for (; *file; file++)
-		hash = (hash ^ (unsigned char)*file) * UINT64_C(0x100000001b3);
-	return TURN_OFFSET + (off_t)(hash >> 4);
+	return fd == -ENOTDIR || fd == -ELOOP ? -ENOTSOCK : fd;
 }
 
-int stoa_socket_turn_begin(struct stoa_space *space, const char *file,
-                           struct stoa_socket_turn *ret_turn)
+static int see_entry(const char *file, void *context)
 {
-	struct stoa_socket_turn turn = { .byte = turn_byte(file) };
-	int result = -EBUSY;
-
-	turn.fd = stoa_sys_openat(space->life.directory, TURN_FILE, O_RDWR, 0);
-	if (turn.fd == -ENOENT) {
-		turn.fd = -1;
-		*ret_turn = turn;
-		return 0;
-	}
-	if (turn.fd < 0)
-		return turn.fd;
-	for (int i = 0; i < TURN_TRIES; i++) {
-		struct timespec pause = { 0, TURN_PAUSE_NS };
-
-		result = stoa_sys_lock_byte(turn.fd, turn.byte, F_WRLCK);
-		if (result != -EAGAIN && result != -EACCES)
-			break;
-		result = -EBUSY;
-		stoa_system_call(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0,
-		                 (long)&pause, 0, 0, 0);
-	}
-	if (result < 0) {
-		stoa_sys_close(turn.fd);
-		return result;
-	}
-	*ret_turn = turn;
-	return 0;
+	(void)context;
+	return strcmp(file, SOCKET_INNER) == 0 ? 0 : -ENOTSOCK;
 }
 
-/* Unlocked first: a child forked meanwhile has the same description. */
-void stoa_socket_turn_end(const struct stoa_socket_turn *turn)
+/* 0: nothing has ever been in it but a socket. -ENOTSOCK: no name's. */
+static int check_entries(int name)
 {
-	if (turn->fd < 0)
-		return;
-	stoa_sys_lock_byte(turn->fd, turn->byte, F_UNLCK);
-	stoa_sys_close(turn->fd);
+	return stoa_directory_each(name, see_entry, NULL);
 }
 
-int stoa_socket_locate(int directory, const char *file,
-                       struct sockaddr_un *ret_address)
+static int locate_in(int name, struct sockaddr_un *ret_address)
 {
 	struct stat stat;
-	int fd = stoa_sys_openat(directory, file, O_PATH | O_NOFOLLOW, 0);
+	int fd = stoa_sys_openat(name, SOCKET_INNER, O_PATH | O_NOFOLLOW, 0);
 
 	if (fd < 0)
 		return fd;
@@ -84,23 +54,18 @@ int stoa_socket_locate(int directory, const char *file,
 	return fd;
 }
 
-int stoa_socket_bound(int directory, const char *file)
+static int ask_bound(const struct sockaddr_un *address)
 {
-	struct sockaddr_un address;
-	int where = stoa_socket_locate(directory, file, &address);
-
-	if (where < 0)
-		return where;
 	long fd = stoa_system_call(SYS_socket, AF_UNIX,
 	                           SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
 	                           0, 0, 0);
 	long result = fd;
+
 	if (fd >= 0) {
-		result = stoa_system_call(SYS_connect, fd, (long)&address,
-		                          sizeof address, 0, 0, 0);
+		result = stoa_system_call(SYS_connect, fd, (long)address,
+		                          sizeof *address, 0, 0, 0);
 		stoa_sys_close((int)fd);
 	}
-	stoa_sys_close(where);
 	switch (result) {
 	case -ECONNREFUSED: return 0;
 	case 0:
@@ -110,32 +75,174 @@ int stoa_socket_bound(int directory, const char *file)
 	}
 }
 
-static int remove_in_turn(int directory, const char *file, uint64_t inode,
-                          int dead)
+static int bound_in(int name)
 {
-	struct stat stat;
-	int result = stoa_sys_fstatat(directory, file, &stat,
-	                              AT_SYMLINK_NOFOLLOW);
+	struct sockaddr_un address;
+	int where = locate_in(name, &address);
 
-	if (result == 0 && inode && stat.st_ino != inode)
-		result = -ENOENT;
-	if (result == 0 && dead) {
-		result = stoa_socket_bound(directory, file);
-		if (result > 0)
-			result = -ENOENT;
-	}
-	return result < 0 ? result : stoa_sys_unlinkat(directory, file);
+	if (where < 0)
+		return where;
+	int result = ask_bound(&address);
+	stoa_sys_close(where);
+	return result;
 }
 
-int stoa_socket_remove(struct stoa_space *space, const char *file,
-                       uint64_t inode, int dead)
+int stoa_socket_lock(int name)
 {
-	struct stoa_socket_turn turn;
-	int result = stoa_socket_turn_begin(space, file, &turn);
+	long result;
 
-	if (result < 0)
-		return result;
-	result = remove_in_turn(space->life.directory, file, inode, dead);
-	stoa_socket_turn_end(&turn);
+	do
+		result = stoa_system_call(SYS_flock, name, LOCK_EX | LOCK_NB, 0,
+		                          0, 0, 0);
+	while (result == -EINTR);
+	return (int)result;
+}
+
+/* 1: it is dead, or empty. 0: it is somebody's, or in the making: then the lock
+ * is another's. */
+static int stale_in(int name)
+{
+	int result = stoa_socket_lock(name);
+
+	if (result == -EAGAIN)
+		return 0;
+	if (result == 0)
+		result = bound_in(name);
+	if (result == -ENOENT) {
+		result = check_entries(name);
+		return result == -ENOTSOCK ? 0 : result < 0 ? result : 1;
+	}
+	return result < 0 ? result : result == 0;
+}
+
+/* ---- Looking ----------------------------------------------------------------- */
+
+int stoa_socket_locate(int directory, const char *file,
+                       struct sockaddr_un *ret_address)
+{
+	int name = open_name(directory, file);
+
+	if (name < 0)
+		return name;
+	int result = locate_in(name, ret_address);
+	stoa_sys_close(name);
+	return result;
+}
+
+int stoa_socket_stat(int directory, const char *file, struct stat *ret_stat)
+{
+	struct stat stat;
+	int name = open_name(directory, file);
+
+	if (name < 0)
+		return name;
+	int result = stoa_sys_fstatat(name, SOCKET_INNER, &stat,
+	                              AT_SYMLINK_NOFOLLOW);
+	if (result == 0 && !S_ISSOCK(stat.st_mode))
+		result = -ENOTSOCK;
+	if (result == -ENOENT && check_entries(name) == -ENOTSOCK)
+		result = -ENOTSOCK;
+	stoa_sys_close(name);
+	if (result == 0)
+		*ret_stat = stat;
+	return result;
+}
+
+int stoa_socket_bound(int directory, const char *file)
+{
+	int name = open_name(directory, file);
+
+	if (name < 0)
+		return name;
+	int result = bound_in(name);
+	stoa_sys_close(name);
+	return result;
+}
+
+int stoa_socket_stale(int directory, const char *file)
+{
+	int name = open_name(directory, file);
+
+	if (name < 0)
+		return name;
+	int result = stale_in(name);
+	stoa_sys_close(name);
+	return result;
+}
+
+/* ---- Taking and giving up ----------------------------------------------------- */
+
+/* Takes its dead socket away, so that it is empty. 0 also when it was. */
+static int empty_of_dead(int directory, const char *file)
+{
+	int name = open_name(directory, file);
+
+	if (name == -ENOENT)
+		return 0;
+	if (name < 0)
+		return name;
+	int result = bound_in(name);
+	if (result == 0)
+		result = stoa_sys_unlinkat(name, SOCKET_INNER);
+	else if (result > 0)
+		result = -EADDRINUSE;
+	else if (result == -ENOENT)
+		result = check_entries(name);
+	stoa_sys_close(name);
+	return result == -ENOENT ? 0 : result;
+}
+
+int stoa_socket_publish(int directory, const char *made, const char *file)
+{
+	int result = -EADDRINUSE;
+
+	for (int i = 0; i < PUBLISH_TRIES; i++) {
+		result = (int)stoa_system_call(SYS_renameat2, directory,
+		                               (long)made, directory,
+		                               (long)file, 0, 0);
+		if (result != -ENOTEMPTY && result != -EEXIST)
+			break;
+		result = empty_of_dead(directory, file);
+		if (result < 0)
+			break;
+		result = -EADDRINUSE;
+	}
+	switch (result) {
+	case -ENOTDIR:
+	case -ENOTSOCK: return -EEXIST;
+	case -EPERM: return -EACCES;
+	default: return result;
+	}
+}
+
+static int remove_from(int name, uint64_t inode, int dead)
+{
+	struct stat stat;
+	int result = dead ? stale_in(name) : 1;
+
+	if (result <= 0)
+		return result < 0 ? result : -ENOENT;
+	result = stoa_sys_fstatat(name, SOCKET_INNER, &stat,
+	                          AT_SYMLINK_NOFOLLOW);
+	if (result == 0 && inode && stat.st_ino != inode)
+		return -ENOENT;
+	if (result == 0)
+		result = stoa_sys_unlinkat(name, SOCKET_INNER);
+	return result == -ENOENT && !inode ? 0 : result;
+}
+
+/* What is left empty, as its directory may not be written, is nobody's still. */
+int stoa_socket_remove(int directory, const char *file, uint64_t inode,
+                       int dead)
+{
+	int name = open_name(directory, file);
+
+	if (name < 0)
+		return name;
+	int result = remove_from(name, inode, dead);
+	if (result == 0)
+		stoa_system_call(SYS_unlinkat, directory, (long)file,
+		                 AT_REMOVEDIR, 0, 0, 0);
+	stoa_sys_close(name);
 	return result;
 }

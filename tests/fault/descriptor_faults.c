@@ -156,12 +156,21 @@ static long long list(void)
 	return stoa_space_find(space, "box", &info);
 }
 
+static long long await_nobody(void)
+{
+	ssize_t result = stoa_descriptor_fetch(space, "nobody", STOA_AWAIT, got,
+	                                       COUNT, buffer, 5,
+	                                       stoa_deadline_in(MS), &message);
+
+	return result == -ETIMEDOUT ? 0 : result;
+}
+
 static const struct case_ operations[] = {
 	{ "pair", make_pair },     { "pass", pass },
 	{ "peek", look },          { "peer", ask_who },
 	{ "offer", make_offer },   { "fetch", fetch },
 	{ "serve", serve_one },    { "memory", make_memory },
-	{ "list", list },
+	{ "list", list },          { "await", await_nobody },
 };
 
 /* ---- The sweep ---------------------------------------------------------------- */

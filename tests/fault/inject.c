@@ -82,6 +82,8 @@ static const struct plausible plausible[] = {
 	{ SYS_recvmsg, { ENOMEM, ENOBUFS, EAGAIN, EINTR, ECONNRESET } },
 	{ SYS_setsockopt, { ENOMEM, ENOBUFS } },
 	{ SYS_getsockopt, { ENOMEM, ENOBUFS } },
+	{ SYS_inotify_init1, { EMFILE, ENFILE, ENOMEM } },
+	{ SYS_inotify_add_watch, { ENOSPC, ENOMEM, EACCES } },
 	{ SYS_memfd_create, { EMFILE, ENFILE, ENOMEM } },
 };
 

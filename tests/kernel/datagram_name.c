@@ -257,7 +257,7 @@ TEST(descriptors_that_come_unasked_are_never_opened)
 	struct stoa_datagram *server = receive_as("box");
 	number_files(files, 20, 0);
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	strcpy(address.sun_path, case_path("box.datagram"));
+	strcpy(address.sun_path, case_path("box.datagram/socket"));
 	assert_system(connect(fd, (void *)&address, sizeof(address)));
 	int before = count_descriptors();
 	send_bare(fd, "hello", 5, files, 20);
@@ -471,7 +471,96 @@ TEST(what_a_killed_sender_had_sent_is_received_and_then_the_end)
 	stoa_space_close(space);
 }
 
+/* ---- Who isn't there yet ------------------------------------------------------------ */
+
+static void send_awaiting(void *context)
+{
+	struct stoa_datagram *datagram;
+
+	assert_ok(stoa_datagram_open(space, NULL, STOA_WRITE | STOA_AWAIT, 0,
+	                             NULL, &datagram));
+	struct stoa_datagram_address to = named(context);
+	assert_ok(stoa_datagram_send(datagram, &to, "hello", 5, STOA_FOREVER));
+	stoa_datagram_close(datagram);
+}
+
+static void send_to_one_who_comes(const char *name)
+{
+	struct stoa_datagram *server;
+	struct child child = start_child(send_awaiting, (void *)name);
+
+	until_blocked(child.pid);
+	server = receive_as(name);
+	assert_result(stoa_datagram_receive(server, buffer, ROOM, STOA_FOREVER,
+	                                    NULL),
+	              5);
+	end_child(&child);
+	stoa_datagram_close(server);
+}
+
+static void receive_and_die(void *context)
+{
+	receive_as(context);
+	report(0);
+	await_order();
+}
+
+TEST(a_send_that_awaits_sleeps_until_somebody_receives_there)
+{
+	struct stoa_datagram *late;
+	char name[STOA_NAME_MAX + 1];
+
+	space = open_space();
+	assert_ok(stoa_datagram_open(space, "box", STOA_WRITE | STOA_AWAIT, 0,
+	                             NULL, &late));
+	assert_result(stoa_datagram_send(late, NULL, "x", 1, STOA_NOW), -EAGAIN);
+	assert_result(stoa_datagram_send(late, NULL, "x", 1,
+	                                 stoa_deadline_in(MS)),
+	              -ETIMEDOUT);
+	stoa_datagram_close(late);
+	send_to_one_who_comes("box");
+	memset(name, 'n', STOA_NAME_MAX);
+	name[STOA_NAME_MAX] = 0;
+	send_to_one_who_comes(name);
+	struct child dead = start_child(receive_and_die, "box");
+	await_report(&dead);
+	kill_child(&dead);
+	send_to_one_who_comes("box");
+	stoa_space_close(space);
+}
+
+static void connect_awaiting(void *context)
+{
+	struct stoa_datagram *packets;
+
+	(void)context;
+	assert_ok(stoa_datagram_connect(space, "desk", STOA_AWAIT, STOA_FOREVER,
+	                                &packets));
+	stoa_datagram_close(packets);
+}
+
+TEST(a_connection_that_awaits_sleeps_until_somebody_listens)
+{
+	struct stoa_datagram *listener, *packets = NULL;
+
+	space = open_space();
+	assert_result(stoa_datagram_connect(space, "desk", STOA_AWAIT,
+	                                    stoa_deadline_in(MS), &packets),
+	              -ETIMEDOUT);
+	assert_null(packets);
+	struct child child = start_child(connect_awaiting, NULL);
+	until_blocked(child.pid);
+	assert_ok(stoa_datagram_listen(space, "desk", 0, 0600, &listener));
+	assert_ok(stoa_datagram_accept(listener, STOA_FOREVER, &packets));
+	end_child(&child);
+	stoa_datagram_close(packets);
+	stoa_datagram_close(listener);
+	stoa_space_close(space);
+}
+
 static const struct CMUnitTest cases[] = {
+	CASE(a_send_that_awaits_sleeps_until_somebody_receives_there),
+	CASE(a_connection_that_awaits_sleeps_until_somebody_listens),
 	CASE(a_datagram_arrives_with_its_sender_and_can_be_answered),
 	CASE(senders_without_a_name_and_with_a_long_one_are_known_by_the_kernel),
 	CASE(what_does_not_fit_is_told_and_stays),

@@ -248,7 +248,7 @@ TEST(a_fetcher_that_does_not_thank_does_not_count)
 	assert_ok(stoa_descriptor_offer(space, "box", 0, 0600, &attributes,
 	                                files, 2, "hello", 5, &offer));
 	int idle = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	strcpy(address.sun_path, case_path("box.offer"));
+	strcpy(address.sun_path, case_path("box.offer/socket"));
 	assert_system(connect(idle, (void *)&address, sizeof(address)));
 	assert_result(stoa_descriptor_serve(offer, stoa_deadline_in(MS), NULL),
 	              -ETIMEDOUT);
@@ -431,7 +431,121 @@ TEST(fetchers_killed_at_any_instant_leave_the_offer_to_others)
 	stoa_space_close(space);
 }
 
+/* ---- Who isn't there yet --------------------------------------------------------- */
+
+static ssize_t fetch_awaiting(struct stoa_deadline deadline)
+{
+	return stoa_descriptor_fetch(space, "box", STOA_AWAIT, got, MOST,
+	                             buffer, sizeof(buffer), deadline,
+	                             &message);
+}
+
+static void fetch_in_time(void *context)
+{
+	(void)context;
+	assert_result(fetch_awaiting(STOA_FOREVER), 5);
+	assert_int_equal(message.descriptors, 3);
+	assert_numbered(got, 3, 0);
+	close_files(got, 3);
+}
+
+static void offer_and_die(void *context)
+{
+	(void)context;
+	offer_files("box", 1, 1);
+	report(0);
+	await_order();
+}
+
+TEST(a_fetch_that_awaits_sleeps_until_somebody_offers_that_name)
+{
+	struct stoa_offer *offer, *other;
+	struct child child;
+
+	space = open_space();
+	assert_result(fetch("box", STOA_FOREVER), -ENOENT);
+	assert_result(fetch_awaiting(STOA_NOW), -EAGAIN);
+	assert_result(fetch_awaiting(stoa_deadline_in(MS)), -ETIMEDOUT);
+	child = start_child(fetch_in_time, NULL);
+	until_blocked(child.pid);
+	other = offer_files("another", 1, 1);
+	assert_ok(stoa_space_remove(space, "another", 0));
+	offer = offer_files("box", 1, 3);
+	assert_result(stoa_descriptor_serve(offer, STOA_FOREVER, NULL), 0);
+	end_child(&child);
+	stoa_descriptor_withdraw(offer);
+	stoa_descriptor_withdraw(other);
+	stoa_space_close(space);
+}
+
+TEST(a_fetch_that_awaits_sleeps_while_the_name_is_a_dead_ones)
+{
+	struct stoa_offer *offer;
+	struct child dead, child;
+
+	space = open_space();
+	dead = start_child(offer_and_die, NULL);
+	await_report(&dead);
+	kill_child(&dead);
+	assert_result(fetch("box", STOA_FOREVER), -ECONNREFUSED);
+	assert_result(fetch_awaiting(stoa_deadline_in(MS)), -ETIMEDOUT);
+	child = start_child(fetch_in_time, NULL);
+	until_blocked(child.pid);
+	offer = offer_files("box", 1, 3);
+	assert_result(stoa_descriptor_serve(offer, STOA_FOREVER, NULL), 0);
+	end_child(&child);
+	stoa_descriptor_withdraw(offer);
+	stoa_space_close(space);
+}
+
+/* Each comes and goes while the fetcher may be between its look and its sleep. */
+TEST(no_offer_that_comes_is_missed)
+{
+	enum { TIMES = 200 };
+
+	space = open_space();
+	for (int i = 0; i < TIMES; i++) {
+		struct child child = start_child(fetch_in_time, NULL);
+		struct stoa_offer *offer = offer_files("box", 1, 3);
+
+		assert_result(stoa_descriptor_serve(offer, STOA_FOREVER, NULL),
+		              0);
+		end_child(&child);
+		stoa_descriptor_withdraw(offer);
+	}
+	stoa_space_close(space);
+}
+
+static void fetch_interruptibly(void *context)
+{
+	struct sigaction action = { .sa_handler = on_signal };
+
+	(void)context;
+	assert_system(sigaction(SIGUSR1, &action, NULL));
+	assert_result(stoa_descriptor_fetch(space, "box",
+	                                    STOA_AWAIT | STOA_INTERRUPTIBLE,
+	                                    got, MOST, buffer, sizeof(buffer),
+	                                    STOA_FOREVER, &message),
+	              -EINTR);
+	report(0);
+}
+
+TEST(a_signal_ends_the_wait_for_an_offer_if_asked_to)
+{
+	struct child child;
+
+	space = open_space();
+	child = start_child(fetch_interruptibly, NULL);
+	signal_until_report(&child, SIGUSR1);
+	end_child(&child);
+	stoa_space_close(space);
+}
+
 static const struct CMUnitTest cases[] = {
+	CASE(a_fetch_that_awaits_sleeps_until_somebody_offers_that_name),
+	CASE(a_fetch_that_awaits_sleeps_while_the_name_is_a_dead_ones),
+	CASE(no_offer_that_comes_is_missed),
+	CASE(a_signal_ends_the_wait_for_an_offer_if_asked_to),
 	CASE(what_is_offered_is_fetched_by_another),
 	CASE(offers_of_none_and_of_several_rounds_are_fetched),
 	CASE(an_offer_is_fetched_as_often_as_it_says_and_no_more),

@@ -130,13 +130,22 @@ TEST(cleaning_removes_what_the_dead_left_and_nothing_else)
 	/* What a binder leaves that is killed before it has its name. */
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	strcpy(address.sun_path, case_path(".socket.0123456789abcdef"));
+	assert_system(mkdir(case_path(".socket.0123456789abcdef"), 0700));
+	strcpy(address.sun_path, case_path(".socket.0123456789abcdef/socket"));
 	assert_system(bind(fd, (void *)&address, sizeof(address)));
 	assert_result(stoa_space_clean(space, 1, NULL, NULL), 2);
 	close(fd);
-	assert_result(stoa_space_clean(space, 1, NULL, NULL), 3);
-	assert_result(stoa_space_clean(space, 0, NULL, NULL), 3);
+	/* Or between the dead one's end and its own; and what isn't a name's. */
+	assert_system(mkdir(case_path("empty.offer"), 0755));
+	assert_system(mkdir(case_path("others"), 0755));
+	assert_system(mkdir(case_path("others.too"), 0755));
+	assert_system(mkdir(case_path("others.too/within"), 0755));
+	assert_result(stoa_space_clean(space, 1, NULL, NULL), 4);
+	assert_result(stoa_space_clean(space, 0, NULL, NULL), 4);
 	assert_result(stoa_space_clean(space, 0, NULL, NULL), 0);
+	assert_system(rmdir(case_path("others.too/within")));
+	assert_system(rmdir(case_path("others.too")));
+	assert_system(rmdir(case_path("others")));
 	assert_result(stoa_space_find(space, "dead", &info), -ENOENT);
 	assert_result(fetch("alive"), -EAGAIN);
 	stoa_descriptor_withdraw(offer);
@@ -171,6 +180,13 @@ TEST(what_is_no_socket_is_left_alone)
 	assert_result(offer_nothing("box", 0600, &offer), -EEXIST);
 	assert_true(fetch("box") < 0);
 	assert_system(unlink(case_path("box.offer")));
+	assert_system(mkdir(case_path("box.offer"), 0700));
+	assert_result(fetch("box"), -ENOENT);
+	assert_system(mkdir(case_path("box.offer/within"), 0700));
+	assert_result(offer_nothing("box", 0600, &offer), -EEXIST);
+	assert_sentence("box.offer");
+	assert_system(rmdir(case_path("box.offer/within")));
+	assert_system(rmdir(case_path("box.offer")));
 	assert_ok(offer_nothing("real", 0600, &offer));
 	/* A link could lead to anybody's socket. */
 	assert_system(symlink("real.offer", case_path("box.offer")));

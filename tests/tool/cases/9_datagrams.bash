@@ -20,6 +20,22 @@ is "$(json_check bytes <out)" 3
 is "$(json_check from <out)" null
 CASE
 
+it "a sender can wait for the receiver to come, and no longer than it says" <<'CASE'
+exits 1 stoa datagram send -W -w 0 box x
+exits 1 stoa datagram send --await --timeout 0.01 box x
+complains 3 stoa datagram send -w 0.01 box x
+seq 100 | stoa datagram send -W box &
+sender=$!
+exits 0 stoa datagram recv -c 100 box >out
+exits 0 wait $sender
+seq 100 | same - out
+stoa datagram send -pW desk one two &
+sender=$!
+is "$(stoa datagram recv -p desk)" $'one
+two'
+exits 0 wait $sender
+CASE
+
 it "a datagram of any size is received whole" <<'CASE'
 bytes 150000 >sent
 stoa datagram recv -r -c 1 box >got &

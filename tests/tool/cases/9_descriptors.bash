@@ -69,6 +69,19 @@ exits 3 stoa descriptor rm box 2>/dev/null
 exits 0 stoa descriptor rm -f box
 CASE
 
+it "a fetch can wait for the offer to come, and no longer than it says" <<'CASE'
+echo text >file
+exits 1 stoa descriptor fetch -W -w 0 box true
+exits 1 stoa descriptor fetch --await --timeout 0.01 box true
+exits 7 stoa descriptor fetch -W -w 0.01 -E 7 box true
+complains 3 stoa descriptor fetch -w 0.01 box true
+stoa descriptor fetch -W box cat /dev/fd/3 >out &
+fetcher=$!
+exits 0 stoa descriptor offer box 3<file
+exits 0 wait $fetcher
+is "$(cat out)" text
+CASE
+
 it "what is offered by another user is not taken unasked" <<'CASE'
 ((UID == 0)) || skip "needs root"
 chmod 1777 "$STOA_SPACE"
