@@ -185,7 +185,7 @@ static int look(int id, struct semid_ds *ds)
 	struct stoa_semaphore_set_status status = { .size = sizeof(status) };
 	struct handle *handle;
 	int result = handle_get(&semaphore_handles, id, 0, &handle);
-	time_t set, now = time(NULL);
+	time_t set;
 
 	if (result < 0)
 		return result == -EACCES ? 0 : result;
@@ -196,12 +196,10 @@ static int look(int id, struct semid_ds *ds)
 	ds->sem_otime = DROPIN_FAULT(36) ?
 	                        0 :
 	                        status.last_operation_ns / SECOND_NS;
-	/* That is the time itself, and time() goes by the tick: nothing was
-	 * changed in the future. */
+	/* When it was made the registry says, by the tick as time() does: that
+	 * may be a second before the time itself. */
 	set = status.last_change_ns / SECOND_NS;
-	if (set > now)
-		set = now;
-	if (set > ds->sem_ctime)
+	if (status.last_change_ns != status.created_ns && set > ds->sem_ctime)
 		ds->sem_ctime = set;
 	return 0;
 }

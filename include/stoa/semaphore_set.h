@@ -181,7 +181,7 @@ struct stoa_semaphore_set_status {
 	uint32_t waiting;           /* threads */
 	uint32_t undoers;           /* handles with undo */
 	int64_t last_operation_ns;  /* CLOCK_REALTIME, by the tick; 0: none */
-	int64_t last_change_ns;     /* made, or set */
+	int64_t last_change_ns;     /* the same: set, or made */
 	int64_t created_ns;
 	uint64_t undone; /* handles whose changes were taken back by others */
 	pid_t creator_pid;

@@ -267,7 +267,7 @@ static int bad_value(struct stoa_semaphore_set *set, uint32_t value)
 static void changed(struct stoa_semaphore_set *set)
 {
 	set_put(set->control->last_change_ns,
-	        stoa_sys_clock_ns(CLOCK_REALTIME));
+	        stoa_sys_clock_ns(CLOCK_REALTIME_COARSE));
 }
 
 int stoa_semaphore_set_set(struct stoa_semaphore_set *set, uint32_t semaphore,
@@ -438,7 +438,8 @@ int stoa_semaphore_set_stat(struct stoa_semaphore_set *set,
 	status.count = set->count;
 	status.users = count_users(&set->object);
 	status.created_ns = set->object.copy.created_ns;
-	if (status.last_change_ns == 0)
+	/* None, or of the same tick. */
+	if (status.last_change_ns < status.created_ns)
 		status.last_change_ns = status.created_ns;
 	status.creator_pid = set->object.copy.creator_pid;
 	status.generation = set->object.copy.generation;

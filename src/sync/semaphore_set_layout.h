@@ -114,7 +114,7 @@ struct set_control {
 	_Atomic int32_t intent_pid;
 	_Atomic uint32_t rows_used;
 	uint32_t reserved[2];
-	_Atomic int64_t last_operation_ns; /* CLOCK_REALTIME */
+	_Atomic int64_t last_operation_ns; /* CLOCK_REALTIME_COARSE */
 	_Atomic int64_t last_change_ns; /* 0: never set since it was made */
 	_Atomic uint64_t undone;
 };
