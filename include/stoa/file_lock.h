@@ -41,9 +41,9 @@
  * isn't free at once, is gone when the call returns, and isn't seen by the
  * caller's wait(2) (unless that asks for __WALL or __WCLONE); ps(1) shows it.
  * It is killed by the kernel at the deadline, and if the caller dies. It costs
- * about 70 us, and must be allowed (RLIMIT_NPROC, seccomp). A process that has
- * called unshare(CLONE_NEWPID) should fork before it waits: the first child is
- * the new namespace's init.
+ * about 70 us, and must be allowed (RLIMIT_NPROC, seccomp; RLIMIT_SIGPENDING for
+ * its timer). A process that has called unshare(CLONE_NEWPID) should fork before
+ * it waits: the first child is the new namespace's init.
  *
  * Network file systems: NFS makes a whole lock of a range over all bytes, so
  * the two kinds meet there, and an exclusive one needs STOA_WRITE; a lock may be
@@ -113,7 +113,8 @@ STOA_API int stoa_file_lock_fd(const struct stoa_file_lock *lock);
  * lock granted as the deadline came is either told as had, or not had. -EINVAL:
  * mode. -EBADF: a network file system that needs the descriptor to be open for
  * writing. -ENOLCK: the kernel, or the server, has no more locks. -EUSERS: a
- * deadline needs a process, and no more may be made. -ENOMEM, -EMFILE, -EPERM;
+ * deadline needs a process and a timer, and no more may be made (RLIMIT_NPROC,
+ * RLIMIT_SIGPENDING). -ENOMEM, -EMFILE, -EPERM;
  * -EIO, -ESTALE: the server.
  */
 STOA_API int stoa_file_lock_lock(struct stoa_file_lock *lock, uint32_t mode,

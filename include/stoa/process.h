@@ -21,7 +21,8 @@
  *
  * Starting takes no copy of the caller's memory: the child runs on it, by
  * vfork, until it executes the program. The calling thread stands still
- * until then, with all signals blocked; other threads run on. So a program on a
+ * until then, with all signals blocked, and needs 20 KiB of stack for it (more
+ * than a thread of PTHREAD_STACK_MIN has); other threads run on. So a program on a
  * file system that hangs holds up the call, which has no deadline. An exec that
  * fails is a failure of the start.
  *

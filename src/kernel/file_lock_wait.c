@@ -186,6 +186,15 @@ static int explain_start(int error)
 	                 strerrordesc_np(-error));
 }
 
+static int explain_timer(void)
+{
+	return stoa_fail(-EUSERS,
+	                 "a wait for a file lock with a deadline takes a timer, "
+	                 "and this user may have no more (ulimit -i, "
+	                 "RLIMIT_SIGPENDING): raise that, or wait without a "
+	                 "deadline");
+}
+
 /* The waiter inherits the mask; in the caller it lasts for the clone. */
 static int start(struct waiter *waiter, int *ret_pidfd)
 {
@@ -251,8 +260,8 @@ static int wait_by_process(const struct stoa_file_request *request,
 		return 0;
 	if (stoa_file_lock_ask(request) == 0)
 		return 0;
-	if (waiter.result == -EAGAIN) /* of the timer: RLIMIT_SIGPENDING */
-		return -ENOMEM;
+	if (waiter.result == -EAGAIN)
+		return explain_timer();
 	return waiter.result == WAITING && interrupted ? interrupted :
 	                                                 (int)waiter.result;
 }

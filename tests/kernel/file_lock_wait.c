@@ -355,6 +355,10 @@ static void wait_against_walls(void *context)
 	report(0);
 	await_order();
 	assert_result(stoa_file_lock_lock(lock, SHARED, STOA_NOW), -EAGAIN);
+	assert_system(setrlimit(RLIMIT_SIGPENDING, &limit));
+	assert_result(stoa_file_lock_lock(lock, SHARED, stoa_deadline_in(AMPLE)),
+	              -EUSERS);
+	assert_sentence("RLIMIT_SIGPENDING");
 	become_nobody();
 	assert_system(setrlimit(RLIMIT_NPROC, &limit));
 	assert_result(stoa_file_lock_lock(lock, SHARED, stoa_deadline_in(AMPLE)),
