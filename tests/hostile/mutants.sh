@@ -19,8 +19,8 @@ export HOSTILE_COMMAND=$PWD/$build/stoa
 shared=()
 for source in tests/hostile/*.c; do
 	case ${source##*/} in
-	fuzz* | scribbler.c | bytes.c | aimed.c | aimed_queue.c | files.c | \
-		mapped.c | tool.c | session.c) ;;
+	fuzz* | scribbler.c | bytes.c | aimed.c | aimed_queue.c | \
+		aimed_port.c | files.c | mapped.c | tool.c | session.c) ;;
 	*) shared+=("$build/${source%.c}.o") ;;
 	esac
 done
@@ -88,7 +88,8 @@ mutant() {
 # What fails by itself notices nothing.
 sound() {
 	local program
-	for program in bytes files mapped aimed aimed_queue session scribbler; do
+	for program in bytes files mapped aimed aimed_queue aimed_port session \
+		scribbler; do
 		"$build/tests/hostile/$program" >"$build/$program.log" 2>&1 ||
 			{
 				tail -n 40 "$build/$program.log"
@@ -209,14 +210,14 @@ mutant "a replaced life file costs two descriptors" src/space/life.c \
 	's/if (fd && ours)/if (0)/' files:mutex
 mutant "a reply of a port may have any size" src/data/port_call.c \
 	's/if (reply.bytes > (grant.number ? port->grant_bytes : port->copy_bytes))/if (0)/' \
-	aimed:port scribbler:port
+	aimed_port
 mutant "a view of a port may be shorter than what it holds" \
 	src/data/port_grant.c 's/view->bytes < bytes/0/' \
-	aimed:port scribbler:port
+	aimed_port
 mutant "a part of a request may be longer than its view" \
 	src/data/port_rounds.c \
 	's/bytes > port_view_bytes(port, request->view)/0/' \
-	aimed:port scribbler:port
+	aimed_port
 mutant "numbers of cells in a topic's places are not clamped" \
 	src/data/topic_receive.c \
 	's/if (stoa_unlikely(TOPIC_WORD_CELL(word) >=$/if (stoa_unlikely(0 \&\& TOPIC_WORD_CELL(word) >=/' \
