@@ -109,15 +109,15 @@ mutant "an arena place is not checked for its start" src/data/queue_arena.c \
 mutant "the size of a small message is loaded twice" \
 	src/data/queue_receive.c \
 	's/get_inline(queue_inline(queue, found.cell), buffer, bytes);/get_inline(queue_inline(queue, found.cell), buffer, cell_get(found.cell, bytes));/' \
-	aimed:queue scribbler:queue
+	aimed_queue
 mutant "the place of a large message is loaded twice" \
 	src/data/queue_receive.c \
 	's/^\tif (stoa_unlikely(!request->message.data))/\tif (payload \&\& request->message.data)\n\t\trequest->message.data = queue->arena + QUEUE_PIECE_BYTES * ((uint64_t)cell_get(found->cell, payload) - 1);\n&/' \
-	aimed:queue scribbler:queue
+	aimed_queue
 mutant "the size of a large message is loaded twice" \
 	src/data/queue_receive.c \
-	's/memcpy(request->buffer, request->message.data, request->message.bytes);/memcpy(request->buffer, request->message.data, cell_get(cell, bytes));/' \
-	aimed:queue scribbler:queue
+	'/^static void finish_receive/,/^}/s/^\tcopy_message/\trequest->message.bytes = cell_get(cell, bytes);\n&/' \
+	aimed_queue
 mutant "a small message may have any size" src/data/queue.c \
 	's/return bytes <= STOA_QUEUE_INLINE ?/return bytes ?/' aimed:queue scribbler:queue
 mutant "numbers of nodes are not clamped" src/data/queue_index.c \
