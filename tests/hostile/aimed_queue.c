@@ -322,6 +322,113 @@ TEST(a_forged_registration_signals_no_other_user)
 	remove_tree(case_directory());
 }
 
+/* ---- Between two loads -------------------------------------------------------- */
+
+enum {
+	TEAR_CELLS = 2,
+	TEAR_LARGE = 600,
+	TEAR_ROOM = 9000, /* for a large one: more than it needs */
+	TEARS = 100,
+	TEAR_TRIES = 1 << 19, /* where both rarely run at once */
+	TEAR_WATCHED = 1 << 10, /* by the watchdog as one */
+};
+
+#define TEAR_FALSE UINT32_MAX
+
+struct tear {
+	struct stoa_queue *queue;
+	uint32_t *words[TEAR_CELLS]; /* of the cells: what is false at times */
+};
+
+static void flip_for_ever(void *context)
+{
+	const struct tear *tear = context;
+
+	report(0);
+	for (unsigned i = 0;; i++) {
+		uint32_t *word = tear->words[i % TEAR_CELLS];
+		uint32_t good = __atomic_load_n(word, __ATOMIC_RELAXED);
+
+		__atomic_store_n(word, TEAR_FALSE, __ATOMIC_RELAXED);
+		__atomic_store_n(word, good, __ATOMIC_RELAXED);
+	}
+}
+
+/* Does a word change here between two loads, as it may in the library? */
+static unsigned is_torn(const struct tear *tear)
+{
+	unsigned torn = 0;
+
+	for (int i = 0; i < TEAR_CELLS; i++)
+		torn += __atomic_load_n(tear->words[i], __ATOMIC_RELAXED) !=
+		                TEAR_FALSE &&
+		        __atomic_load_n(tear->words[i], __ATOMIC_RELAXED) ==
+		                TEAR_FALSE;
+	return torn;
+}
+
+/* Messages go through the queue while the words change all the time, until one
+ * has changed often enough at the wrong instant. */
+static void pass_amid_tears(struct tear *tear, uint32_t bytes, size_t room)
+{
+	char *message = exact(bytes), *buffer = exact(room);
+	struct child child = start_child(flip_for_ever, tear);
+	unsigned torn = 0;
+
+	await_report(&child);
+	for (int i = 0; i < TEAR_TRIES && torn < TEARS; i++) {
+		ssize_t got;
+
+		if (i % TEAR_WATCHED == 0)
+			watch_operation("send and receive", 0);
+		stoa_queue_send(tear->queue, message, bytes, STOA_NOW);
+		torn += is_torn(tear);
+		got = stoa_queue_receive(tear->queue, NULL, buffer, room,
+		                         STOA_NOW, NULL);
+		if (got > (ssize_t)room)
+			finding("%zd bytes received into %zu", got, room);
+		/* That it was damaged is true, and not what is tried. */
+		atomic_store(&tear->queue->object.events->state, 0);
+	}
+	operation_done();
+	kill_child(&child);
+	free(message);
+	free(buffer);
+}
+
+static void tear_words(bool places, uint32_t bytes, size_t room)
+{
+	static const struct queue_shape small = { STOA_FIFO, TEAR_CELLS,
+		                                  TEAR_ROOM, 65536 };
+	struct stoa_space *space = open_space();
+	struct tear tear = { .queue = make_queue(space, "q", small) };
+
+	for (int i = 0; i < TEAR_CELLS; i++) {
+		struct queue_cell *cell = &tear.queue->cells[i];
+
+		tear.words[i] = places ? &cell->payload : &cell->bytes;
+	}
+	trial("%u bytes whose %s changes", bytes, places ? "place" : "size");
+	pass_amid_tears(&tear, bytes, room);
+	stoa_queue_close(tear.queue);
+	stoa_space_close(space);
+}
+
+TEST(the_size_of_a_small_message_is_believed_once)
+{
+	tear_words(false, STOA_QUEUE_INLINE, STOA_QUEUE_INLINE);
+}
+
+TEST(the_size_of_a_large_message_is_believed_once)
+{
+	tear_words(false, TEAR_LARGE, TEAR_ROOM);
+}
+
+TEST(the_place_of_a_large_message_is_believed_once)
+{
+	tear_words(true, TEAR_LARGE, TEAR_ROOM);
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(an_index_that_names_no_message_is_left_soon),
 	CASE(a_large_queue_of_lies_is_left_by_the_deadline),
@@ -331,6 +438,9 @@ static const struct CMUnitTest cases[] = {
 	CASE(life_files_without_number_leave_descriptors_to_the_program),
 	CASE(a_lock_on_the_directory_blocks_no_removal),
 	CASE(a_forged_registration_signals_no_other_user),
+	CASE(the_size_of_a_small_message_is_believed_once),
+	CASE(the_size_of_a_large_message_is_believed_once),
+	CASE(the_place_of_a_large_message_is_believed_once),
 };
 
 int main(int argc, char **argv)

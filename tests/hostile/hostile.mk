@@ -15,7 +15,8 @@ FUZZ_SECONDS ?= 10
 FUZZ_NOUNS ?= $(shell sed -n 's/.*\.kind = "\(.*\)".*/\1/p' $(HOSTILE_DIR)/*.c)
 
 # Programs, and what they share.
-HOSTILE_PROGRAMS := scribbler bytes aimed aimed_queue files mapped tool session
+HOSTILE_PROGRAMS := scribbler bytes aimed aimed_queue aimed_port files mapped \
+  tool session
 FUZZERS      := fuzz_open fuzz_operations
 FUZZ_COMMON  := fuzz_common
 HOSTILE_SRC  := $(filter-out $(addprefix $(HOSTILE_DIR)/,$(addsuffix .c, \

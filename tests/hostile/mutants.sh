@@ -19,8 +19,8 @@ export HOSTILE_COMMAND=$PWD/$build/stoa
 shared=()
 for source in tests/hostile/*.c; do
 	case ${source##*/} in
-	fuzz* | scribbler.c | bytes.c | aimed.c | aimed_queue.c | files.c | \
-		mapped.c | tool.c | session.c) ;;
+	fuzz* | scribbler.c | bytes.c | aimed.c | aimed_queue.c | \
+		aimed_port.c | files.c | mapped.c | tool.c | session.c) ;;
 	*) shared+=("$build/${source%.c}.o") ;;
 	esac
 done
@@ -88,7 +88,8 @@ mutant() {
 # What fails by itself notices nothing.
 sound() {
 	local program
-	for program in bytes files mapped aimed aimed_queue session scribbler; do
+	for program in bytes files mapped aimed aimed_queue aimed_port session \
+		scribbler; do
 		"$build/tests/hostile/$program" >"$build/$program.log" 2>&1 ||
 			{
 				tail -n 40 "$build/$program.log"
@@ -108,15 +109,15 @@ mutant "an arena place is not checked for its start" src/data/queue_arena.c \
 mutant "the size of a small message is loaded twice" \
 	src/data/queue_receive.c \
 	's/get_inline(queue_inline(queue, found.cell), buffer, bytes);/get_inline(queue_inline(queue, found.cell), buffer, cell_get(found.cell, bytes));/' \
-	aimed:queue scribbler:queue
+	aimed_queue
 mutant "the place of a large message is loaded twice" \
 	src/data/queue_receive.c \
 	's/^\tif (stoa_unlikely(!request->message.data))/\tif (payload \&\& request->message.data)\n\t\trequest->message.data = queue->arena + QUEUE_PIECE_BYTES * ((uint64_t)cell_get(found->cell, payload) - 1);\n&/' \
-	aimed:queue scribbler:queue
+	aimed_queue
 mutant "the size of a large message is loaded twice" \
 	src/data/queue_receive.c \
-	's/memcpy(request->buffer, request->message.data, request->message.bytes);/memcpy(request->buffer, request->message.data, cell_get(cell, bytes));/' \
-	aimed:queue scribbler:queue
+	'/^static void finish_receive/,/^}/s/^\tcopy_message/\trequest->message.bytes = cell_get(cell, bytes);\n&/' \
+	aimed_queue
 mutant "a small message may have any size" src/data/queue.c \
 	's/return bytes <= STOA_QUEUE_INLINE ?/return bytes ?/' aimed:queue scribbler:queue
 mutant "numbers of nodes are not clamped" src/data/queue_index.c \
@@ -209,14 +210,14 @@ mutant "a replaced life file costs two descriptors" src/space/life.c \
 	's/if (fd && ours)/if (0)/' files:mutex
 mutant "a reply of a port may have any size" src/data/port_call.c \
 	's/if (reply.bytes > (grant.number ? port->grant_bytes : port->copy_bytes))/if (0)/' \
-	aimed:port scribbler:port
+	aimed_port
 mutant "a view of a port may be shorter than what it holds" \
 	src/data/port_grant.c 's/view->bytes < bytes/0/' \
-	aimed:port scribbler:port
+	aimed_port
 mutant "a part of a request may be longer than its view" \
 	src/data/port_rounds.c \
 	's/bytes > port_view_bytes(port, request->view)/0/' \
-	aimed:port scribbler:port
+	aimed_port
 mutant "numbers of cells in a topic's places are not clamped" \
 	src/data/topic_receive.c \
 	's/if (stoa_unlikely(TOPIC_WORD_CELL(word) >=$/if (stoa_unlikely(0 \&\& TOPIC_WORD_CELL(word) >=/' \

@@ -431,6 +431,31 @@ TEST(a_keeper_obeys_requests_of_the_right_kind_and_size_alone)
 	end_session();
 }
 
+/* What the last one left in the keeper's buffer isn't taken for its rest. */
+TEST(a_request_that_is_cut_asks_for_nothing)
+{
+	const struct stoa_terminal_size other = { 24, 80, 0, 0 };
+	const struct terminal_request request = { .kind = 'r',
+		                                  .window = { 30, 90, 0, 0 } };
+	struct stoa_terminal_size size;
+
+	begin_session();
+	until_seen("ready");
+	for (size_t bytes = 0; bytes < sizeof(request); bytes++) {
+		put_request(&request, sizeof(request));
+		must(stoa_terminal_resize(terminal, &other), "resize");
+		put_request(&request, bytes);
+		must(stoa_terminal_get_size(stoa_terminal_controller(terminal),
+		                            &size),
+		     "the terminal's size");
+		if (memcmp(&size, &other, sizeof(size)) != 0)
+			finding("%zu bytes of a request made it %ux%u", bytes,
+			        size.rows, size.columns);
+	}
+	assert_works();
+	end_session();
+}
+
 TEST(a_keeper_takes_no_size_that_cannot_be)
 {
 	static const uint16_t sides[] = { 0, 1, 9999, 10000, 65535 };
@@ -779,6 +804,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_client_is_told_no_size_and_no_end_that_cannot_be),
 	CASE(a_client_of_nothing_but_nonsense_keeps_its_deadline),
 	CASE(a_keeper_obeys_requests_of_the_right_kind_and_size_alone),
+	CASE(a_request_that_is_cut_asks_for_nothing),
 	CASE(a_keeper_takes_no_size_that_cannot_be),
 	CASE(whoever_looks_is_told_nothing_that_cannot_be),
 	CASE(the_command_attached_to_a_session_exits_as_the_true_end_says),
