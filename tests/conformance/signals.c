@@ -4,6 +4,7 @@
 
 #include <mqueue.h>
 #include <semaphore.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
@@ -221,7 +222,64 @@ static void in_handlers(void)
 	      ENOMSG);
 }
 
+/* Notes: what the handler received, and whether it is there. */
+static void handler_receives(int signal)
+{
+	char own[8] = "";
+
+	(void)signal;
+	__atomic_store_n(&board->notes[0], 1, __ATOMIC_SEQ_CST);
+	long bytes = mq_receive(queue, own, sizeof(own), NULL);
+	__atomic_store_n(&board->notes[1], bytes == 1 ? own[0] : -errno,
+	                 __ATOMIC_SEQ_CST);
+}
+
+static void receive_by_handler(int flags)
+{
+	struct sigaction action = { .sa_handler = handler_receives,
+		                    .sa_flags = flags };
+
+	sigaction(SIGUSR1, &action, NULL);
+}
+
+/* Asleep in mq_receive, and then in its handler's. */
+static struct child receive_in_receive(int flags)
+{
+	memset(board->notes, 0, sizeof(board->notes));
+	struct child child = START_AFTER(
+	        receive_by_handler(flags),
+	        mq_receive(queue, text, 8, NULL) == 1 ? text[0] : -1);
+	asleep(&child);
+	kill(child.pid, SIGUSR1);
+	await_note(0, 1);
+	thread_asleep(child.pid);
+	return child;
+}
+
+static void receiving_in_handlers(void)
+{
+	mq_new();
+	struct child child = receive_in_receive(SA_RESTART);
+	mq_send(queue, "a", 1, 0);
+	await_note(1, 'a');
+	HOLDS("the handler of who waits in mq_receive receives", true);
+	thread_asleep(child.pid);
+	mq_send(queue, "b", 1, 0);
+	ANSWERS("and who waited goes on to wait for another", &child, 'b');
+
+	child = receive_in_receive(0);
+	mq_send(queue, "c", 1, 0);
+	ANSWERS_ERROR("without SA_RESTART he is interrupted", &child, EINTR);
+	EQUAL("when his handler has received", board->notes[1], 'c');
+
+	child = receive_in_receive(SA_RESTART);
+	slay(&child);
+	GIVES("if he is killed there", mq_send(queue, "d", 1, 0), 0);
+	GIVES("the next message is another's",
+	      mq_receive(queue, text, 8, NULL), 1);
+}
+
 CONFORMANCE(GROUP(msgrcv_waits), GROUP(msgsnd_waits), GROUP(semop_waits),
             GROUP(mq_receive_waits), GROUP(mq_send_waits), GROUP(sem_waits),
             GROUP(named_sem_waits), GROUP(ignored), GROUP(stopped),
-            GROUP(in_handlers))
+            GROUP(in_handlers), GROUP(receiving_in_handlers))
