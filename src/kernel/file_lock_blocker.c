@@ -28,6 +28,8 @@
 #include <base/system.h>
 #include <kernel/proc.h>
 
+#define TABLE_READINGS 16
+
 /* One line of the kernel's about a lock. */
 struct line {
 	char kind[16], access[16], end[24];
@@ -144,8 +146,9 @@ static void name(struct stoa_file_lock_blocker *blocker, int pid)
 
 /* In the kernel's table: 1, and its line in search->line. The handle's own lock,
  * of access `own` (NULL: none), stands there, too: one that could be it is passed
- * over. */
-static int find_in_table(struct search *search, const char *own)
+ * over. *ret_pieces: that the table was read in. */
+static int read_table(struct search *search, const char *own,
+                      unsigned int *ret_pieces)
 {
 	struct stoa_proc_lines lines;
 	struct line line;
@@ -171,11 +174,30 @@ static int find_in_table(struct search *search, const char *own)
 		found = 1;
 	}
 	result = lines.error;
+	*ret_pieces = lines.pieces;
 	stoa_proc_close(&lines);
 	if (result < 0 && !found)
 		return stoa_fail(result, "/proc/locks can't be read: %s",
 		                 strerrordesc_np(-result));
 	return found;
+}
+
+/* Locks come and go between two pieces of a long table, and the kernel counts
+ * from its beginning: a line may stand in both pieces, or in neither. So it is
+ * read until it says the same twice. */
+static int find_in_table(struct search *search, const char *own)
+{
+	unsigned int pieces = 0;
+	int result = read_table(search, own, &pieces);
+
+	for (int i = 0; result >= 0 && pieces > 1 && i < TABLE_READINGS; i++) {
+		int again = read_table(search, own, &pieces);
+
+		if (again == result)
+			break;
+		result = again;
+	}
+	return result;
 }
 
 static const char *access_of(uint32_t mode)

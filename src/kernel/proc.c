@@ -147,6 +147,7 @@ int stoa_proc_open(struct stoa_proc_lines *lines, const char *path)
 		return fd;
 	lines->fd = fd;
 	lines->start = lines->end = 0;
+	lines->pieces = 0;
 	lines->ended = false;
 	lines->error = 0;
 	return 0;
@@ -165,6 +166,7 @@ static void read_more(struct stoa_proc_lines *lines)
 	                    sizeof(lines->bytes) - 1 - left);
 	if (got > 0) {
 		lines->end += (size_t)got;
+		lines->pieces++;
 		return;
 	}
 	lines->ended = true;

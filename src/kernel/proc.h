@@ -48,6 +48,7 @@ int stoa_proc_each(const char *path, int (*visit)(int number, void *context),
 struct stoa_proc_lines {
 	int fd;
 	size_t start, end;
+	unsigned int pieces; /* that the kernel gave it in */
 	bool ended;
 	int error; /* why it ended before its end; 0 */
 	char bytes[4096];

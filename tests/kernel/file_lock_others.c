@@ -3,12 +3,13 @@
 #include "file_lock.h"
 
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 
 #define SHARED STOA_RANGE_SHARED
 #define EXCLUSIVE STOA_RANGE_EXCLUSIVE
 
-enum { ROUNDS = 200, WRITERS = 3 };
+enum { ROUNDS = 200, WRITERS = 3, LOOKS = 1000 };
 
 struct job {
 	const char *path;
@@ -258,6 +259,50 @@ TEST(of_another_users_descriptors_only_the_table_tells)
 	close_lock(lock, "f");
 }
 
+/* Takes locks and gives them back, of so many files that the table is long. */
+static void change_the_table(void *context)
+{
+	enum { FILES = 400 };
+	uint64_t random = run_seed();
+	int fds[FILES];
+
+	(void)context;
+	for (int i = 0; i < FILES; i++)
+		fds[i] = (int)assert_system(memfd_create("f", MFD_CLOEXEC));
+	report(0);
+	for (;;)
+		assert_system(flock(fds[random_below(&random, FILES)],
+		                    random_below(&random, 2) ? LOCK_EX :
+		                                               LOCK_UN));
+}
+
+static void look_often(void *context)
+{
+	struct job *job = context;
+
+	stoa_file_lock_close(job->holding);
+	become_nobody();
+	for (int i = 0; i < LOOKS; i++)
+		assert_result(stoa_file_lock_test(job->lock, SHARED, NULL), 1);
+}
+
+TEST(a_long_table_that_changes_tells_all_the_same)
+{
+	struct stoa_file_lock *lock = open_lock("f");
+	struct job job = { .lock = open_lock("f"), .holding = lock };
+	struct child child, other;
+
+	skip_unless_root();
+	other = start_child(change_the_table, NULL);
+	await_report(&other);
+	assert_ok(stoa_file_lock_lock(lock, EXCLUSIVE, STOA_NOW));
+	child = start_child(look_often, &job);
+	end_child(&child);
+	kill_child(&other);
+	stoa_file_lock_close(job.lock);
+	close_lock(lock, "f");
+}
+
 /* ---- Taking turns --------------------------------------------------------------------- */
 
 /* Adds to the number in the file; whoever comes between loses one. */
@@ -330,6 +375,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(the_holder_of_a_description_is_found_though_the_kernel_does_not_name_it),
 	CASE(another_handle_of_this_process_is_in_the_way_by_this_name),
 	CASE(of_another_users_descriptors_only_the_table_tells),
+	CASE(a_long_table_that_changes_tells_all_the_same),
 	CASE(programs_of_both_kinds_take_turns_at_one_number),
 };
 
