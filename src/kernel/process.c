@@ -100,6 +100,9 @@ static void end_commands(struct stoa_process *process)
 		running |= process_reap(process, &process->member[i], 0) == 0;
 	if (running)
 		process_kill(process);
+	/* One that may not be killed might write to a pipe that is full. */
+	for (size_t i = 0; i < process->end_count; i++)
+		process_close_end(&process->ends[i]);
 	for (size_t i = 0; i < process->count; i++)
 		while (process_reap(process, &process->member[i], 1) == -EINTR)
 			;
