@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* process.c: stoa process run. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #define NOT_FOUND 127
 #define GRACE_DEFAULT_NS INT64_C(5000000000)
 #define NEXT "--pipe"
+#define REST_ROUNDS 64 /* each moves more than 16 KiB: more than pipes hold */
 
 static const char help[] =
 	"Usage: stoa process run [OPTION]... [--] CMD [ARG]... "
@@ -195,6 +197,42 @@ static int await(struct process_run *run, struct stoa_deadline deadline,
 	                                status);
 }
 
+/* How the last one that failed ended, else the last. 1: one still runs. */
+static int look(const struct process_run *run,
+                struct stoa_process_status *status)
+{
+	struct stoa_process_status one = { .size = sizeof one };
+	int result = 0;
+
+	for (size_t i = 0; i < run->count && result == 0; i++) {
+		result = stoa_process_stat(run->process, i, &one);
+		if (result == 0 && one.state == STOA_PROCESS_RUNNING)
+			return 1;
+		if (i == 0 || one.state != STOA_PROCESS_EXITED || one.code ||
+		    (status->state == STOA_PROCESS_EXITED && !status->code))
+			*status = one;
+	}
+	return result;
+}
+
+/* Killed, they end; what they left is moved as far as it goes: heirs aren't
+ * waited for, nor who would read a stream. */
+static int await_killed(struct process_run *run,
+                        struct stoa_process_status *status)
+{
+	struct pollfd poll_end = { .fd = stoa_process_pollfd(run->process),
+		                   .events = POLLIN };
+	int result = -EAGAIN, left;
+
+	while ((left = look(run, status)) > 0)
+		if (await(run, STOA_NOW, status) == -EAGAIN &&
+		    poll_end.fd >= 0)
+			poll(&poll_end, 1, -1);
+	for (int i = 0; expired(result) && i < REST_ROUNDS; i++)
+		result = await(run, STOA_NOW, status);
+	return expired(result) ? left : result;
+}
+
 /* Its output goes on being moved while it ends. */
 static int end(struct process_run *run, struct stoa_process_status *status)
 {
@@ -205,8 +243,9 @@ static int end(struct process_run *run, struct stoa_process_status *status)
 	result = await(run, stoa_deadline_in(run->grace_ns), status);
 	if (!expired(result))
 		return result;
-	stoa_process_signal(run->process, SIGKILL);
-	return await(run, STOA_FOREVER, status);
+	if (stoa_process_signal(run->process, SIGKILL) == -EPERM)
+		return await(run, STOA_FOREVER, status); /* not ours to kill */
+	return await_killed(run, status);
 }
 
 static int code_of(const struct stoa_process_status *status)

@@ -313,8 +313,9 @@ stoa_process_exchange_fini(struct stoa_process_exchange *exchange);
  * All at once: starts the commands, communicates (`exchange` may be NULL) until
  * `deadline`, then terminates them with `grace_ns` nanoseconds for SIGTERM, and
  * puts them away. 0: they have ended; STOA_PROCESS_EXPIRED in the status' flags
- * says that the deadline had come. Errors as start and communicate, after which
- * they are killed.
+ * says that the deadline had come: then heirs aren't waited for, and of what
+ * they wrote is lost what a stream has no room for once they have ended. Errors
+ * as start and communicate, after which they are killed.
  */
 STOA_API int stoa_process_run(const struct stoa_process_command *commands,
                               size_t count,

@@ -162,8 +162,10 @@ static void read_more(struct stoa_proc_lines *lines)
 	memmove(lines->bytes, lines->bytes + lines->start, left);
 	lines->start = 0;
 	lines->end = left;
-	got = stoa_sys_read(lines->fd, lines->bytes + left,
-	                    sizeof(lines->bytes) - 1 - left);
+	do
+		got = stoa_sys_read(lines->fd, lines->bytes + left,
+		                    sizeof(lines->bytes) - 1 - left);
+	while (got == -EINTR);
 	if (got > 0) {
 		lines->end += (size_t)got;
 		lines->pieces++;

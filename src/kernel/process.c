@@ -2,6 +2,7 @@
 /* kernel/process.c: the handle of one command or several: made, started, put
  * away. One command is in process_plan.c, from clone to exec process_child.c,
  * their end process_wait.c, bytes process_move.c. */
+#include <base/deadline.h>
 #include <kernel/process_internal.h>
 
 #include <signal.h>
@@ -99,6 +100,9 @@ static void end_commands(struct stoa_process *process)
 		running |= process_reap(process, &process->member[i], 0) == 0;
 	if (running)
 		process_kill(process);
+	/* One that may not be killed might write to a pipe that is full. */
+	for (size_t i = 0; i < process->end_count; i++)
+		process_close_end(&process->ends[i]);
 	for (size_t i = 0; i < process->count; i++)
 		while (process_reap(process, &process->member[i], 1) == -EINTR)
 			;
@@ -196,13 +200,52 @@ int stoa_process_start(char *const arguments[],
 
 /* ---- All at once ------------------------------------------------------------------ */
 
+static int timed_out(int result)
+{
+	return result == -ETIMEDOUT || result == -EAGAIN;
+}
+
+/* What pipes still hold of commands that have ended. */
+static uint64_t bytes_held(const struct stoa_process *process)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < process->end_count; i++)
+		if (process->ends[i].fd >= 0 && process->ends[i].counted)
+			bytes += process->ends[i].left;
+	return bytes;
+}
+
+/* They are killed: what they left is moved as far as it goes at once. Heirs
+ * aren't waited for, nor somebody who would make room in a stream. */
+static int move_the_rest(struct stoa_process *process,
+                         struct stoa_process_exchange *exchange)
+{
+	uint64_t held = UINT64_MAX, before;
+	int result;
+
+	process->flags &= ~STOA_PROCESS_HEIRS;
+	for (size_t i = 0; i < process->count; i++)
+		while (process_reap(process, &process->member[i], 1) == -EINTR)
+			;
+	do {
+		before = held;
+		result = process_settle(process, exchange, STOA_NOW);
+		held = bytes_held(process);
+	} while (timed_out(result) && held < before);
+	return timed_out(result) ? 0 : result;
+}
+
 static int run_out(struct stoa_process *process,
                    struct stoa_process_exchange *exchange, int64_t grace_ns)
 {
+	struct stoa_deadline grace = stoa_deadline_in(grace_ns);
+	int result;
+
 	for (size_t i = 0; i < process->count; i++)
 		process->member[i].status.flags |= STOA_PROCESS_EXPIRED;
-	return process_terminate(process, exchange, stoa_deadline_in(grace_ns),
-	                         STOA_FOREVER);
+	result = process_terminate(process, exchange, grace, grace);
+	return timed_out(result) ? move_the_rest(process, exchange) : result;
 }
 
 int stoa_process_run(const struct stoa_process_command *commands, size_t count,
@@ -220,7 +263,8 @@ int stoa_process_run(const struct stoa_process_command *commands, size_t count,
 		result = process_check_exchange(process, exchange);
 	if (result == 0)
 		result = process_settle(process, exchange, deadline);
-	if (result == -ETIMEDOUT || result == -EAGAIN)
+	/* A callback of the exchange may say so, too. */
+	if (timed_out(result) && stoa_deadline_left(deadline) == 0)
 		result = run_out(process, exchange, grace_ns);
 	if (result == 0)
 		result = process_give_status(process, ret_status);

@@ -305,6 +305,56 @@ TEST(run_does_all_at_once)
 	              -ENOENT);
 }
 
+/* Who has its output, and stays, would hold it up. */
+TEST(run_waits_for_no_heir_at_its_deadline)
+{
+	struct stoa_process_end more = { .how = STOA_PROCESS_FD, .number = 9 };
+	struct stoa_process_exchange exchange = EXCHANGE();
+	struct stoa_process_command command = COMMAND(
+		ATTRIBUTES(.flags = STOA_PROCESS_SHELL | STOA_PROCESS_HEIRS,
+	                   .out = PIPED, .more = &more, .more_count = 1),
+		"cat <&9 & echo x; exec sleep 600");
+	int fds[2];
+
+	assert_system(pipe2(fds, O_CLOEXEC));
+	more.fd = fds[0];
+	for (int64_t ms = 100; exchange.output_bytes < 2; ms *= 4) {
+		stoa_process_exchange_fini(&exchange);
+		assert_ok(stoa_process_run(&command, 1, &exchange,
+		                           stoa_deadline_in(ms * MS), MS,
+		                           &status));
+		assert_int_equal(status.flags, STOA_PROCESS_EXPIRED);
+	}
+	close(fds[0]);
+	close(fds[1]); /* the heirs' end */
+	stoa_process_exchange_fini(&exchange);
+}
+
+TEST(run_waits_for_no_room_in_a_stream_at_its_deadline)
+{
+	struct stoa_stream_status full = { .size = sizeof(full) };
+	struct stoa_space *space = open_space();
+	struct stoa_process_command command;
+	struct stoa_stream *stream;
+
+	assert_ok(stoa_stream_open(space, "s",
+	                           STOA_CREATE | STOA_READ | STOA_WRITE, 0600,
+	                           NULL, STOA_NOW, &stream));
+	command = COMMAND(ATTRIBUTES(.out = STREAMED(stream)), "cat",
+	                  "/dev/zero");
+	for (int64_t ms = 100; full.bytes == 0 || full.bytes < full.capacity;
+	     ms *= 4) {
+		assert_ok(stoa_process_run(&command, 1, NULL,
+		                           stoa_deadline_in(ms * MS), MS,
+		                           &status));
+		assert_int_equal(status.flags, STOA_PROCESS_EXPIRED);
+		assert_int_equal(status.state, STOA_PROCESS_KILLED);
+		assert_ok(stoa_stream_stat(stream, &full));
+	}
+	stoa_stream_close(stream);
+	stoa_space_close(space);
+}
+
 TEST(run_ends_what_takes_too_long)
 {
 	struct stoa_process_exchange exchange = EXCHANGE();
@@ -368,6 +418,8 @@ static const struct CMUnitTest cases[] = {
 	CASE(a_deadline_ends_the_call_and_the_next_goes_on),
 	CASE(a_deadline_holds_though_it_never_stops_writing),
 	CASE(run_does_all_at_once),
+	CASE(run_waits_for_no_heir_at_its_deadline),
+	CASE(run_waits_for_no_room_in_a_stream_at_its_deadline),
 	CASE(run_ends_what_takes_too_long),
 	CASE(exchanges_are_checked),
 };

@@ -55,6 +55,13 @@ same in out
 exits 125 stoa process run -w 0.1 --out stream:nobody true
 CASE
 
+it "when the time is over no heir is waited for" <<'CASE'
+mkfifo held
+exec 8<>held # what the heir reads for ever
+exits 124 stoa process run -w 1 -k 0.1 --heirs --out pipe -c \
+	'cat <&8 & exec sleep 600' >out
+CASE
+
 it "with its parent everything dies" <<'CASE'
 mkfifo gone
 stoa process run -p -g -c 'echo ready; sleep 600 & sleep 600' >gone &
