@@ -33,7 +33,7 @@ static const char help[] =
 	"\n"
 	"     --in PLACE        what the first one reads: inherit, null, "
         "pipe,\n"
-	"                       stream:NAME, fd:N, or a file\n"
+	"                       terminal, stream:NAME, fd:N, or a file\n"
 	"     --out PLACE       where the last one writes: the same, and\n"
 	"                       append:FILE\n"
 	"     --err PLACE       where all write errors: the same, and out\n"
@@ -285,6 +285,10 @@ static int run_commands(struct process_run *run, struct stoa_deadline deadline)
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	if (result < 0)
 		return start_failed(run, result);
+	if (process_begin_terminal(run) != TOOL_GO_ON) {
+		running = NULL;
+		return OURS_FAILED;
+	}
 	result = await(run, deadline, &status);
 	over = expired(result);
 	if (over)

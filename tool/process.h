@@ -38,6 +38,9 @@ struct process_run {
  * for the other ends of streams by the deadline. TOOL_GO_ON, or an exit code. */
 int process_open_places(struct process_run *run, struct stoa_deadline deadline);
 void process_close_places(struct process_run *run);
+/* Once they run: the terminal's size and input, if there is one. TOOL_GO_ON, or an
+ * exit code. */
+int process_begin_terminal(struct process_run *run);
 
 /* What goes through pipes of stoa's goes on to its own output and error; NULL
  * if there is no such. */

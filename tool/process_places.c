@@ -2,6 +2,7 @@
 /* process_places.c: what a command's input, output and error are attached to. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -115,9 +116,87 @@ process_exchange(const struct process_run *run,
 	*exchange = (struct stoa_process_exchange){ .size = sizeof *exchange,
 		                                    .take = hand_on };
 	for (int i = STDOUT_FILENO; i < PROCESS_ENDS; i++)
-		if (run->place[i].typed && !strcmp(run->place[i].typed, "pipe"))
+		if (run->place[i].typed &&
+		    (!strcmp(run->place[i].typed, "pipe") ||
+		     !strcmp(run->place[i].typed, "terminal")))
 			return exchange;
 	return NULL;
+}
+
+/* ---- Terminals ------------------------------------------------------------- */
+
+/* All of it, though the terminal has no room now. */
+static void type(int to, const char *bytes, size_t count)
+{
+	struct pollfd room = { .fd = to, .events = POLLOUT };
+
+	while (count) {
+		ssize_t put = write(to, bytes, count);
+
+		if (put < 0 && errno != EAGAIN && errno != EINTR)
+			_exit(1);
+		if (put < 0)
+			poll(&room, 1, -1);
+		bytes += put > 0 ? put : 0;
+		count -= put > 0 ? (size_t)put : 0;
+	}
+}
+
+/* Types stoa's input; its end is ^D, twice within a line. */
+__attribute__((noreturn)) static void feed_terminal(int to, pid_t parent)
+{
+	static char bytes[FEED_BYTES];
+	bool within = false;
+	ssize_t got;
+
+	sigset_t all;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(0);
+	/* Signals are handed on by stoa, once. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	while ((got = read(STDIN_FILENO, bytes, sizeof bytes)) > 0 ||
+	       (got < 0 && errno == EINTR))
+		if (got > 0) {
+			type(to, bytes, (size_t)got);
+			within = bytes[got - 1] != '\n';
+		}
+	type(to, "\4\4", within ? 2 : 1);
+	_exit(0);
+}
+
+static bool is_terminal(const struct process_run *run, int number)
+{
+	return run->place[number].typed &&
+	       !strcmp(run->place[number].typed, "terminal");
+}
+
+int process_begin_terminal(struct process_run *run)
+{
+	struct stoa_terminal_size size;
+	pid_t parent = getpid(), *feeder = &run->place[STDIN_FILENO].feeder;
+	int number = is_terminal(run, STDOUT_FILENO) ? STDOUT_FILENO
+	                                             : STDERR_FILENO;
+
+	/* What is shown on a terminal is made for its size. */
+	if (is_terminal(run, number) &&
+	    stoa_terminal_get_size(number, &size) == 0 && size.rows)
+		stoa_terminal_set_size(stoa_process_fd(run->process, number),
+		                       &size);
+	if (!is_terminal(run, STDIN_FILENO))
+		return TOOL_GO_ON;
+	*feeder = fork();
+	if (*feeder == 0)
+		feed_terminal(stoa_process_fd(run->process, STDIN_FILENO),
+		              parent);
+	if (*feeder < 0) {
+		*feeder = 0;
+		return tool_error("can't fork: %s", strerror(errno));
+	}
+	stoa_process_shut(run->process, STDIN_FILENO);
+	return TOOL_GO_ON;
 }
 
 /* ---- Files ----------------------------------------------------------------- */
@@ -155,6 +234,10 @@ static int open_place(struct process_run *run, int number,
 		return TOOL_GO_ON;
 	if (!strcmp(typed, "null")) {
 		end->how = STOA_PROCESS_NULL;
+		return TOOL_GO_ON;
+	}
+	if (!strcmp(typed, "terminal")) {
+		end->how = STOA_PROCESS_TERMINAL;
 		return TOOL_GO_ON;
 	}
 	if (number == STDERR_FILENO && !strcmp(typed, "out")) {
@@ -199,6 +282,17 @@ int process_open_places(struct process_run *run, struct stoa_deadline deadline)
 	}
 	for (size_t i = 0; i < run->count; i++)
 		run->attributes[i].err = ends[STDERR_FILENO];
+	if (is_terminal(run, STDIN_FILENO)) {
+		if (!is_terminal(run, STDOUT_FILENO) &&
+		    !is_terminal(run, STDERR_FILENO))
+			return tool_usage(&run->common,
+			                  "--in terminal needs --out or --err "
+			                  "terminal, where what is typed is "
+			                  "echoed");
+		run->flags |= STOA_PROCESS_SESSION;
+		run->attributes[0].flags |=
+			STOA_PROCESS_SESSION | STOA_PROCESS_CONTROL;
+	}
 	run->attributes[0].in = ends[STDIN_FILENO];
 	run->attributes[run->count - 1].out = ends[STDOUT_FILENO];
 	return TOOL_GO_ON;

@@ -157,7 +157,7 @@ int tool_stream_create(int argc, char **argv)
 /* ---- resize ---------------------------------------------------------------- */
 
 static const char resize_help[] =
-	"Usage: stoa stream resize [OPTION]... SIZE NAME...\n"
+	"Usage: stoa stream resize [OPTION]... NAME... SIZE\n"
 	"\n"
 	"Changes the capacity of streams to SIZE bytes, up or down, while they\n"
 	"are in use. Waits until what is in a stream fits.\n"
@@ -206,12 +206,13 @@ int tool_stream_resize(int argc, char **argv)
 	}
 	if (argc - optind < 2)
 		return tool_usage(&resize.common,
-		                  "the size or the name of the stream is "
-		                  "missing");
-	result = parse_size(&resize.common, argv[optind], &resize.size);
+		                  "the name of the stream or the size, which "
+		                  "comes last, is missing");
+	result = parse_size(&resize.common, argv[argc - 1], &resize.size);
 	if (result != TOOL_GO_ON)
 		return result;
-	return tool_each_name(&resize.common, 0, argv + optind + 1, "a name",
+	argv[argc - 1] = NULL;
+	return tool_each_name(&resize.common, 0, argv + optind, "a name",
 	                      resize_one, &resize);
 }
 

@@ -44,9 +44,16 @@
  * thread). Of a stream that a command reads, up to a pipe's worth may have been
  * taken that the command hasn't read when it ends.
  *
- * A terminal: stoa_terminal_pair() makes one; the side that is the terminal is
- * attached as STOA_PROCESS_FD, and STOA_PROCESS_SESSION | STOA_PROCESS_CONTROL
- * makes it the controlling one.
+ * A terminal: all ends that are STOA_PROCESS_TERMINAL, of all commands of a
+ * handle, are one pseudoterminal, 24 rows of 80 columns, cooked. The caller's end
+ * is the controller: stoa_process_fd() of the lowest number of an output among
+ * them, and of an input's, not blocking, on which stoa_terminal_set_size() and its
+ * like work. What is written there comes as of that output. Where an input is among them,
+ * an output must be: what is typed is echoed. The input of an exchange is typed,
+ * and ends with ^D (twice within a line); lines over 4,095 bytes are cut by the
+ * kernel. STOA_PROCESS_SESSION | STOA_PROCESS_CONTROL makes it the controlling
+ * terminal of a command that has it as its input. (A pair of one's own, by
+ * stoa_terminal_pair(), is attached as STOA_PROCESS_FD.)
  *
  * Heirs: what a command starts inherits its pipes, and may hold them open long
  * after it; then their end-of-file never comes. So by default the end is the
@@ -86,6 +93,8 @@ enum stoa_process_how {
 	                        moves the bytes. The stream, with the end that
 	                        this needs, stays the caller's, and open until
 	                        the handle is closed */
+	STOA_PROCESS_TERMINAL, /* a terminal that the handle makes: one for all
+	                          ends that are attached so */
 };
 
 /* One descriptor of the child. */
@@ -164,7 +173,7 @@ struct stoa_process_attributes {
  * line #!), -E2BIG (arguments and environment), -ELOOP, -ENOTDIR, -ETXTBSY.
  * -ENOENT, -EACCES, -ENOTDIR also for `directory`. -EBADF: a descriptor that is
  * given isn't open, or a number is over the limit (RLIMIT_NOFILE). -EINVAL:
- * arguments or attributes. -ENOTTY, -EPERM: STOA_PROCESS_CONTROL of no terminal,
+ * arguments or attributes. STOA_PROCESS_TERMINAL: as stoa_terminal_pair. -ENOTTY, -EPERM: STOA_PROCESS_CONTROL of no terminal,
  * or of one that another session has. -EAGAIN: no more processes
  * (RLIMIT_NPROC, pids.max). -EMFILE, -ENFILE, -ENOMEM. -ENOSYS: Linux before
  * 5.9. In each case there is no child, and nobody noticed one.

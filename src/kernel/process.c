@@ -35,7 +35,7 @@ static size_t count_ends(const struct stoa_process_command *commands,
 		const struct stoa_process_attributes *given =
 			commands[i].attributes;
 
-		ends += 3;
+		ends += 3; /* a terminal's two are of these */
 		if (given && given->size == sizeof *given &&
 		    given->more_count <= PROCESS_MORE_MAX)
 			ends += given->more_count;
@@ -62,7 +62,7 @@ make_process(const struct stoa_process_command *commands, size_t count)
 	}
 	process->flags =
 		commands[0].attributes ? commands[0].attributes->flags : 0;
-	process->epoll = -1;
+	process->epoll = process->controller = process->terminal = -1;
 	process->owner = stoa_sys_getpid();
 	for (size_t i = 0; i < count; i++)
 		process->member[i].pidfd = process->member[i].guard = -1;
@@ -90,6 +90,10 @@ static void close_descriptors(struct stoa_process *process)
 	}
 	if (process->epoll >= 0)
 		stoa_sys_close(process->epoll);
+	if (process->controller >= 0)
+		stoa_sys_close(process->controller);
+	if (process->terminal >= 0)
+		stoa_sys_close(process->terminal);
 }
 
 static void end_commands(struct stoa_process *process)
@@ -180,7 +184,11 @@ int stoa_process_start_pipeline(const struct stoa_process_command *commands,
 		stoa_fork_enlist(&process->fork);
 		process->guarded = 1;
 	}
-	result = start_all(process, commands, count);
+	result = process_terminal_make(process, commands, count);
+	if (result == 0)
+		result = start_all(process, commands, count);
+	if (result == 0)
+		result = process_terminal_begin(process, commands, count);
 	if (result < 0) {
 		stoa_process_close(process);
 		return result;

@@ -364,7 +364,7 @@ static long raised(int fd)
 	                        STDERR_FILENO + 1, 0, 0, 0);
 }
 
-static int make_above(int *fd)
+int process_make_above(int *fd)
 {
 	long result = *fd;
 
@@ -387,7 +387,7 @@ int process_make_pipe(int fds[2])
 	if (result < 0)
 		return result;
 	for (int i = 0; i < 2 && result == 0; i++)
-		result = make_above(&made[i]);
+		result = process_make_above(&made[i]);
 	if (result < 0) {
 		stoa_sys_close(made[0]);
 		stoa_sys_close(made[1]);
@@ -401,7 +401,7 @@ int process_make_pipe(int fds[2])
 /* The same for the pidfd; without room for it there is no command. */
 static int raise_pidfd(int *pidfd)
 {
-	int result = make_above(pidfd);
+	int result = process_make_above(pidfd);
 
 	if (result < 0)
 		while (stoa_system_call(SYS_pidfd_send_signal, *pidfd, SIGKILL,

@@ -71,6 +71,8 @@ pid_t process_launch(struct process_plan *plan, int *ret_pidfd);
 /* As pipe2(2) with O_CLOEXEC, but none of them is standard input, output or
  * error, though these be closed: a child would inherit it as such. */
 int process_make_pipe(int fds[2]);
+/* The same for a descriptor that is there: it gets another number. */
+int process_make_above(int *fd);
 
 /* ---- The handle --------------------------------------------------------------- */
 
@@ -88,6 +90,10 @@ struct process_end {
 	int child_reads;
 	int widened; /* the pipe is as large as it may be */
 	size_t member;
+	int terminal; /* a controller, of all commands */
+	int over; /* these have all ended */
+	char last; /* that was typed; 0: nothing */
+	int typed_ends; /* of ^D, so many */
 	struct stoa_stream *stream; /* NULL: the caller's to read and write */
 	enum process_phase phase;
 	int counted; /* the command has ended: of what it wrote there are */
@@ -114,6 +120,7 @@ struct stoa_process {
 	unsigned flags; /* of the first command */
 	pid_t owner; /* whose child it is: a forked child's isn't it */
 	int epoll; /* of several pidfds; -1: none */
+	int controller, terminal; /* see process_terminal.c; -1: none */
 	struct stoa_fork fork;
 	int guarded; /* it is enlisted */
 	struct process_end *ends;
@@ -164,5 +171,21 @@ int process_give_status(struct stoa_process *process,
                         struct stoa_process_status *ret_status);
 
 void process_close_end(struct process_end *end);
+
+/* ---- Terminals: process_terminal.c ------------------------------------------ */
+
+/* Makes the pair, if any of these commands has an end of that kind. */
+int process_terminal_make(struct stoa_process *process,
+                          const struct stoa_process_command *commands,
+                          size_t count);
+/* The commands have their ends: the caller's begin. */
+int process_terminal_begin(struct stoa_process *process,
+                           const struct stoa_process_command *commands,
+                           size_t count);
+/* The caller has the terminal open meanwhile, as nobody else has. */
+int process_terminal_hold(struct stoa_process *process, int controller);
+void process_terminal_release(struct stoa_process *process);
+/* Types that there is no more. 1: done; 0: later; -errno. */
+int process_terminal_type_end(struct process_end *end);
 
 #endif

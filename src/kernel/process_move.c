@@ -36,6 +36,7 @@
 #define PIPE_BYTES (1 << 17) /* what most programs write at once */
 #define LEAST_ROOM 4096 /* what poll promises of a pipe that is writable */
 #define MASK_BYTES 8
+#define TERMINAL_MOST 65536 /* the kernel keeps 12 KiB */
 
 /* ---- What is to be moved ----------------------------------------------------------- */
 
@@ -186,13 +187,28 @@ static int give(struct stoa_process *process, struct process_end *end,
 	}
 	widen(end, bytes);
 	result = bytes ? put(end, data, bytes) : 0;
+	if (result == -EIO && end->terminal) {
+		end->phase = PROCESS_AWAIT_FD;
+		result = put(end, data, bytes); /* has nobody got it, really? */
+	}
 	if (result > 0) {
 		exchange->taken_bytes += (size_t)result;
 		if (exchange->give) {
 			process->chunk_at += (size_t)result;
 			process->chunk_bytes -= (size_t)result;
 		}
+		end->last = data[result - 1];
 		bytes -= (size_t)result;
+	}
+	if (result == -EIO && end->terminal)
+		result = -EPIPE;
+	if (end->terminal && result != -EPIPE &&
+	    (process->given || (bytes == 0 && !exchange->give))) {
+		int typed = process_terminal_type_end(end);
+
+		if (typed == 0)
+			return 0;
+		result = typed < 0 ? typed : 0;
 	}
 	if (result == -EPIPE || (bytes == 0 && !exchange->give) ||
 	    process->given)
@@ -242,7 +258,27 @@ static int make_room(struct gathering *to, uint64_t limit)
 	return 0;
 }
 
-static int gather(struct process_end *end,
+/* A terminal that nobody has open says EIO; and may say so of one that was closed
+ * just after it was written, the first time. */
+static ssize_t read_end(struct stoa_process *process, struct process_end *end,
+                        void *to, size_t most)
+{
+	ssize_t got = stoa_sys_read(end->fd, to, most);
+
+	if (!end->terminal)
+		return got;
+	if (got == -EIO)
+		got = stoa_sys_read(end->fd, to, most);
+	end->phase = end->counted ? PROCESS_MOVE : PROCESS_AWAIT_FD;
+	if (got == -EAGAIN && end->counted)
+		return 0;
+	if (got != -EIO)
+		return got;
+	int result = end->over ? 0 : process_terminal_hold(process, end->fd);
+	return end->over || result < 0 ? result : -EAGAIN;
+}
+
+static int gather(struct stoa_process *process, struct process_end *end,
                   struct stoa_process_exchange *exchange)
 {
 	struct gathering to = gathering_of(exchange, end->number);
@@ -257,7 +293,7 @@ static int gather(struct process_end *end,
 		return -EMSGSIZE;
 	if (end->counted && end->left < most)
 		most = end->left;
-	got = most ? stoa_sys_read(end->fd, *to.text + *to.bytes, most) : 0;
+	got = most ? read_end(process, end, *to.text + *to.bytes, most) : 0;
 	if (got == -EAGAIN || got == -EINTR)
 		return 0;
 	if (got < 0)
@@ -285,7 +321,7 @@ static int hand_over(struct stoa_process *process, struct process_end *end,
 		return -ENOMEM;
 	if (end->counted && end->left < most)
 		most = (size_t)end->left;
-	got = stoa_sys_read(end->fd, process->taking, most);
+	got = read_end(process, end, process->taking, most);
 	if (got == -EAGAIN || got == -EINTR)
 		return 0;
 	if (got < 0)
@@ -308,12 +344,12 @@ static int move_end(struct stoa_process *process, struct process_end *end,
 		return move_stream(process, end);
 	if (end->child_reads)
 		return give(process, end, exchange);
-	if (events && !(events & POLLIN)) {
+	if (events && !(events & POLLIN) && !end->terminal) {
 		process_close_end(end); /* end of file */
 		return 0;
 	}
 	return exchange->take ? hand_over(process, end, exchange)
-	                      : gather(end, exchange);
+	                      : gather(process, end, exchange);
 }
 
 /* ---- The loop ----------------------------------------------------------------------- */
@@ -336,6 +372,15 @@ static void count_what_is_left(struct process_end *end)
 	if (end->counted)
 		return;
 	end->counted = 1;
+	if (end->terminal) {
+		/* The kernel counts a part of it only; but a read that doesn't
+		 * wait fails once there is no more. An heir may write on. */
+		end->left = end->child_reads ? 0 : TERMINAL_MOST;
+		end->phase = PROCESS_MOVE;
+		if (end->left == 0)
+			process_close_end(end);
+		return;
+	}
 	if (!end->child_reads && stoa_system_call(SYS_ioctl, end->fd, FIONREAD,
 	                                          (long)&bytes, 0, 0, 0) < 0)
 		bytes = 0;
@@ -367,7 +412,12 @@ static int take_stock(struct loop *loop)
 
 		if (!is_ours(end, loop->exchange))
 			continue;
-		if (process->member[end->member].ended &&
+		if (end->terminal && finished) {
+			process_terminal_release(process);
+			end->over = 1;
+		}
+		if ((end->terminal ? finished
+		                   : process->member[end->member].ended) &&
 		    !(process->flags & STOA_PROCESS_HEIRS))
 			count_what_is_left(end);
 		loop->open += end->fd >= 0;

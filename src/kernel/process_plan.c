@@ -63,7 +63,7 @@ static int check_end(const char *name, const struct stoa_process_end *end,
 		                 "descriptor %d of command %s: reserved fields "
 		                 "must be zero",
 		                 number, name);
-	if (end->how < STOA_PROCESS_INHERIT || end->how > STOA_PROCESS_STREAM)
+	if (end->how < STOA_PROCESS_INHERIT || end->how > STOA_PROCESS_TERMINAL)
 		return stoa_fail(-EINVAL,
 		                 "descriptor %d of command %s: there is no way "
 		                 "%d to attach it (enum stoa_process_how)",
@@ -181,6 +181,8 @@ static int add_given(struct preparation *made, int number,
 		fd = made->out;
 	if (makes_pipe(end) || end->how == STOA_PROCESS_SAME)
 		return 0;
+	if (end->how == STOA_PROCESS_TERMINAL)
+		fd = made->process->terminal;
 	if (end->how == STOA_PROCESS_NULL)
 		fd = PROCESS_OPEN_NULL;
 	else

@@ -117,7 +117,28 @@ static int terminate(void)
 	return result < 0 ? result : 0;
 }
 
+static int on_terminal(void)
+{
+	static const struct stoa_process_attributes attributes = {
+		.size = sizeof(attributes),
+		.flags = STOA_PROCESS_SESSION | STOA_PROCESS_CONTROL,
+		.in.how = STOA_PROCESS_TERMINAL,
+		.out.how = STOA_PROCESS_TERMINAL,
+	};
+	struct stoa_process_command command = COMMAND(&attributes, "cat");
+	struct stoa_process_exchange exchange =
+		EXCHANGE(.input = "typed\n", .input_bytes = 6);
+	int result = run_command(&command, 1, &exchange);
+
+	if (result == 0 && (!exchange.output ||
+	                    !strstr(exchange.output, "typed\r\n")))
+		result = 1;
+	stoa_process_exchange_fini(&exchange);
+	return result;
+}
+
 static const struct case_ operations[] = {
+	{ "terminal", on_terminal },
 	{ "both ways", both_ways }, { "all of it", with_all_of_it },
 	{ "pipeline", pipeline },   { "terminate", terminate },
 	{ "streams", streams },

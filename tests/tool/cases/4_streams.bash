@@ -87,11 +87,13 @@ exits 0 stoa stream create s t
 exits 0 stoa stream create -c 64K s
 exits 1 stoa stream create -c 1M s
 exits 1 stoa stream create -x s
-exits 0 stoa stream resize 1M s t
+exits 0 stoa stream resize s t 1M
 is "$(stoa stream stat -rno NAME,CAPACITY)" "s 1M
 t 1M"
-complains 3 stoa stream resize 17M s
-complains 2 stoa stream resize nothing s
+complains 3 stoa stream resize s 17M
+complains 2 stoa stream resize s nothing
+complains 2 stoa stream resize 1M s
+complains 2 stoa stream resize s
 stoa stat --json s | json_check objects.0.stream.capacity >out ||
 	fail "no JSON"
 is "$(cat out)" 1048576

@@ -28,6 +28,24 @@ has "$(cat table)" "exited"
 stoa process run -H | grep -q RESIDENT || fail "no list of columns"
 CASE
 
+it "a terminal stands between a command and what it is sent" <<'CASE'
+exits 0 stoa process run --out terminal --err out --in null -c \
+	'test -t 1 && test -t 2 && ! test -t 0 && echo yes' >out
+is "$(cat out)" $'yes\r'
+seq 20000 >numbers
+exits 0 stoa process run --out terminal cat numbers | tr -d '\r' | same - numbers
+printf 'one\ntwo' >in
+exits 0 stoa process run --in terminal --err terminal --out pipe cat <in >out \
+	2>/dev/null
+same in out
+exits 0 stoa process run --in terminal --out terminal -- sh -c \
+	'tty </dev/tty >/dev/null && echo controlling' </dev/null >out
+has "$(cat out)" controlling
+exits 3 stoa process run --out terminal -- sh -c 'exit 3'
+exits 124 stoa process run -w 0.1 --in terminal --out terminal sleep 600 </dev/null
+complains 125 stoa process run --in terminal true
+CASE
+
 it "input, output and error go where they are sent" <<'CASE'
 echo hello >in
 exits 0 stoa process run --in in --out out --err err -c \
