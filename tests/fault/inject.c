@@ -83,6 +83,7 @@ static const struct plausible plausible[] = {
 	{ SYS_setsockopt, { ENOMEM, ENOBUFS } },
 	{ SYS_getsockopt, { ENOMEM, ENOBUFS } },
 	{ SYS_memfd_create, { EMFILE, ENFILE, ENOMEM } },
+	{ SYS_ioctl, { EMFILE, ENFILE, ENOMEM, EIO } },
 };
 
 static const int all_errors[] = { ENOSPC, EMFILE, ENFILE, ENOMEM, EINTR,
@@ -189,6 +190,18 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 	return fails_now() ? EAGAIN
 	                   : __real_pthread_create(thread, attributes, run,
 	                                           context);
+}
+
+void inject_allocation_at(unsigned n)
+{
+	allocation_failed = false;
+	allocations_left = n;
+}
+
+bool allocation_injected(void)
+{
+	allocations_left = 0;
+	return allocation_failed;
 }
 
 /* ---- Stages ----------------------------------------------------------- */
@@ -401,10 +414,9 @@ static bool run_without_memory(const struct operation *operation,
 	operation->prepare(&stage);
 	memset(&injection, 0, sizeof(injection));
 	injection.at = n;
-	allocation_failed = false;
-	allocations_left = n;
+	inject_allocation_at(n);
 	result = operation->run(&stage);
-	allocations_left = 0;
+	allocation_injected();
 	if (result != usual && result != -ENOMEM && result != -EAGAIN)
 		complain(&stage, "without memory gave %lld", result);
 	end_stage(operation, &stage, result);
