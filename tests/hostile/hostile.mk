@@ -18,13 +18,15 @@ FUZZ_NOUNS ?= $(shell sed -n 's/.*\.kind = "\(.*\)".*/\1/p' $(HOSTILE_DIR)/*.c)
 HOSTILE_PROGRAMS := scribbler bytes aimed aimed_queue aimed_port files mapped \
   tool session
 FUZZERS      := fuzz_open fuzz_operations
+PACKET_FUZZERS := fuzz_packets
 FUZZ_COMMON  := fuzz_common
 HOSTILE_SRC  := $(filter-out $(addprefix $(HOSTILE_DIR)/,$(addsuffix .c, \
-  $(HOSTILE_PROGRAMS) $(FUZZERS) $(FUZZ_COMMON))), \
+  $(HOSTILE_PROGRAMS) $(FUZZERS) $(PACKET_FUZZERS) $(FUZZ_COMMON))), \
   $(wildcard $(HOSTILE_DIR)/*.c))
 HOSTILE_OBJ  := $(HOSTILE_SRC:%.c=$(BUILD)/%.o)
 HOSTILE_BIN  := $(HOSTILE_PROGRAMS:%=$(BUILD)/$(HOSTILE_DIR)/%)
-FUZZ_BIN     := $(FUZZERS:%=$(BUILD)/$(HOSTILE_DIR)/%)
+FUZZ_BIN     := $(patsubst %,$(BUILD)/$(HOSTILE_DIR)/%,$(FUZZERS) \
+  $(PACKET_FUZZERS))
 HOSTILE_WALLS := -Wl,--wrap=stoa_sys_mmap,--wrap=stoa_sys_munmap \
   -Wl,--wrap=stoa_system_call
 
@@ -65,6 +67,8 @@ hostile-mutants-run: $(HOSTILE_BIN) $(BUILD)/stoa
 fuzz-run: $(FUZZ_BIN)
 	$(Q)$(HOSTILE_DIR)/fuzz.sh $(BUILD) $(FUZZ_SECONDS) \
 	  "$(FUZZ_NOUNS)" $(FUZZERS)
+	$(Q)$(HOSTILE_DIR)/fuzz.sh $(BUILD) $(FUZZ_SECONDS) group \
+	  $(PACKET_FUZZERS)
 
 fuzz:
 	$(Q)$(FUZZ_MAKE) fuzz-run

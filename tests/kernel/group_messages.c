@@ -389,7 +389,73 @@ TEST(what_cannot_be_opened_is_refused)
 	assert_null(group);
 }
 
+/* ---- Between hosts --------------------------------------------------------------- */
+
+static const size_t far_sizes[] = { 0, 1, 1361, 5000, 65536, 100000 };
+
+static struct stoa_group *open_on(const char *interface, unsigned flags)
+{
+	struct stoa_group_attributes attributes = {
+		.size = sizeof(attributes),
+		.interface = interface,
+		.message_bytes = 100000,
+		.room_bytes = 1 << 20,
+	};
+	struct stoa_group *group;
+
+	assert_ok(stoa_group_open(where, "news", flags, &attributes, &group));
+	return group;
+}
+
+/* At the other end of the cable: hears all, and then what it is told that it
+ * has lost; tells of each. */
+static void hear_from_far(void *context)
+{
+	struct stoa_group *group;
+
+	(void)context;
+	be_host();
+	group = open_on("far", STOA_READ);
+	report(0);
+	for (size_t i = 0; i < LENGTH(far_sizes); i++) {
+		hears(group, far_sizes[i], i + 1, 0);
+		assert_true(has_pattern(buffer, far_sizes[i], i));
+		report((int64_t)i);
+	}
+	hears(group, 3, 100, 0); /* another publisher's, from in between */
+	report(0);
+	hears(group, 3, 103, 2);
+	assert_int_equal(stoa_group_lost(group), 2);
+	stoa_group_close(group);
+}
+
+TEST(messages_reach_another_host_whole_and_losses_are_counted_there)
+{
+	struct stoa_datagram_attributes attributes = {
+		.size = sizeof(attributes), .interface = "near"
+	};
+	struct child child = start_host(hear_from_far);
+	struct stoa_group *group = open_on("near", STOA_WRITE);
+	struct stoa_datagram *bare;
+
+	for (size_t i = 0; i < LENGTH(far_sizes); i++) {
+		fill_pattern(data, far_sizes[i], i);
+		assert_ok(stoa_group_publish(group, data, far_sizes[i],
+		                             STOA_FOREVER));
+		assert_int_equal(await_report(&child), i);
+	}
+	assert_ok(stoa_datagram_open(NULL, where, STOA_WRITE, 0, &attributes,
+	                             &bare));
+	put(bare, packet_of(100));
+	await_report(&child);
+	put(bare, packet_of(103));
+	end_child(&child);
+	stoa_datagram_close(bare);
+	stoa_group_close(group);
+}
+
 static const struct CMUnitTest cases[] = {
+	CASE(messages_reach_another_host_whole_and_losses_are_counted_there),
 	CASE(messages_of_all_sizes_arrive_whole),
 	CASE(what_has_no_room_stays),
 	CASE(what_is_lost_is_counted_by_sequence),
