@@ -224,7 +224,8 @@ static int start_helper(struct mq_registration *registration)
 	result = pthread_create(&thread, &attributes, help, registration);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attributes);
-	return -result;
+	/* Of no thread mq_notify(3) knows nothing. */
+	return result == EAGAIN ? -ENOMEM : -result;
 }
 
 /* The parent's registrations are the parent's. */

@@ -8,12 +8,13 @@
 
 #include <dirent.h>
 #include <dropin/calls.h>
+#include <dropin/posix_memory.h>
 #include <dropin/posix_semaphore.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-enum { KEY = 0x41, CALLS_MOST = 2000, ERRORS_MOST = 12 };
+enum { KEY = 0x41, CALLS_MOST = 2000, ERRORS_MOST = 12, WAIT_MS = 2 };
 
 static int id, mqd;
 static void *at;
@@ -23,7 +24,8 @@ struct call {
 	const char *name;
 	void (*prepare)(void); /* or NULL: the process's first call */
 	long (*run)(void);
-	int errors[ERRORS_MOST]; /* of the manual; for ENOMEM see doc/dropin.md */
+	int errors
+		[ERRORS_MOST]; /* of the manual; for ENOMEM see doc/dropin.md */
 };
 
 /* ---- Queues of System V -------------------------------------------------------- */
@@ -168,8 +170,8 @@ static void with_mq_message(void)
 static long run_mq_receive(void)
 {
 	static char buffer[8192];
-	long result = dropin_mq_timedreceive(mqd, buffer, sizeof(buffer), NULL,
-	                                     NULL);
+	long result =
+		dropin_mq_timedreceive(mqd, buffer, sizeof(buffer), NULL, NULL);
 
 	return result > 0 ? 0 : result;
 }
@@ -204,43 +206,220 @@ static long run_sem_unlink(void)
 	return dropin_sem_unlink("/s");
 }
 
+static sem_t own_semaphore;
+
+static long run_sem_init(void)
+{
+	return dropin_sem_init(&own_semaphore, 1, 1);
+}
+
+static long run_shm_open(void)
+{
+	int fd = dropin_shm_open("/m", O_RDWR | O_CREAT, 0600);
+
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? fd : 0;
+}
+
+static void with_shm(void)
+{
+	assert_true(run_shm_open() == 0);
+}
+
+static long run_shm_unlink(void)
+{
+	return dropin_shm_unlink("/m");
+}
+
+static void on_notice(union sigval value UNUSED)
+{
+}
+
+static long run_mq_notify(void)
+{
+	const struct sigevent signal = { .sigev_notify = SIGEV_SIGNAL,
+		                         .sigev_signo = SIGUSR1 };
+
+	return dropin_mq_notify(mqd, &signal);
+}
+
+static long run_mq_notify_thread(void)
+{
+	const struct sigevent thread = { .sigev_notify = SIGEV_THREAD,
+		                         .sigev_notify_function = on_notice };
+
+	return dropin_mq_notify(mqd, &thread);
+}
+
+static void with_notification(void)
+{
+	with_mq();
+	assert_true(run_mq_notify() == 0);
+}
+
+static long run_mq_unnotify(void)
+{
+	return dropin_mq_notify(mqd, NULL);
+}
+
+/* ---- Waits for what doesn't come ------------------------------------------------------ */
+
+static struct timespec soon(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	now.tv_nsec += WAIT_MS * MS;
+	if (now.tv_nsec >= SECOND) {
+		now.tv_nsec -= SECOND;
+		now.tv_sec++;
+	}
+	return now;
+}
+
+/* It ran out: what it does. */
+static long ran_out(long result, int error)
+{
+	return result == -error ? 0 : result == 0 ? -EPROTO : result;
+}
+
+static long wait_mq_receive(void)
+{
+	static char buffer[8192];
+	const struct timespec deadline = soon();
+
+	return ran_out(dropin_mq_timedreceive(mqd, buffer, sizeof(buffer), NULL,
+	                                      &deadline),
+	               ETIMEDOUT);
+}
+
+static void with_full_mq(void)
+{
+	const struct mq_attr one = { .mq_maxmsg = 1, .mq_msgsize = 8 };
+
+	mqd = dropin_mq_open("full", O_RDWR | O_CREAT, 0600, &one);
+	assert_true(mqd >= 0);
+	assert_true(run_mq_send() == 0);
+}
+
+static long wait_mq_send(void)
+{
+	const struct timespec deadline = soon();
+
+	return ran_out(dropin_mq_timedsend(mqd, "text", 4, 1, &deadline),
+	               ETIMEDOUT);
+}
+
+static long wait_semop(void)
+{
+	struct sembuf change = { 0, -1, 0 };
+	const struct timespec patience = { 0, WAIT_MS * MS };
+
+	return ran_out(dropin_semtimedop(id, &change, 1, &patience), EAGAIN);
+}
+
+static void with_zero_semaphore(void)
+{
+	assert_true(dropin_sem_init(&own_semaphore, 1, 0) == 0);
+}
+
+static long wait_sem(void)
+{
+	const struct timespec deadline = soon();
+
+	return ran_out(dropin_sem_wait(&own_semaphore, CLOCK_REALTIME,
+	                               &deadline),
+	               ETIMEDOUT);
+}
+
 static const struct call calls[] = {
-	{ "msgget", NULL, run_msgget,
-	  { EACCES, EEXIST, ENOENT, ENOSPC } },
-	{ "msgsnd", with_queue_made, run_msgsnd,
+	{ "msgget", NULL, run_msgget, { EACCES, EEXIST, ENOENT, ENOSPC } },
+	{ "msgsnd",
+	  with_queue_made,
+	  run_msgsnd,
 	  { EACCES, EAGAIN, EIDRM, EINTR, EINVAL } },
-	{ "msgrcv", with_message, run_msgrcv,
+	{ "msgrcv",
+	  with_message,
+	  run_msgrcv,
 	  { EACCES, EIDRM, EINTR, EINVAL, ENOMSG } },
-	{ "msgctl", with_queue_made, run_msgctl,
+	{ "msgctl",
+	  with_queue_made,
+	  run_msgctl,
 	  { EACCES, EIDRM, EINVAL, EPERM } },
-	{ "msgctl(IPC_RMID)", with_message, run_msg_remove,
+	{ "msgctl(IPC_RMID)",
+	  with_message,
+	  run_msg_remove,
 	  { EACCES, EIDRM, EINVAL, EPERM } },
-	{ "semget", NULL, run_semget,
+	{ "semget",
+	  NULL,
+	  run_semget,
 	  { EACCES, EEXIST, EINVAL, ENOENT, ENOSPC } },
-	{ "semop", with_set, run_semop,
+	{ "semop",
+	  with_set,
+	  run_semop,
 	  { EACCES, EAGAIN, EIDRM, EINTR, EINVAL, ERANGE } },
-	{ "semctl", with_set, run_semctl,
+	{ "semctl",
+	  with_set,
+	  run_semctl,
 	  { EACCES, EIDRM, EINVAL, EPERM, ERANGE } },
-	{ "semctl(IPC_RMID)", with_set, run_sem_remove,
+	{ "semctl(IPC_RMID)",
+	  with_set,
+	  run_sem_remove,
 	  { EACCES, EIDRM, EINVAL, EPERM } },
-	{ "shmget", NULL, run_shmget,
+	{ "shmget",
+	  NULL,
+	  run_shmget,
 	  { EACCES, EEXIST, EINVAL, ENFILE, ENOENT, ENOSPC, EPERM } },
 	{ "shmat", with_memory, run_shmat, { EACCES, EIDRM, EINVAL } },
 	{ "shmdt", with_attached, run_shmdt, { EINVAL } },
 	{ "shmctl", with_attached, run_shmctl, { EACCES, EIDRM, EINVAL } },
-	{ "shmctl(IPC_RMID)", with_memory, run_shm_remove,
+	{ "shmctl(IPC_RMID)",
+	  with_memory,
+	  run_shm_remove,
 	  { EIDRM, EINVAL, EPERM } },
-	{ "mq_open", NULL, run_mq_open,
+	{ "mq_open",
+	  NULL,
+	  run_mq_open,
 	  { EACCES, EEXIST, EINVAL, EMFILE, ENFILE, ENOENT, ENOSPC } },
 	{ "mq_send", with_mq, run_mq_send, { EAGAIN, EBADF, EINTR } },
-	{ "mq_receive", with_mq_message, run_mq_receive,
+	{ "mq_receive",
+	  with_mq_message,
+	  run_mq_receive,
 	  { EAGAIN, EBADF, EINTR } },
 	{ "mq_close", with_mq, run_mq_close, { EBADF } },
 	{ "mq_unlink", with_mq, run_mq_unlink, { EACCES, ENOENT } },
-	{ "sem_open", NULL, run_sem_open,
+	{ "sem_open",
+	  NULL,
+	  run_sem_open,
 	  { EACCES, EEXIST, EINTR, EINVAL, EMFILE, ENFILE, ENOENT, ENOSPC } },
 	{ "sem_close", with_semaphore, run_sem_close, { EINVAL } },
 	{ "sem_unlink", with_semaphore, run_sem_unlink, { EACCES, ENOENT } },
+	{ "sem_init", NULL, run_sem_init, { EINVAL } },
+	{ "shm_open",
+	  NULL,
+	  run_shm_open,
+	  { EACCES, EEXIST, EINTR, EINVAL, EMFILE, ENFILE, ENOENT, ENOSPC } },
+	{ "shm_unlink", with_shm, run_shm_unlink, { EACCES, ENOENT } },
+	{ "mq_notify", with_mq, run_mq_notify, { EBADF, EBUSY } },
+	{ "mq_notify(SIGEV_THREAD)",
+	  with_mq,
+	  run_mq_notify_thread,
+	  { EBADF, EBUSY } },
+	{ "mq_notify(NULL)", with_notification, run_mq_unnotify, { EBADF } },
+	{ "mq_timedreceive, waiting",
+	  with_mq,
+	  wait_mq_receive,
+	  { EBADF, EINTR } },
+	{ "mq_timedsend, waiting",
+	  with_full_mq,
+	  wait_mq_send,
+	  { EBADF, EINTR } },
+	{ "semtimedop, waiting",
+	  with_set,
+	  wait_semop,
+	  { EACCES, EIDRM, EINTR, EINVAL } },
+	{ "sem_timedwait, waiting", with_zero_semaphore, wait_sem, { EINTR } },
 };
 
 /* ---- One failure --------------------------------------------------------------------- */
@@ -254,7 +433,7 @@ static struct told {
 	int hit; /* the n-th call came */
 	long result, again;
 	struct left left;
-} *told;
+} * told;
 
 static int count_files(void)
 {
@@ -268,14 +447,21 @@ static int count_files(void)
 	return count;
 }
 
+/* No system call fails, but an allocation: shown as this error. */
+#define NO_ALLOCATION ENOMEDIUM
+
 static void in_child(const struct call *call, int error, unsigned n)
 {
 	if (call->prepare)
 		call->prepare();
-	if (n > 0)
+	if (n > 0 && error == NO_ALLOCATION)
+		inject_allocation_at(n);
+	else if (n > 0)
 		inject_at(error, n, false);
 	told->result = call->run();
-	told->hit = n > 0 && injected();
+	if (n > 0)
+		told->hit = error == NO_ALLOCATION ? allocation_injected()
+		                                   : injected();
 	told->again = told->result < 0 ? call->run() : told->result;
 	told->left = (struct left){ count_descriptors(),
 		                    count_mappings(case_directory()),
@@ -351,8 +537,7 @@ static bool fail_one(const struct call *call, int error, unsigned n,
 		return true;
 	}
 	if (!allowed(call, told->result))
-		say(call, error, n, "not an errno of its manual",
-		    told->result);
+		say(call, error, n, "not an errno of its manual", told->result);
 	if (told->again < 0)
 		say(call, error, n, "and fails again", told->again);
 	if (told->left.descriptors > usual->descriptors)
@@ -368,7 +553,8 @@ static bool fail_one(const struct call *call, int error, unsigned n,
 
 TEST(each_call_bears_each_failure)
 {
-	static const int errors[] = { EMFILE, ENOMEM, ENOSPC, EINTR };
+	static const int errors[] = { EMFILE, ENOMEM, ENOSPC, EINTR,
+		                      NO_ALLOCATION };
 	unsigned failed = 0;
 
 	told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE,

@@ -85,6 +85,7 @@ static const struct plausible plausible[] = {
 	{ SYS_inotify_init1, { EMFILE, ENFILE, ENOMEM } },
 	{ SYS_inotify_add_watch, { ENOSPC, ENOMEM, EACCES } },
 	{ SYS_memfd_create, { EMFILE, ENFILE, ENOMEM } },
+	{ SYS_ioctl, { EMFILE, ENFILE, ENOMEM, EIO } },
 };
 
 static const int all_errors[] = { ENOSPC, EMFILE, ENFILE, ENOMEM, EINTR,
@@ -191,6 +192,18 @@ int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
 	return fails_now() ? EAGAIN
 	                   : __real_pthread_create(thread, attributes, run,
 	                                           context);
+}
+
+void inject_allocation_at(unsigned n)
+{
+	allocation_failed = false;
+	allocations_left = n;
+}
+
+bool allocation_injected(void)
+{
+	allocations_left = 0;
+	return allocation_failed;
 }
 
 /* ---- Stages ----------------------------------------------------------- */
@@ -403,10 +416,9 @@ static bool run_without_memory(const struct operation *operation,
 	operation->prepare(&stage);
 	memset(&injection, 0, sizeof(injection));
 	injection.at = n;
-	allocation_failed = false;
-	allocations_left = n;
+	inject_allocation_at(n);
 	result = operation->run(&stage);
-	allocations_left = 0;
+	allocation_injected();
 	if (result != usual && result != -ENOMEM && result != -EAGAIN)
 		complain(&stage, "without memory gave %lld", result);
 	end_stage(operation, &stage, result);

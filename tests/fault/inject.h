@@ -65,6 +65,9 @@ void sweep(const struct operation *operations, size_t count, int last_order);
 void inject_at(int error, unsigned n, bool lasting);
 /* No more; whether that call came. */
 bool injected(void);
+/* The n-th allocation from now fails; then whether it came. */
+void inject_allocation_at(unsigned n);
+bool allocation_injected(void);
 
 /* Stages that operations begin with. */
 void with_nothing(struct stage *stage);
