@@ -107,24 +107,37 @@ static void end_change(void)
 	                      memory_order_release);
 }
 
+/* The first are there from the beginning: a mapping made for them might take
+ * the very address that the program has found free for its segment. */
+static int more_pieces(void)
+{
+	static struct memory_piece first[NEW_PIECES];
+	static int given;
+	struct memory_piece *piece = first;
+	void *memory;
+
+	if (given) {
+		if (stoa_sys_mmap(NULL, sizeof(first), PROT_READ | PROT_WRITE,
+		                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0,
+		                  &memory) < 0)
+			return -ENOMEM;
+		piece = memory;
+	}
+	given = 1;
+	for (int i = 0; i < NEW_PIECES; i++) {
+		set(piece[i].next, unused_pieces);
+		unused_pieces = &piece[i];
+	}
+	return 0;
+}
+
 /* NULL: no memory. */
 static struct memory_piece *new_piece(void)
 {
 	struct memory_piece *piece;
-	void *memory;
 
-	if (!unused_pieces) {
-		if (stoa_sys_mmap(NULL, NEW_PIECES * sizeof(*piece),
-		                  PROT_READ | PROT_WRITE,
-		                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0,
-		                  &memory) < 0)
-			return NULL;
-		piece = memory;
-		for (int i = 0; i < NEW_PIECES; i++) {
-			set(piece[i].next, unused_pieces);
-			unused_pieces = &piece[i];
-		}
-	}
+	if (!unused_pieces && more_pieces() < 0)
+		return NULL;
 	piece = unused_pieces;
 	unused_pieces = get(piece->next);
 	return piece;
