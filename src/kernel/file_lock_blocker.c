@@ -184,20 +184,23 @@ static int read_table(struct search *search, const char *own,
 
 /* Locks come and go between two pieces of a long table, and the kernel counts
  * from its beginning: a line may stand in both pieces, or in neither. So it is
- * read until it says the same twice. */
+ * read often before nobody is in the way; and before somebody is, who could be
+ * the handle itself, seen twice. */
 static int find_in_table(struct search *search, const char *own)
 {
+	int needed = own ? TABLE_READINGS / 2 + 1 : 1, found = 0;
 	unsigned int pieces = 0;
-	int result = read_table(search, own, &pieces);
 
-	for (int i = 0; result >= 0 && pieces > 1 && i < TABLE_READINGS; i++) {
-		int again = read_table(search, own, &pieces);
+	for (int i = 0; i < TABLE_READINGS; i++) {
+		int result = read_table(search, own, &pieces);
 
-		if (again == result)
-			break;
-		result = again;
+		if (result < 0 || pieces <= 1)
+			return result;
+		found += result;
+		if (found == needed)
+			return 1;
 	}
-	return result;
+	return 0;
 }
 
 static const char *access_of(uint32_t mode)
