@@ -84,6 +84,16 @@
  * 119  group: what was lost isn't counted
  * 110  signal: sent by number, not by descriptor
  * 111  signal: taken from the kernel before the queue has room
+ * 120  process: a command has all descriptors that are not close-on-exec
+ * 121  process: a command ignores what its parent ignores
+ * 122  process: that a command ran out of time isn't told
+ * 123  process: of several commands the first that failed is told
+ * 124  terminal: the end of a command isn't told to those who watch
+ * 125  terminal: what a dead keeper left is in its successor's way
+ * 126  terminal: texts of others are told with what a terminal obeys
+ * 127  terminal: its descriptor goes through exec
+ * 128  file_lock: that a whole was let go for an instant isn't told
+ * 129  file_lock: a whole that was unlocked counts as had
  * 147  dropin_semaphore: who sleeps alone isn't seen to be alone
  * 130  fifo: a write that nobody reads sends SIGPIPE
  * 131  fifo: at end of file it isn't opened anew

@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/statfs.h>
 
+#include <base/bug.h>
 #include <base/deadline.h>
 #include <base/error.h>
 #include <base/system.h>
@@ -209,7 +210,9 @@ int stoa_file_lock_lock(struct stoa_file_lock *lock, uint32_t mode,
 		lock->whole = mode;
 	else if (had != mode)
 		lock->whole = 0;
-	return result == 0 ? had != 0 && had != mode : result;
+	if (result < 0)
+		return result;
+	return had != 0 && had != mode && !STOA_BUG(128);
 }
 
 int stoa_file_lock_unlock(struct stoa_file_lock *lock)
@@ -224,7 +227,8 @@ int stoa_file_lock_unlock(struct stoa_file_lock *lock)
 		return stoa_fail((int)result, "%s can't be unlocked: %s",
 		                 stoa_file_lock_name(lock),
 		                 strerrordesc_np(-(int)result));
-	lock->whole = 0;
+	if (!STOA_BUG(129))
+		lock->whole = 0;
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 /* kernel/process.c: the handle of one command or several: made, started, put
  * away. One command is in process_plan.c, from clone to exec process_child.c,
  * their end process_wait.c, bytes process_move.c. */
+#include <base/bug.h>
 #include <base/deadline.h>
 #include <kernel/process_internal.h>
 
@@ -251,7 +252,8 @@ static int run_out(struct stoa_process *process,
 	int result;
 
 	for (size_t i = 0; i < process->count; i++)
-		process->member[i].status.flags |= STOA_PROCESS_EXPIRED;
+		if (!STOA_BUG(122))
+			process->member[i].status.flags |= STOA_PROCESS_EXPIRED;
 	result = process_terminate(process, exchange, grace, grace);
 	return timed_out(result) ? move_the_rest(process, exchange) : result;
 }

@@ -21,6 +21,7 @@
  * The exit signal is none until exec, which makes it SIGCHLD: of a child that
  * never came so far no other waiter and no handler hears.
  */
+#include <base/bug.h>
 #include <kernel/process_internal.h>
 
 #include <poll.h>
@@ -270,7 +271,7 @@ static void reset_signals(struct process_plan *plan)
 	for (int number = 1; number <= SIGNAL_LAST; number++) {
 		if (number == SIGKILL || number == SIGSTOP)
 			continue;
-		if (plan->flags & STOA_PROCESS_IGNORED) {
+		if ((plan->flags & STOA_PROCESS_IGNORED) || STOA_BUG(121)) {
 			result = stoa_system_call(SYS_rt_sigaction, number, 0,
 			                          (long)&action, MASK_BYTES, 0,
 			                          0);
@@ -332,7 +333,7 @@ static int run_child(void *context)
 		lift_guard(plan);
 	clear_the_way(plan);
 	place(plan);
-	if (!(plan->flags & STOA_PROCESS_DESCRIPTORS))
+	if (!(plan->flags & STOA_PROCESS_DESCRIPTORS) && !STOA_BUG(120))
 		close_others(plan);
 	enter_session(plan);
 	if (plan->guard >= 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* kernel/terminal.c: pairs of descriptors, their size and their modes. */
+#include <base/bug.h>
 #include <base/error.h>
 #include <base/system.h>
 #include <stoa/terminal.h>
@@ -39,7 +40,10 @@ static int open_terminal(int controller,
 	if (result < 0)
 		return result;
 	return (int)stoa_system_call(SYS_ioctl, controller, TIOCGPTPEER,
-	                             O_RDWR | O_NOCTTY | O_CLOEXEC, 0, 0, 0);
+	                             O_RDWR | O_NOCTTY |
+	                                     (STOA_BUG(127) ? 0 :
+	                                                      O_CLOEXEC),
+	                             0, 0, 0);
 }
 
 int stoa_terminal_pair(const struct stoa_terminal_size *size,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* kernel/terminal_text.c: UTF-8, looked at byte by byte. */
+#include <base/bug.h>
 #include <kernel/terminal_text.h>
 
 #include <string.h>
@@ -79,6 +80,8 @@ static int is_obeyed(const char *text, int length)
 {
 	const unsigned char *at = (const unsigned char *)text;
 
+	if (STOA_BUG(126))
+		return 0;
 	if (length == 1)
 		return at[0] < 0x20 || at[0] == 0x7f;
 	if (length == 2)

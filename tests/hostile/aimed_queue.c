@@ -328,7 +328,7 @@ enum {
 	TEAR_CELLS = 2,
 	TEAR_LARGE = 600,
 	TEAR_ROOM = 9000, /* for a large one: more than it needs */
-	TEARS = 100,
+	TEARS = 300,
 	TEAR_TRIES = 1 << 19, /* where both rarely run at once */
 	TEAR_WATCHED = 1 << 10, /* by the watchdog as one */
 };
