@@ -107,19 +107,31 @@ static void end_change(void)
 	                      memory_order_release);
 }
 
+/* The first are there from the beginning: what is mapped here may take the
+ * address that the program has found free, and asks for. */
+static struct memory_piece *more_pieces(void)
+{
+	static struct memory_piece first[NEW_PIECES];
+	static int given;
+	void *memory = first;
+
+	if (given && stoa_sys_mmap(NULL, sizeof(first), PROT_READ | PROT_WRITE,
+	                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0,
+	                           &memory) < 0)
+		return NULL;
+	given = 1;
+	return memory;
+}
+
 /* NULL: no memory. */
 static struct memory_piece *new_piece(void)
 {
 	struct memory_piece *piece;
-	void *memory;
 
 	if (!unused_pieces) {
-		if (stoa_sys_mmap(NULL, NEW_PIECES * sizeof(*piece),
-		                  PROT_READ | PROT_WRITE,
-		                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0,
-		                  &memory) < 0)
+		piece = more_pieces();
+		if (!piece)
 			return NULL;
-		piece = memory;
 		for (int i = 0; i < NEW_PIECES; i++) {
 			set(piece[i].next, unused_pieces);
 			unused_pieces = &piece[i];
