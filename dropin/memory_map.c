@@ -107,28 +107,20 @@ static void end_change(void)
 	                      memory_order_release);
 }
 
-/* The first are there from the beginning: a mapping made for them might take
- * the very address that the program has found free for its segment. */
-static int more_pieces(void)
+/* The first are there from the beginning: what is mapped here may take the
+ * address that the program has found free, and asks for. */
+static struct memory_piece *more_pieces(void)
 {
 	static struct memory_piece first[NEW_PIECES];
 	static int given;
-	struct memory_piece *piece = first;
-	void *memory;
+	void *memory = first;
 
-	if (given) {
-		if (stoa_sys_mmap(NULL, sizeof(first), PROT_READ | PROT_WRITE,
-		                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0,
-		                  &memory) < 0)
-			return -ENOMEM;
-		piece = memory;
-	}
+	if (given && stoa_sys_mmap(NULL, sizeof(first), PROT_READ | PROT_WRITE,
+	                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0,
+	                           &memory) < 0)
+		return NULL;
 	given = 1;
-	for (int i = 0; i < NEW_PIECES; i++) {
-		set(piece[i].next, unused_pieces);
-		unused_pieces = &piece[i];
-	}
-	return 0;
+	return memory;
 }
 
 /* NULL: no memory. */
@@ -136,8 +128,15 @@ static struct memory_piece *new_piece(void)
 {
 	struct memory_piece *piece;
 
-	if (!unused_pieces && more_pieces() < 0)
-		return NULL;
+	if (!unused_pieces) {
+		piece = more_pieces();
+		if (!piece)
+			return NULL;
+		for (int i = 0; i < NEW_PIECES; i++) {
+			set(piece[i].next, unused_pieces);
+			unused_pieces = &piece[i];
+		}
+	}
 	piece = unused_pieces;
 	unused_pieces = get(piece->next);
 	return piece;

@@ -103,20 +103,65 @@ void registry_touch(struct registry_slot *slot)
 	enter_state(slot, REGISTRY_SERIAL(get(slot->state)), REGISTRY_LIVE);
 }
 
+static uint32_t index_of(const struct registry *registry,
+                         enum registry_kind kind,
+                         const struct registry_slot *slot)
+{
+	uint32_t block = (uint32_t)(((uintptr_t)slot -
+	                             (uintptr_t)registry->blocks) /
+	                            sizeof(struct registry_block));
+
+	return block * REGISTRY_BLOCK_SLOTS +
+	       (uint32_t)(slot - registry->blocks[block].slots[kind]);
+}
+
 /* Not from shared memory: where the slot is, and what its state says. */
 int registry_slot_id(const struct registry *registry, enum registry_kind kind,
                      const struct registry_slot *slot)
 {
-	return registry_id((uint32_t)(slot - registry->slots[kind]),
-	                   get(slot->state));
+	return registry_id(index_of(registry, kind, slot), get(slot->state));
+}
+
+/* Slots that have memory. */
+static uint32_t slots_there(enum registry_kind kind)
+{
+	uint32_t slots = registry_blocks() * REGISTRY_BLOCK_SLOTS;
+
+	return slots < kinds[kind].slots ? slots : kinds[kind].slots;
 }
 
 static uint32_t high_of(const struct registry *registry,
                         enum registry_kind kind)
 {
 	uint32_t high = get(registry->header->table[kind].high);
+	uint32_t slots = slots_there(kind);
 
-	return high <= kinds[kind].slots ? high : kinds[kind].slots;
+	return high <= slots ? high : slots;
+}
+
+/* ---- Blocks -------------------------------------------------------------------- */
+
+uint32_t registry_blocks(void)
+{
+	uint64_t bytes = stoa_segment_size(segment);
+	uint64_t blocks = bytes < REGISTRY_BYTES(0) ?
+	                          0 :
+	                          (bytes - REGISTRY_BLOCKS_AT) /
+	                                  sizeof(struct registry_block);
+
+	return blocks < REGISTRY_BLOCKS ? (uint32_t)blocks : REGISTRY_BLOCKS;
+}
+
+/* Twice as many: a space with very many objects grows ten times. */
+int registry_grow(void)
+{
+	uint32_t before = registry_blocks();
+	uint32_t blocks = before < REGISTRY_BLOCKS / 2 ? before * 2 :
+	                                                 REGISTRY_BLOCKS;
+
+	if (before == REGISTRY_BLOCKS)
+		return -ENOSPC;
+	return stoa_segment_resize(segment, REGISTRY_BYTES(blocks ?: 1));
 }
 
 /* ---- Opening ------------------------------------------------------------------- */
@@ -222,24 +267,38 @@ static int tell_other_size(struct stoa_space *space, uint64_t bytes)
 	if (!told)
 		fprintf(stderr,
 		        "stoa: no System V interprocess communication for "
-		        "process %d: the registry of the space %s has %llu "
-		        "bytes, this version's has %llu; end the programs that "
-		        "use it and remove %s/sysv.segment, or use another "
+		        "process %d: the registry of the space %s is made for "
+		        "%llu bytes, this version's for %llu; end the programs "
+		        "that use it and remove %s/sysv.segment, or use another "
 		        "space\n",
 		        getpid(), stoa_space_path(space),
 		        (unsigned long long)bytes,
-		        (unsigned long long)REGISTRY_BYTES,
+		        (unsigned long long)REGISTRY_BYTES_MOST,
 		        stoa_space_path(space));
 	told = 1;
 	return -EUCLEAN;
 }
 
+static int check_size(struct stoa_space *space)
+{
+	struct stoa_segment_status status = { .size = sizeof(status) };
+	int result = stoa_segment_stat(segment, &status);
+
+	if (result < 0)
+		return result;
+	if (status.limit != REGISTRY_BYTES_MOST)
+		return tell_other_size(space, status.limit);
+	return registry_blocks() > 0 ? 0 : -EUCLEAN;
+}
+
 static int open_registry(void)
 {
-	struct stoa_segment_attributes attributes = { .size = sizeof(attributes),
-		                                      .bytes = REGISTRY_BYTES };
+	struct stoa_segment_attributes attributes = {
+		.size = sizeof(attributes),
+		.bytes = REGISTRY_BYTES(1),
+		.limit = REGISTRY_BYTES_MOST
+	};
 	struct stoa_space *space;
-	struct registry_slot *slots;
 	int result = dropin_space(&space);
 
 	if (result < 0)
@@ -251,17 +310,13 @@ static int open_registry(void)
 		result = stoa_segment_open(
 		        space, "sysv", STOA_CREATE | STOA_READ | STOA_WRITE,
 		        shared_mode(space), &attributes, &segment);
+	if (result == 0)
+		result = check_size(space);
 	if (result < 0)
 		return result;
-	if (stoa_segment_size(segment) != REGISTRY_BYTES)
-		return tell_other_size(space, stoa_segment_size(segment));
 	the_registry.header = stoa_segment_data(segment);
-	slots = (void *)((char *)the_registry.header + REGISTRY_SLOTS_AT);
-	for (int i = 0; i < REGISTRY_KINDS; i++) {
-		the_registry.slots[i] = slots;
-		slots += kinds[i].slots;
-	}
-	the_registry.attachments = (void *)slots;
+	the_registry.blocks = (void *)((char *)the_registry.header +
+	                               REGISTRY_BLOCKS_AT);
 	return begin(&the_registry);
 }
 
@@ -372,7 +427,7 @@ static void free_slot(const struct registry *registry, enum registry_kind kind,
 	struct registry_table *table = &registry->header->table[kind];
 	uint32_t high = high_of(registry, kind);
 
-	uint32_t index = (uint32_t)(slot - registry->slots[kind]);
+	uint32_t index = index_of(registry, kind, slot);
 
 	set(slot->key, IPC_PRIVATE);
 	enter_state(slot, REGISTRY_SERIAL(get(slot->state)), REGISTRY_FREE);
@@ -380,7 +435,7 @@ static void free_slot(const struct registry *registry, enum registry_kind kind,
 	if (index < get(table->free_from))
 		set(table->free_from, index);
 	while (high > 0 &&
-	       REGISTRY_PHASE(get(registry->slots[kind][high - 1].state)) ==
+	       REGISTRY_PHASE(get(registry_slot(registry, kind, high - 1)->state)) ==
 	               REGISTRY_FREE)
 		high--;
 	set_high(table, high);
@@ -454,7 +509,7 @@ static void finish_change(const struct registry *registry,
 static int repair_slot(const struct registry *registry,
                        enum registry_kind kind, uint32_t index)
 {
-	struct registry_slot *slot = &registry->slots[kind][index];
+	struct registry_slot *slot = registry_slot(registry, kind, index);
 	uint64_t state = get(slot->state);
 
 	switch (REGISTRY_PHASE(state)) {
@@ -497,7 +552,7 @@ static struct registry_slot *find_key(const struct registry *registry,
 	uint32_t high = high_of(registry, kind);
 
 	for (uint32_t i = 0; i < high; i++) {
-		struct registry_slot *slot = &registry->slots[kind][i];
+		struct registry_slot *slot = registry_slot(registry, kind, i);
 
 		if (get(slot->key) == key &&
 		    REGISTRY_PHASE(get(slot->state)) == REGISTRY_LIVE)
@@ -513,7 +568,7 @@ static struct registry_slot *find_free_between(const struct registry *registry,
 	struct registry_table *table = &registry->header->table[kind];
 
 	for (uint32_t i = from; i < to; i++) {
-		struct registry_slot *slot = &registry->slots[kind][i];
+		struct registry_slot *slot = registry_slot(registry, kind, i);
 
 		if (REGISTRY_PHASE(get(slot->state)) != REGISTRY_FREE)
 			continue;
@@ -525,17 +580,33 @@ static struct registry_slot *find_free_between(const struct registry *registry,
 	return NULL;
 }
 
-/* The lowest that is free. The hint may be anything. */
+/* The lowest that is free of those that are there. The hint may be anything. */
 static struct registry_slot *find_free(const struct registry *registry,
                                        enum registry_kind kind)
 {
 	uint32_t from = get(registry->header->table[kind].free_from);
+	uint32_t slots = slots_there(kind);
 	struct registry_slot *slot;
 
-	if (from > kinds[kind].slots)
+	if (from > slots)
 		from = 0;
-	slot = find_free_between(registry, kind, from, kinds[kind].slots);
+	slot = find_free_between(registry, kind, from, slots);
 	return slot ?: find_free_between(registry, kind, 0, from);
+}
+
+/* -ENOSPC, -ENOMEM. */
+static int find_or_grow(const struct registry *registry, enum registry_kind kind,
+                        struct registry_slot **ret_slot)
+{
+	struct registry_slot *slot = find_free(registry, kind);
+	int result = slot ? 0 : registry_grow();
+
+	if (!slot && result == 0)
+		slot = find_free(registry, kind);
+	if (result < 0 || !slot)
+		return result ?: -ENOSPC;
+	*ret_slot = slot;
+	return 0;
 }
 
 int registry_find(const struct registry *registry, enum registry_kind kind,
@@ -544,9 +615,9 @@ int registry_find(const struct registry *registry, enum registry_kind kind,
 	uint32_t index = (uint32_t)id & ((1u << REGISTRY_INDEX_BITS) - 1);
 	struct registry_slot *slot;
 
-	if (id < 0 || index >= kinds[kind].slots)
+	if (id < 0 || index >= slots_there(kind))
 		return -EINVAL;
-	slot = &registry->slots[kind][index];
+	slot = registry_slot(registry, kind, index);
 	if (REGISTRY_PHASE(get(slot->state)) != REGISTRY_LIVE ||
 	    registry_id(index, get(slot->state)) != id)
 		return -EINVAL;
@@ -564,9 +635,9 @@ int registry_find_index(const struct registry *registry,
 		return -EINVAL;
 	/* As the kernel's: an identifier's index is good, too. */
 	index &= (1 << REGISTRY_INDEX_BITS) - 1;
-	if ((uint32_t)index >= kinds[kind].slots)
+	if ((uint32_t)index >= slots_there(kind))
 		return -EINVAL;
-	slot = &registry->slots[kind][index];
+	slot = registry_slot(registry, kind, (uint32_t)index);
 	if (REGISTRY_PHASE(get(slot->state)) != REGISTRY_LIVE)
 		return -EINVAL;
 	*ret_slot = slot;
@@ -599,9 +670,9 @@ static int make(const struct registry *registry, enum registry_kind kind,
 		return result;
 	if (get(table->used) >= maker->most)
 		return -ENOSPC;
-	slot = find_free(registry, kind);
-	if (!slot)
-		return -ENOSPC;
+	result = find_or_grow(registry, kind, &slot);
+	if (result < 0)
+		return result;
 	uint32_t serial = REGISTRY_SERIAL(get(slot->state)) + 1;
 	if (serial > REGISTRY_SERIAL_MAX)
 		serial = 1;

@@ -20,8 +20,7 @@ enum registry_kind { REGISTRY_MESSAGE, REGISTRY_SEMAPHORE, REGISTRY_MEMORY };
 /* The space's registry, opened (and made) at the first call. -errno. */
 struct registry {
 	struct registry_header *header;
-	struct registry_slot *slots[REGISTRY_KINDS];
-	struct registry_attachment *attachments;
+	struct registry_block *blocks;
 };
 int registry_open(const struct registry **ret_registry);
 
@@ -31,6 +30,25 @@ int registry_lock(const struct registry **ret_registry);
 void registry_unlock(void);
 
 uint32_t registry_slot_count(enum registry_kind kind);
+
+/* How many blocks there are now, for all who use the space; each is where it was
+ * when there were fewer. */
+uint32_t registry_blocks(void);
+
+static inline struct registry_slot *
+registry_slot(const struct registry *registry, enum registry_kind kind,
+              uint32_t index)
+{
+	return &registry->blocks[index / REGISTRY_BLOCK_SLOTS]
+	                .slots[kind][index % REGISTRY_BLOCK_SLOTS];
+}
+
+static inline struct registry_attachment *
+registry_attachment(const struct registry *registry, uint32_t index)
+{
+	return &registry->blocks[index / REGISTRY_BLOCK_ATTACHMENTS]
+	                .attachments[index % REGISTRY_BLOCK_ATTACHMENTS];
+}
 
 /* The mode of an object's file whose permission has this one: wider, as whoever
  * uses an object at all must be able to write it. */
@@ -59,6 +77,10 @@ static inline int registry_shortage(int result)
 }
 
 /* ---- With the lock held ------------------------------------------------------ */
+
+/* More blocks. -ENOSPC: there are as many as there may be, or the tmpfs is full;
+ * -ENOMEM: no memory here. */
+int registry_grow(void);
 
 /* How objects of a kind are made; each with the caller's context. */
 struct registry_maker {

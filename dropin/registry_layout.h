@@ -3,11 +3,17 @@
  * dropin/registry_layout.h: keys and identifiers of System V, in the segment
  * "sysv" of a space, under the mutex "sysv".
  *
- *      header | slots of queues | slots of sets | slots of segments |
- *      0        4096                              attachments of segments
+ *      header | block 0 | block 1 | ...
+ *      0        4096      32768
  *
- * A segment begins as zeros, and a slot of zeros is FREE. Whoever has the mutex
- * and finds no magic sets the limits, and then the magic.
+ * A block has 64 slots of queues, of sets, and of segments, and 256 entries for
+ * attachments of segments. The first is there from the beginning; whoever finds
+ * no free slot in those that are makes the segment grow, with the mutex. So a
+ * space pays for the objects that it has had at once, not for all it may have.
+ *
+ * A segment begins as zeros, and so does what it grows by; a slot of zeros is
+ * FREE. Whoever has the mutex and finds no magic sets the limits, and then the
+ * magic.
  *
  * Truth: the state of each slot.
  *
@@ -49,13 +55,16 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define REGISTRY_MAGIC UINT64_C(0x3176737973616f74)
+#define REGISTRY_MAGIC UINT64_C(0x3276737973616f74)
 #define REGISTRY_INDEX_BITS 15
 #define REGISTRY_MESSAGE_SLOTS 32000u
 #define REGISTRY_SEMAPHORE_SLOTS 32000u
 #define REGISTRY_MEMORY_SLOTS 32000u
 #define REGISTRY_ATTACHMENTS 65536u
 #define REGISTRY_WORDS 8
+#define REGISTRY_BLOCKS 500u
+#define REGISTRY_BLOCK_SLOTS 64u
+#define REGISTRY_BLOCK_ATTACHMENTS 256u
 
 enum registry_phase {
 	REGISTRY_FREE,
@@ -116,18 +125,24 @@ struct registry_header {
 	_Atomic uint32_t attachments_high, removed;
 };
 
-#define REGISTRY_SLOTS_AT 4096
-#define REGISTRY_ATTACHMENTS_AT                                        \
-	(REGISTRY_SLOTS_AT +                                           \
-	 sizeof(struct registry_slot) *                                \
-	         (uint64_t)(REGISTRY_MESSAGE_SLOTS +                   \
-	                    REGISTRY_SEMAPHORE_SLOTS + REGISTRY_MEMORY_SLOTS))
-#define REGISTRY_BYTES            \
-	(REGISTRY_ATTACHMENTS_AT + \
-	 sizeof(struct registry_attachment) * (uint64_t)REGISTRY_ATTACHMENTS)
+struct registry_block {
+	struct registry_slot slots[3][REGISTRY_BLOCK_SLOTS];
+	struct registry_attachment attachments[REGISTRY_BLOCK_ATTACHMENTS];
+};
+
+#define REGISTRY_BLOCKS_AT 4096
+#define REGISTRY_BYTES(blocks) \
+	(REGISTRY_BLOCKS_AT + sizeof(struct registry_block) * (uint64_t)(blocks))
+#define REGISTRY_BYTES_MOST REGISTRY_BYTES(REGISTRY_BLOCKS)
 
 _Static_assert(sizeof(struct registry_slot) == 128, "two lines");
 _Static_assert(sizeof(struct registry_attachment) == 16, "entry");
-_Static_assert(sizeof(struct registry_header) <= REGISTRY_SLOTS_AT, "header");
+_Static_assert(sizeof(struct registry_header) <= REGISTRY_BLOCKS_AT, "header");
+_Static_assert(sizeof(struct registry_block) == 7 * 4096, "whole pages");
+_Static_assert(REGISTRY_BLOCKS *REGISTRY_BLOCK_SLOTS == REGISTRY_MESSAGE_SLOTS,
+               "of each kind as many");
+_Static_assert(REGISTRY_BLOCKS *REGISTRY_BLOCK_ATTACHMENTS >=
+                       REGISTRY_ATTACHMENTS,
+               "attachments");
 
 #endif

@@ -348,16 +348,17 @@ static int check(const struct dropin_deed *deed)
 static size_t parts(struct dropin_part parts[PARTS_MAX])
 {
 	const uint64_t at[] = { 0,
-		                REGISTRY_SLOTS_AT +
-		                        sizeof(struct registry_slot) *
-		                                (REGISTRY_MESSAGE_SLOTS +
-		                                 REGISTRY_SEMAPHORE_SLOTS),
-		                REGISTRY_ATTACHMENTS_AT };
+		                REGISTRY_BLOCKS_AT +
+		                        offsetof(struct registry_block,
+		                                 slots[REGISTRY_MEMORY]),
+		                REGISTRY_BLOCKS_AT +
+		                        offsetof(struct registry_block,
+		                                 attachments) };
 
 	for (size_t i = 0; i < PARTS_MAX; i++)
 		parts[i] = (struct dropin_part){
 			.file = "sysv.segment",
-			.at = (int64_t)at[i] - (int64_t)REGISTRY_BYTES,
+			.at = (int64_t)at[i] - (int64_t)REGISTRY_BYTES_MOST,
 			.bytes = 512
 		};
 	return PARTS_MAX;

@@ -262,7 +262,7 @@ ALONE(hostile_bytes_are_survived)
 	segment = make_segment(0x4242);
 	assert_int_equal(registry_open(&registry), 0);
 	for (int round = 0; round < 300; round++) {
-		uint64_t *words = (void *)registry->attachments;
+		uint64_t *words = (void *)registry->blocks[0].attachments;
 		struct shmid_ds ds;
 		void *at;
 		int id;
@@ -272,7 +272,7 @@ ALONE(hostile_bytes_are_survived)
 		registry->header->attachments_high =
 		        (uint32_t)next_random(&seed);
 		registry->header->removed = (uint32_t)next_random(&seed);
-		words = (void *)registry->slots[REGISTRY_MEMORY];
+		words = (void *)registry->blocks[0].slots[REGISTRY_MEMORY];
 		for (int i = 3; i < 9; i++)
 			words[i] = next_random(&seed);
 		id = dropin_shmget(0x4242, 0, 0);

@@ -4,7 +4,7 @@
 #include "support.h"
 
 #include <dropin/calls.h>
-#include <dropin/registry_layout.h>
+#include <dropin/registry.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mman.h>
@@ -93,9 +93,9 @@ static void scribble(void *context)
 	struct stat file;
 	_Atomic uint64_t *words;
 	const uint64_t at[] = {
-		0, REGISTRY_SLOTS_AT,
-		REGISTRY_SLOTS_AT + sizeof(struct registry_slot) *
-		                            (uint64_t)REGISTRY_MESSAGE_SLOTS
+		0, REGISTRY_BLOCKS_AT,
+		REGISTRY_BLOCKS_AT +
+		        offsetof(struct registry_block, slots[REGISTRY_SEMAPHORE])
 	};
 
 	assert_system(fd);
@@ -103,7 +103,7 @@ static void scribble(void *context)
 	words = mmap(NULL, (size_t)file.st_size, PROT_READ | PROT_WRITE,
 	             MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(words, MAP_FAILED);
-	size_t skipped = ((size_t)file.st_size - REGISTRY_BYTES) / 8;
+	size_t skipped = ((size_t)file.st_size - REGISTRY_BYTES_MOST) / 8;
 	report(0);
 	for (;;) {
 		uint64_t word = at[random_below(&chance, LENGTH(at))] / 8 +
