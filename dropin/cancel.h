@@ -14,7 +14,8 @@
  *             result = stoa_..._receive(... , deadline, ...);
  *     } while (dropin_cancel_end(&wait, result));
  *
- * First try with STOA_NOW: this is for waits. Handles must have been opened
+ * First try with STOA_NOW, or, if it would wait, DROPIN_SOON: this is for waits.
+ * Handles must have been opened
  * STOA_INTERRUPTIBLE. What the caller holds he gives back by let_go() if the
  * thread ends here; and not by pthread_cleanup_push() around the wait, as a
  * handler may leave it by siglongjmp(), which forgets none of these.
@@ -25,6 +26,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <time.h>
+
+#include <stoa/base.h>
+
+/* Long past: who finds nothing at once spins, if that has been of use, but
+ * doesn't sleep: -ETIMEDOUT. */
+static const struct stoa_deadline DROPIN_SOON = { 0, CLOCK_MONOTONIC, 0 };
 
 /* Of a wait under way, in a list. Used again, but never freed, and not on the
  * waiter's stack: a handler of a signal may leave the wait by siglongjmp(). */

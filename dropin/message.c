@@ -208,8 +208,10 @@ int dropin_msgsnd(int id, const void *envelope, size_t bytes, int flags)
 	message.type = given->type;
 	message.priority = 0;
 	note_sending(handle->slot);
-	result = stoa_queue_send_message(handle->object, &message, STOA_NOW);
-	if (result == -EAGAIN && !(flags & IPC_NOWAIT))
+	result = stoa_queue_send_message(handle->object, &message,
+	                                 flags & IPC_NOWAIT ? STOA_NOW :
+	                                                      DROPIN_SOON);
+	if (result == -ETIMEDOUT)
 		result = wait_to_send(id, handle, &message);
 	handle_put(handle);
 	return send_result(result);
@@ -304,8 +306,8 @@ static ssize_t receive_aside(struct receipt *receipt, struct envelope *to,
 	if (!receipt->buffer)
 		return -ENOMEM;
 	receipt->owns = 1;
-	result = receive(receipt, STOA_NOW);
-	if (result == -EAGAIN && !(flags & IPC_NOWAIT))
+	result = receive(receipt, flags & IPC_NOWAIT ? STOA_NOW : DROPIN_SOON);
+	if (result == -ETIMEDOUT)
 		result = wait_to_receive(receipt);
 	if (result > (ssize_t)receipt->bytes)
 		result = (ssize_t)receipt->bytes;
@@ -326,8 +328,8 @@ static ssize_t receive_into(struct receipt *receipt, struct envelope *to,
 	                     0))
 		return receive_aside(receipt, to, flags);
 	receipt->buffer = to->text;
-	result = receive(receipt, STOA_NOW);
-	if (result == -EAGAIN && !(flags & IPC_NOWAIT))
+	result = receive(receipt, flags & IPC_NOWAIT ? STOA_NOW : DROPIN_SOON);
+	if (result == -ETIMEDOUT)
 		result = wait_to_receive(receipt);
 	if (result < 0)
 		return result;

@@ -22,13 +22,29 @@ static int status_flags(mqd_t fd)
 }
 
 /* May the call wait? */
-static int may_wait(mqd_t fd)
+static int may_wait(mqd_t fd, struct mq *mq)
 {
 	int flags = status_flags(fd);
 
 	if (flags < 0)
 		return flags;
+	/* relaxed: a hint. Most descriptions stay what they are. */
+	atomic_store_explicit(&mq->waits, !(flags & O_NONBLOCK),
+	                      memory_order_relaxed);
 	return (flags & O_NONBLOCK) && !DROPIN_FAULT(5) ? -EAGAIN : 0;
+}
+
+/* For the first try. */
+static struct stoa_deadline at_first(struct mq *mq)
+{
+	return atomic_load_explicit(&mq->waits, memory_order_relaxed) ?
+	               DROPIN_SOON :
+	               STOA_NOW;
+}
+
+static int found_nothing(long result)
+{
+	return result == -EAGAIN || result == -ETIMEDOUT;
 }
 
 static void put_cancelled(void *mq)
@@ -53,7 +69,7 @@ static long wait_to_send(mqd_t fd, struct mq *mq,
                          const struct stoa_message *message,
                          struct stoa_deadline deadline)
 {
-	long result = may_wait(fd);
+	long result = may_wait(fd, mq);
 	struct dropin_wait wait = { .let_go = put_cancelled, .context = mq };
 
 	if (result < 0)
@@ -97,8 +113,9 @@ int dropin_mq_timedsend(mqd_t fd, const char *data, size_t bytes,
 			                         .type = 1 };
 		if (DROPIN_FAULT(9))
 			message.priority = 0;
-		result = stoa_queue_send_message(mq->queue, &message, STOA_NOW);
-		if (__builtin_expect(result == -EAGAIN, 0))
+		result = stoa_queue_send_message(mq->queue, &message,
+		                                 at_first(mq));
+		if (__builtin_expect(found_nothing(result), 0))
 			result = wait_to_send(fd, mq, &message, until);
 	}
 	mq_put(mq);
@@ -111,7 +128,7 @@ static long wait_to_receive(mqd_t fd, struct mq *mq, char *buffer, size_t bytes,
                             struct stoa_deadline deadline,
                             struct stoa_message *ret_message)
 {
-	long result = may_wait(fd);
+	long result = may_wait(fd, mq);
 	struct dropin_wait wait = { .let_go = put_cancelled, .context = mq };
 
 	if (result < 0)
@@ -153,8 +170,8 @@ ssize_t dropin_mq_timedreceive(mqd_t fd, char *buffer, size_t bytes,
 		result = -EFAULT;
 	} else {
 		result = stoa_queue_receive(mq->queue, NULL, buffer, bytes,
-		                            STOA_NOW, wanted);
-		if (__builtin_expect(result == -EAGAIN, 0))
+		                            at_first(mq), wanted);
+		if (__builtin_expect(found_nothing(result), 0))
 			result = wait_to_receive(fd, mq, buffer, bytes, until,
 			                         wanted);
 		mq_received(mq);

@@ -42,6 +42,7 @@ struct mq {
 	_Atomic uint32_t users;   /* calls under way, and MQ_CLOSING */
 	uint32_t descriptors;     /* that mean it; under the table's lock */
 	unsigned access;          /* STOA_READ, STOA_WRITE: of the description */
+	_Atomic int waits; /* the description had no O_NONBLOCK, last time */
 	uint64_t capacity, message_bytes;
 	uint64_t generation;      /* of the queue */
 	struct stoa_queue *queue; /* opened for both */

@@ -97,6 +97,10 @@
  * 147  dropin_semaphore: who sleeps alone isn't seen to be alone
  * 130  fifo: a write that nobody reads sends SIGPIPE
  * 131  fifo: at end of file it isn't opened anew
+ * 160  queue: the oldest is received, whatever has come since
+ * 161  queue: what is being written hides what comes after it
+ * 162  queue: what others have sent since isn't counted
+ * 163  queue: who sleeps for room hasn't made sure that there is none
  * 150  queue: what a dead sender was about to notify is forgotten
  */
 #ifndef STOA_BASE_BUG_H

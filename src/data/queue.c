@@ -224,6 +224,11 @@ static void set_places(struct stoa_queue *queue)
 	                      queue_position(queue, QUEUE_FIRST_LAP, 0),
 	                      memory_order_relaxed);
 	atomic_store_explicit(&queue->grown_to, 0, memory_order_relaxed);
+	if (queue->limits) {
+		uint64_t content = queue_content(queue, &queue->known.admitted);
+
+		queue->known.left = queue->known.admitted - content;
+	}
 	atomic_store_explicit(&queue->arena_grown,
 	                      queue->limits ? 0 : UINT32_MAX,
 	                      memory_order_relaxed);
@@ -454,7 +459,9 @@ static int ordered_ready(struct stoa_queue *queue)
 	if (result < 0)
 		return result == -EAGAIN ? STOA_READY_SOON : result;
 	result = queue_select(queue, NULL, &found);
-	if (result == -EAGAIN && queue_select_soon(queue))
+	/* What is being written has to be listed, to be told of. */
+	if (result == -EAGAIN && queue_list_all(queue) == 0 &&
+	    queue_select_soon(queue))
 		result = STOA_READY_SOON;
 	else
 		result = result == 0 ? 1 : result == -EAGAIN ? 0 : result;

@@ -50,6 +50,7 @@ void queue_index_clear(struct stoa_queue *queue)
 	set(queue->control->pending, 0);
 	set(queue->control->listed, 0);
 	set(queue->control->listed_bytes, 0);
+	set(queue->control->level, 0);
 	for (uint32_t i = 0, used = queue_used(queue); i < used; i++)
 		queue->entries[i].listed = 0;
 }

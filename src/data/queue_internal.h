@@ -62,6 +62,16 @@ struct stoa_queue {
 		int64_t type;
 	} vain;
 
+	/* Under the selection lock, hints: messages up to `seen` were READY when
+	 * this handle looked; it looks again from `look_at` on. */
+	uint64_t seen, look_at;
+	_Atomic uint32_t streak; /* received since a call last waited; relaxed */
+
+	/* See L in LIMITS. The same. */
+	struct {
+		uint64_t admitted, left;
+	} known;
+
 	/* The last turn that found the queue full: see LIMITS. The same. */
 	struct {
 		uint64_t turn; /* 0: none */
@@ -326,6 +336,34 @@ static inline void queue_advance_head(struct stoa_queue *queue, uint64_t positio
 		                      memory_order_relaxed);
 }
 
+/* relaxed: for people. The depth is greatest just before a receive, so the
+ * cell that lies the high-water mark ahead is looked at. */
+static inline void queue_raise_high_water(struct stoa_queue *queue,
+                                          uint64_t position)
+{
+	uint64_t high = atomic_load_explicit(&queue->control->high_water,
+	                                     memory_order_relaxed);
+	uint64_t before = high;
+
+	while (high < queue->capacity) {
+		uint64_t index = queue_index_of(queue, position) + high;
+		uint64_t lap = queue_lap_of(queue, position);
+
+		if (index >= queue->capacity) {
+			index -= queue->capacity;
+			lap++;
+		}
+		if (atomic_load_explicit(&queue_cell_at(queue, index)->word,
+		                         memory_order_relaxed) !=
+		    QUEUE_WORD(lap, QUEUE_READY, 0))
+			break;
+		high++;
+	}
+	if (high != before)
+		atomic_store_explicit(&queue->control->high_water, high,
+		                      memory_order_relaxed);
+}
+
 /* Whether a message may have come back: a scan of all cells is due. */
 static inline int queue_scan_asked(struct stoa_queue *queue)
 {
@@ -506,23 +544,60 @@ static inline uint64_t queue_content(struct stoa_queue *queue,
 	                                            memory_order_acquire);
 }
 
+/* What is in, or more, by the `left` that this handle knows; see L in LIMITS. Of
+ * a process with one thread only. */
+static inline uint64_t queue_known_content(struct stoa_queue *queue,
+                                           uint64_t *ret_admitted)
+{
+	if (!__libc_single_threaded)
+		return queue_content(queue, ret_admitted);
+	*ret_admitted = atomic_load_explicit(&queue->control->admitted,
+	                                     memory_order_seq_cst);
+	if (STOA_BUG(162))
+		return queue->known.admitted - queue->known.left;
+	if (stoa_unlikely(*ret_admitted != queue->known.admitted)) {
+		queue->known.left = atomic_load_explicit(
+		        &queue->control->left, memory_order_acquire);
+		queue->known.admitted = *ret_admitted;
+	}
+	return *ret_admitted - queue->known.left;
+}
+
+/* Whether a message of `bytes` fits; and what admitted was. */
+static inline int queue_would_fit(struct stoa_queue *queue, uint64_t bytes,
+                                  uint64_t *ret_admitted)
+{
+	uint64_t limits = queue_limits(queue);
+
+	if (stoa_likely(queue_fits(
+	            limits, queue_known_content(queue, ret_admitted), bytes)))
+		return 1;
+	uint64_t content = queue_content(queue, ret_admitted);
+	if (__libc_single_threaded) {
+		queue->known.admitted = *ret_admitted;
+		queue->known.left = *ret_admitted - content;
+	}
+	return queue_fits(limits, content, bytes);
+}
+
 /* After the claim: lets the cell's message in. 0, or -EAGAIN: full, perhaps;
  * the cell is still claimed. */
 static inline int queue_admit(struct stoa_queue *queue, struct queue_cell *cell,
                               uint64_t word, uint64_t bytes)
 {
-	uint64_t admitted, content;
+	uint64_t admitted;
 
 	cell_set(cell, counted, (uint64_t)QUEUE_WORD_LAP(word) << 32 | bytes);
 	do {
-		content = queue_content(queue, &admitted);
-		if (!queue_fits(queue_limits(queue), content, bytes))
+		if (!queue_would_fit(queue, bytes, &admitted))
 			return -EAGAIN;
 		/* seq_cst, and so release: `counted` is seen by who counts */
 	} while (!atomic_compare_exchange_weak_explicit(
 	        &queue->control->admitted, &admitted,
 	        admitted + queue_unit(bytes), memory_order_seq_cst,
 	        memory_order_relaxed));
+	if (__libc_single_threaded)
+		queue->known.admitted = admitted + queue_unit(bytes);
 	return 0;
 }
 
@@ -593,6 +668,7 @@ static inline int queue_begin(struct stoa_queue *queue, unsigned direction)
 #define QUEUE_STREAM_CALLS 16
 #define QUEUE_STREAM_PLACES 16 /* cells fetched ahead of a stream of sends, */
 #define QUEUE_BATCH_PLACES 24  /* and of a batch */
+#define QUEUE_STREAM_CAPACITY 64 /* of fewer, the next ones may be full */
 
 /* How often this thread found nothing to receive. initial-exec: one load, in
  * the shared library, too. */

@@ -121,8 +121,31 @@
  * index, and not meant; and had anything come back since that turn, then the
  * scan would still be asked for, as only the holder of a later turn ends it,
  * by a seq_cst read-modify-write after raising turns.
- *   A message at `ingested` needn't be listed if it is the newest, and what the
- * selector means rather than anything in the index.
+ *   LEVEL. With nothing pending, and no scan asked for after all looks, what has
+ * come since needn't be listed. Where a selector goes by age, what the index has
+ * of it is older; and if that is nothing, the message at `ingested` is the oldest.
+ * Where the least key is meant, it is the index's or the one at `ingested`, if
+ * nothing with a lesser key than that one's has come since. `level` is a position:
+ * the messages from `ingested` up to it have the key of the first, or are gone.
+ * Each turn looks at those beyond, and raises it; so each is looked at once. It
+ * stops
+ *   - at one of another key: then all are listed.
+ *   - at the end of the queue. At that instant nothing was committed from level
+ *     on, so the choice was right.
+ *   - at one that is being written, if the place after it is the end of the
+ *     queue (QUEUE_LEVEL):
+ *
+ *         senders                      receiver
+ *         W word(p): READY             R word(p): WRITING
+ *         W word(p+1): claim           R word(p+1): not claimed
+ *
+ *     As claimed never becomes unclaimed, p+1 was unclaimed when p was loaded,
+ *     and nothing committed from p on. Else all are listed: a message behind
+ *     one that is being written may be committed already.
+ * A turn that found nothing is remembered over one that is being written for the
+ * same reason. level may say too little, and never too much: READY's key doesn't
+ * change, and no position has two messages. What came back asks for a scan. See
+ * tests/model/queue_level.pml.
  *
  * LIMITS (of ordered queues that were made with one). A message's unit is 2^36
  * plus its bytes. `admitted` is the sum, modulo 2^64, of the units of all
@@ -140,6 +163,10 @@
  *
  *   At L the difference was right, or too much: what left says is gone was
  * gone; and admitted is the same at A. So no moment sees more than the limit.
+ *   At L an earlier `left` will do, too: what was gone is gone. So a sender
+ * keeps the one that it loaded, as long as admitted is what it made of it itself
+ * (so that the difference can't have gone round), and loads it again only when a
+ * message wouldn't fit: the line stays with the receiver.
  *   Who gives up before A takes nothing back, and nobody ever takes from
  * admitted. Who dies from A on, before READY, has left it too much; burial
  * can't know, and says so: it raises `doubts` before the cell is FREE. So does
@@ -154,7 +181,8 @@
  * met such leaves the doubt, or raises one: before it stores left. Of a dead one,
  * it is buried. Who finds dirty counts, in doubt or not. See
  * tests/model/queue_limit.pml.
- *   FULL, for certain: only a holder of the lock may say so, when it has
+ *   FULL, for certain: who may wait believes what it sees, until it is about
+ * to sleep and has armed. Only a holder of the lock may say so, when it has
  * listed all that was committed, buried the dead among those pending, and
  * counted if there is doubt. For a process with one thread it goes on being
  * true while turns, admitted, doubts and the limits are what they were: see
@@ -306,6 +334,7 @@ struct queue_control {
 	_Atomic uint32_t listed;   /* cells in leaves */
 	_Atomic uint64_t turns;    /* of the lock so far: see QUEUE_TURNS */
 	_Atomic uint64_t listed_bytes; /* of these messages */
+	_Atomic uint64_t level;    /* see LEVEL */
 
 	/* Registered for one signal, or, with signal 0, to be woken where the
 	 * registrant sleeps, on notify_token. Truth: notify_token; the rest is
@@ -404,6 +433,7 @@ AT(queue_control, pending, 540);
 AT(queue_control, listed, 544);
 AT(queue_control, turns, 552);
 AT(queue_control, listed_bytes, 560);
+AT(queue_control, level, 568);
 AT(queue_control, notify_token, 640);
 AT(queue_control, notify_pid, 644);
 AT(queue_control, notify_signal, 648);

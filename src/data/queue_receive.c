@@ -102,40 +102,13 @@ static int lost_or_damaged(struct stoa_queue *queue,
 	                           "a message's size or place can't be true");
 }
 
-/* relaxed: for people. The depth is greatest just before a receive, so the
- * cell that lies the high-water mark ahead is looked at. */
-static inline void raise_high_water(struct stoa_queue *queue, uint64_t position)
-{
-	uint64_t high = atomic_load_explicit(&queue->control->high_water,
-	                                     memory_order_relaxed);
-	uint64_t before = high;
-
-	while (high < queue->capacity) {
-		uint64_t index = queue_index_of(queue, position) + high;
-		uint64_t lap = queue_lap_of(queue, position);
-
-		if (index >= queue->capacity) {
-			index -= queue->capacity;
-			lap++;
-		}
-		if (atomic_load_explicit(&queue_cell_at(queue, index)->word,
-		                         memory_order_relaxed) !=
-		    QUEUE_WORD(lap, QUEUE_READY, 0))
-			break;
-		high++;
-	}
-	if (high != before)
-		atomic_store_explicit(&queue->control->high_water, high,
-		                      memory_order_relaxed);
-}
-
 static inline void before_consuming(struct stoa_queue *queue,
                              const struct queue_found *found)
 {
 	if (stoa_unlikely(found->out_of_order))
 		queue_raise(&queue->control->disorder, found->position);
 	if (queue->order == STOA_FIFO)
-		raise_high_water(queue, found->position);
+		queue_raise_high_water(queue, found->position);
 }
 
 static void after_consuming(struct stoa_queue *queue,
@@ -291,6 +264,16 @@ consume_within(struct stoa_queue *queue,
 	return 0;
 }
 
+/* relaxed: a hint */
+static void count_streak(struct stoa_queue *queue)
+{
+	atomic_store_explicit(&queue->streak,
+	                      atomic_load_explicit(&queue->streak,
+	                                           memory_order_relaxed) +
+	                              1,
+	                      memory_order_relaxed);
+}
+
 static int try_ordered(struct stoa_queue *queue, struct request *request,
                        struct stoa_deadline deadline)
 {
@@ -308,8 +291,10 @@ static int try_ordered(struct stoa_queue *queue, struct request *request,
 			                 consume_within(queue, &found,
 			                                request) :
 			                 consume(queue, &found, request);
-		if (result == 0)
+		if (result == 0) {
 			queue_deselect(queue, &found);
+			count_streak(queue);
+		}
 		if (result != CONSUME_LOST)
 			break;
 	}
@@ -348,6 +333,22 @@ static inline int try_receive(struct stoa_queue *queue, struct request *request,
 	return 0;
 }
 
+#define LINGER_STREAK 4u /* so many at once: a stream, and no answer */
+#define LINGER_SPINS 64u
+
+/* So long a receiver of an ordered queue that has caught up with a stream of
+ * messages doesn't look: at the sender's heels, it would have the sender wait for
+ * each line, and wait itself. 0: it may be an answer that it waits for. */
+static uint32_t linger_spins(struct stoa_queue *queue)
+{
+	if (queue->order == STOA_FIFO ||
+	    atomic_exchange_explicit(&queue->streak, 0, memory_order_relaxed) <
+	            LINGER_STREAK)
+		return 0;
+	return queue->capacity < LINGER_SPINS / 2 ? 2 * queue->capacity :
+	                                            LINGER_SPINS - 1;
+}
+
 static int receive_slowly(struct stoa_queue *queue, struct request *request,
                           struct stoa_deadline deadline)
 {
@@ -361,8 +362,11 @@ static int receive_slowly(struct stoa_queue *queue, struct request *request,
 	queue_waits++;
 	stoa_waiter_init(&waiter, &queue->object, STOA_READ, deadline);
 	stoa_waiter_may_yield(&waiter);
+	uint32_t lingers = linger_spins(queue);
 	while (step == 0 && result == -EAGAIN) {
 		step = stoa_waiter_step(&waiter);
+		if (waiter.spins_left > 0 && waiter.spun < lingers)
+			continue;
 		if (step == 0)
 			result = try_receive(queue, request, deadline);
 		/* A signal on its way is none that ends this wait. */
@@ -487,7 +491,7 @@ stoa_always_inline ssize_t receive_quickly(struct stoa_queue *queue,
 	/* While the payload is on its way. */
 	if (ret_now)
 		*ret_now = queue_now();
-	raise_high_water(queue, found.position);
+	queue_raise_high_water(queue, found.position);
 	if (message)
 		queue_describe(queue, &found, &described);
 	get_inline(queue_inline(queue, found.cell), buffer, bytes);

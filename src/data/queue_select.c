@@ -350,19 +350,37 @@ static enum stoa_selection selection_of(const struct stoa_selector *selector)
 	return selector ? selector->selection : STOA_ANY;
 }
 
+/* As queue_look(); PLACE_END, too, if what is being written there is the last:
+ * see QUEUE_LEVEL. */
+static enum queue_place look_for_end(struct stoa_queue *queue,
+                                     uint64_t position)
+{
+	uint64_t word;
+	enum queue_place place = queue_look(queue, position, &word);
+
+	if (place == PLACE_BUSY &&
+	    (STOA_BUG(161) || queue_look(queue, queue_next(queue, position),
+	                                 &word) == PLACE_END))
+		return PLACE_END;
+	return place;
+}
+
 int queue_select_vain(struct stoa_queue *queue,
                       const struct stoa_selector *selector)
 {
-	uint64_t word;
-
+	if (stoa_likely(queue->vain.turn == 0) || !__libc_single_threaded)
+		return 0;
 	/* In this order: QUEUE_TURNS. acquire: turns isn't loaded before. */
-	return queue->vain.turn != 0 && __libc_single_threaded &&
-	       queue->vain.selection == selection_of(selector) &&
-	       (!selector || queue->vain.type == selector->type) &&
-	       queue_look(queue, queue->vain.ingested, &word) == PLACE_END &&
-	       !queue_scan_asked(queue) &&
-	       atomic_load_explicit(&queue->control->turns,
-	                            memory_order_acquire) == queue->vain.turn;
+	if (queue->vain.selection == selection_of(selector) &&
+	    (!selector || queue->vain.type == selector->type) &&
+	    look_for_end(queue, queue->vain.ingested) == PLACE_END &&
+	    !queue_scan_asked(queue) &&
+	    atomic_load_explicit(&queue->control->turns,
+	                         memory_order_acquire) == queue->vain.turn)
+		return 1;
+	/* Nor look there again: it's a line that senders write. */
+	queue->vain.turn = 0;
+	return 0;
 }
 
 void queue_note_vain(struct stoa_queue *queue,
@@ -386,45 +404,77 @@ static int key_first(const struct stoa_queue *queue,
 	       selection_of(selector) == STOA_LOWEST;
 }
 
-/* Whether nothing in the index is meant rather than the message at `cell`,
- * which is younger than all of it. */
-static int beats_index(struct stoa_queue *queue,
-                       const struct stoa_selector *selector,
-                       const struct queue_cell *cell)
-{
-	uint32_t picked;
-	int result;
+/* ---- Level: see LEVEL in queue_layout.h -------------------------------------- */
 
-	if (get(queue->control->root) == 0)
-		return 1;
-	result = queue_index_pick(queue, selector, &picked);
-	if (result < 0)
-		return result == -EAGAIN;
-	return key_first(queue, selector) &&
-	       queue_key(queue, cell_get(cell, type),
-	                 cell_get(cell, priority)) < queue->entries[picked].key;
+#define LEVEL_AHEAD 16u /* so many cells are fetched at once, at most */
+
+static void fetch(struct stoa_queue *queue, uint64_t position)
+{
+	struct queue_cell *cell =
+	        queue_cell_at(queue, queue_index_of(queue, position));
+
+	stoa_cpu_prefetch_write(&cell->word);
+	stoa_cpu_prefetch(queue_inline(queue, cell));
 }
 
-/* The one message to be ingested, if it is what is meant: no need to list it. */
-static int select_newest(struct stoa_queue *queue,
-                       const struct stoa_selector *selector,
-                       struct queue_found *ret_found)
+/* Fetches what will be received next, if it is there: a few at once, and seldom,
+ * as the last look is at a line that a sender is about to write. */
+static void look_ahead(struct stoa_queue *queue, uint64_t position)
 {
-	uint64_t position = queue_sane(queue, get(queue->control->ingested));
-	uint32_t index = queue_index_of(queue, position);
-	struct queue_cell *cell = queue_cell_at(queue, index);
-	uint64_t word, beyond;
+	uint64_t word;
 
-	if (get(queue->control->pending) != 0 || queue_scan_asked(queue) ||
-	    queue_look(queue, position, &word) != PLACE_MESSAGE ||
-	    queue->entries[index].listed != NOT_LISTED ||
-	    !queue_matches(selector, cell_get(cell, type)) ||
-	    queue_look(queue, queue_next(queue, position), &beyond) !=
-	            PLACE_END ||
-	    !beats_index(queue, selector, cell))
-		return 0;
-	*ret_found = (struct queue_found){ position, word, cell, 0 };
-	return 1;
+	if (position < queue->look_at && position < queue->seen)
+		return;
+	queue_raise_high_water(queue, position);
+	if (queue->seen <= position || queue->seen > position + queue->capacity)
+		queue->seen = queue_next(queue, position);
+	queue->look_at = 0;
+	for (uint32_t i = 0; i < LEVEL_AHEAD && queue->look_at == 0; i++) {
+		word = atomic_load_explicit(
+		        &queue_cell_at(queue,
+		                       queue_index_of(queue, queue->seen))
+		                 ->word,
+		        memory_order_relaxed);
+		if (word != QUEUE_WORD(queue_lap_of(queue, queue->seen),
+		                       QUEUE_READY, 0)) {
+			queue->look_at = queue->seen;
+			return;
+		}
+		fetch(queue, queue->seen);
+		queue->seen = queue_next(queue, queue->seen);
+	}
+	queue->look_at = position + LEVEL_AHEAD / 2;
+}
+
+/* Whether nothing with a lesser key than the message's at `position` has come
+ * since: raises level to where that is seen. */
+static int is_level(struct stoa_queue *queue, uint64_t position, uint64_t key)
+{
+	uint64_t level = queue_sane(queue, get(queue->control->level));
+	uint64_t from = level;
+
+	if (level <= position)
+		level = from = queue_next(queue, position);
+	for (uint32_t i = 0; i <= queue->capacity; i++) {
+		enum queue_place place = look_for_end(queue, level);
+		const struct queue_cell *cell = queue_cell_at(
+		        queue, queue_index_of(queue, level));
+
+		if (place == PLACE_END || STOA_BUG(160)) {
+			if (level != from)
+				set(queue->control->level, level);
+			return 1;
+		}
+		if (place == PLACE_BUSY ||
+		    (place == PLACE_MESSAGE &&
+		     queue_key(queue, cell_get(cell, type),
+		               cell_get(cell, priority)) != key))
+			return 0;
+		if (i < LEVEL_AHEAD)
+			fetch(queue, level);
+		level = queue_next(queue, level);
+	}
+	return 0;
 }
 
 /* The picked cell's message, if it still is what the index says. */
@@ -444,6 +494,77 @@ static int confirm(struct stoa_queue *queue, uint32_t cell,
 	*ret_found = (struct queue_found){ position, word, queue_cell_at(queue, cell),
 		                           0 };
 	return 1;
+}
+
+enum unlisted { UNLISTED_FOUND, UNLISTED_NOTHING, UNLISTED_UNSURE };
+
+/* Of what isn't listed: the oldest, or what is in the index (`listed`; NULL:
+ * nothing that matches). */
+static enum unlisted weigh_oldest(struct stoa_queue *queue,
+                                  const struct stoa_selector *selector,
+                                  const struct queue_entry *listed,
+                                  struct queue_found *ret_found)
+{
+	uint64_t position = queue_sane(queue, get(queue->control->ingested));
+	struct queue_cell *cell =
+	        queue_cell_at(queue, queue_index_of(queue, position));
+	enum queue_place place = look_for_end(queue, position);
+
+	if (place == PLACE_END)
+		return UNLISTED_NOTHING;
+	if (place != PLACE_MESSAGE ||
+	    !queue_matches(selector, cell_get(cell, type)))
+		return UNLISTED_UNSURE;
+	fetch(queue, position);
+	if (key_first(queue, selector)) {
+		uint64_t key = queue_key(queue, cell_get(cell, type),
+		                         cell_get(cell, priority));
+
+		if (!is_level(queue, position, key))
+			return UNLISTED_UNSURE;
+		if (listed && listed->key <= key)
+			return UNLISTED_NOTHING;
+		if (position + get(queue->control->high_water) <
+		    get(queue->control->level))
+			queue_raise_high_water(queue, position);
+	} else {
+		look_ahead(queue, position);
+	}
+	*ret_found = (struct queue_found){
+		position,
+		QUEUE_WORD(queue_lap_of(queue, position), QUEUE_READY, 0),
+		cell, 0
+	};
+	return UNLISTED_FOUND;
+}
+
+/* What is meant, without listing what has come: see LEVEL. */
+static enum unlisted select_unlisted(struct stoa_queue *queue,
+                                     const struct stoa_selector *selector,
+                                     struct queue_found *ret_found)
+{
+	enum unlisted result = UNLISTED_NOTHING;
+	uint32_t picked = 0;
+	int listed = 0;
+
+	if (get(queue->control->pending) != 0)
+		return UNLISTED_UNSURE;
+	if (get(queue->control->root) != 0) {
+		int pick = queue_index_pick(queue, selector, &picked);
+
+		if (pick < 0 && pick != -EAGAIN)
+			return UNLISTED_UNSURE;
+		listed = pick == 0;
+	}
+	if (!listed || key_first(queue, selector))
+		result = weigh_oldest(queue, selector,
+		                      listed ? &queue->entries[picked] : NULL,
+		                      ret_found);
+	if (result == UNLISTED_NOTHING && listed)
+		result = confirm(queue, picked, ret_found) ? UNLISTED_FOUND :
+		                                             UNLISTED_UNSURE;
+	/* After the looks: whoever sends after a return is found after it. */
+	return queue_scan_asked(queue) ? UNLISTED_UNSURE : result;
 }
 
 /* The picked cell has no message: it goes from the index; to be looked at
@@ -535,9 +656,14 @@ static int list_and_pick(struct stoa_queue *queue,
 int queue_select(struct stoa_queue *queue, const struct stoa_selector *selector,
                  struct queue_found *ret_found)
 {
-	if (select_newest(queue, selector, ret_found)) {
-		raise_high_water(queue, get(queue->control->listed) + 1);
+	switch (select_unlisted(queue, selector, ret_found)) {
+	case UNLISTED_FOUND:
 		return 0;
+	case UNLISTED_NOTHING:
+		queue->look_at = 0;
+		return -EAGAIN;
+	default:
+		queue->look_at = 0;
 	}
 	return list_and_pick(queue, selector, ret_found);
 }
@@ -596,13 +722,14 @@ void queue_deselect(struct stoa_queue *queue, const struct queue_found *found)
 {
 	uint32_t cell = queue_index_at(queue, found->cell);
 
-	if (queue->entries[cell].listed == LISTED) {
+	/* What is listed lies before `ingested`. */
+	if (found->position ==
+	    queue_sane(queue, get(queue->control->ingested))) {
+		set(queue->control->ingested,
+		    queue_next(queue, found->position));
+	} else if (queue->entries[cell].listed == LISTED) {
 		if (queue_index_remove(queue, cell) < 0)
 			set(queue->control->dirty, INDEX_BROKEN);
 		queue_index_prefetch(queue);
-	} else if (found->position ==
-	           queue_sane(queue, get(queue->control->ingested))) {
-		set(queue->control->ingested,
-		    queue_next(queue, found->position));
 	}
 }

@@ -147,18 +147,19 @@ stoa_always_inline int commit_early(struct stoa_queue *queue,
 
 /* ---- With limits: see LIMITS in queue_layout.h -------------------------------- */
 
-/* Claims as claim_message() does, and is let in. */
+/* Claims as claim_message() does, and is let in. -EAGAIN may be wrong, if not
+ * `surely`. */
 static int claim_within(struct stoa_queue *queue, enum queue_phase phase,
-                        size_t bytes, struct queue_found *claim)
+                        size_t bytes, int surely, struct queue_found *claim)
 {
 	for (int tries = 0; tries < ADMIT_TRIES; tries++) {
 		uint64_t admitted;
 		int result = 0;
 
-		if (stoa_unlikely(!queue_fits(queue_limits(queue),
-		                              queue_content(queue, &admitted),
-		                              bytes)))
-			result = queue_full(queue, bytes);
+		if (stoa_unlikely(!queue_would_fit(queue, bytes, &admitted)))
+			result = surely && !STOA_BUG(163) ?
+			                 queue_full(queue, bytes) :
+			                 -EAGAIN;
 		if (stoa_likely(result == 0))
 			result = queue_grow_in_time(queue);
 		if (stoa_likely(result == 0))
@@ -194,8 +195,7 @@ stoa_always_inline int claim_quickly(struct stoa_queue *queue, size_t bytes,
 	uint64_t admitted;
 
 	if (stoa_unlikely(bytes > STOA_QUEUE_INLINE || STOA_BUG(46)) ||
-	    stoa_unlikely(!queue_fits(queue_limits(queue),
-	                              queue_content(queue, &admitted), bytes)))
+	    stoa_unlikely(!queue_would_fit(queue, bytes, &admitted)))
 		return -EAGAIN;
 	int result = queue_grow_in_time(queue);
 	if (stoa_likely(result == 0))
@@ -215,14 +215,14 @@ stoa_always_inline int claim_quickly(struct stoa_queue *queue, size_t bytes,
 }
 
 static int send_within(struct stoa_queue *queue, struct outgoing message,
-                       uint64_t *ret_position)
+                       int surely, uint64_t *ret_position)
 {
 	struct queue_found claim;
 	int result = claim_quickly(queue, message.bytes, &claim);
 
 	if (stoa_unlikely(result < 0))
 		result = claim_within(queue, QUEUE_WRITING, message.bytes,
-		                      &claim);
+		                      surely, &claim);
 	if (stoa_unlikely(result < 0))
 		return result;
 	fill_cell(queue, claim.cell, message);
@@ -245,13 +245,13 @@ static int send_within(struct stoa_queue *queue, struct outgoing message,
 /* ---- The usual ways ------------------------------------------------------------ */
 
 static int send_in_arena(struct stoa_queue *queue,
-                         struct outgoing message,
+                         struct outgoing message, int surely,
                          uint64_t *ret_position)
 {
 	struct queue_found claim;
 
 	if (queue->limits)
-		return send_within(queue, message, ret_position);
+		return send_within(queue, message, surely, ret_position);
 	int result = claim_message(queue, QUEUE_WRITING, message.bytes,
 	                           &claim);
 	if (result < 0)
@@ -266,14 +266,15 @@ static int send_in_arena(struct stoa_queue *queue,
 	return commit_early(queue, &claim, 0);
 }
 
+/* 0, or -EAGAIN: there is no room, or, if not `surely`, there seems to be none. */
 stoa_always_inline int try_send(struct stoa_queue *queue,
-                                struct outgoing message,
+                                struct outgoing message, int surely,
                                 uint64_t *ret_position)
 {
 	struct queue_found claim;
 
 	if (stoa_unlikely(message.bytes >= queue->quick_bytes))
-		return send_in_arena(queue, message, ret_position);
+		return send_in_arena(queue, message, surely, ret_position);
 	int result = queue_claim(queue, QUEUE_WRITING, &claim);
 	if (stoa_unlikely(result < 0))
 		return result;
@@ -325,6 +326,55 @@ stoa_always_inline int check_message(struct stoa_queue *queue,
 	return 0;
 }
 
+/* ---- Waiting for room ---------------------------------------------------------- */
+
+/*
+ * Who waits awake for room lingers until half of the queue is free, for a few
+ * microseconds at most. Then sender and receiver each work on a half of their
+ * own; else each message would have both wait for each other's lines.
+ */
+#define LINGER_SPINS 256u
+#define LINGER_LOOK_SPINS 4u /* the looks take lines from the receiver */
+#define LINGER_FETCH 4u
+
+static int half_is_free(struct stoa_queue *queue)
+{
+	uint32_t half = (queue->capacity + 1) / 2;
+	uint64_t position = queue_tail(queue);
+	uint64_t admitted;
+
+	if (queue->limits) {
+		uint64_t limits = queue_limits(queue);
+
+		return queue_fits(
+		        queue_pack_limits((limits & QUEUE_LIMIT_BYTES) / 2,
+		                          (limits >> QUEUE_LIMIT_BITS) / 2),
+		        queue_content(queue, &admitted), 0);
+	}
+	/* Those before it are, if they went in the order of sending. */
+	uint64_t index = queue_index_of(queue, position) + half - 1;
+	if (index >= queue->capacity)
+		index -= queue->capacity;
+	uint64_t word = atomic_load_explicit(
+	        &queue_cell_at(queue, (uint32_t)index)->word,
+	        memory_order_relaxed);
+	if (QUEUE_WORD_PHASE(word) != QUEUE_FREE)
+		return 0;
+	for (uint32_t i = 0; i < half && i < LINGER_FETCH; i++)
+		queue_prefetch(queue, position, i);
+	return 1;
+}
+
+/* Whether it is too early to try again. */
+static int lingers(struct stoa_queue *queue, const struct stoa_waiter *waiter)
+{
+	if (waiter->armed || waiter->yields.done)
+		return 0;
+	if (waiter->spun % LINGER_LOOK_SPINS != 0)
+		return 1;
+	return waiter->spun % LINGER_SPINS != 0 && !half_is_free(queue);
+}
+
 static int send_slowly(struct stoa_queue *queue,
                        struct outgoing message,
                        struct stoa_deadline deadline, uint64_t *ret_position)
@@ -335,15 +385,17 @@ static int send_slowly(struct stoa_queue *queue,
 	if (deadline.kind == STOA_DEADLINE_NOW) {
 		queue_idle(queue, STOA_WRITE);
 		return queue_bury_holders(queue) ?
-		               try_send(queue, message, ret_position) :
+		               try_send(queue, message, 1, ret_position) :
 		               -EAGAIN;
 	}
 	stoa_waiter_init(&waiter, &queue->object, STOA_WRITE, deadline);
 	stoa_waiter_may_yield(&waiter);
 	while (step == 0 && result == -EAGAIN) {
 		step = stoa_waiter_step(&waiter);
-		if (step == 0)
-			result = try_send(queue, message, ret_position);
+		/* Armed: before it sleeps it has to be sure. */
+		if (step == 0 && !lingers(queue, &waiter))
+			result = try_send(queue, message, waiter.armed,
+			                  ret_position);
 	}
 	stoa_waiter_fini(&waiter);
 	return step < 0 ? step : result;
@@ -364,7 +416,9 @@ int stoa_queue_send_many(struct stoa_queue *queue,
 
 		result = check_message(queue, message);
 		if (stoa_likely(result == 0))
-			result = try_send(queue, message, &position);
+			result = try_send(queue, message,
+			                  deadline.kind == STOA_DEADLINE_NOW,
+			                  &position);
 		if (stoa_unlikely(result == -EAGAIN && sent == 0))
 			result = send_slowly(queue, message, deadline,
 			                     &position);
@@ -392,11 +446,13 @@ stoa_always_inline int send_one(struct stoa_queue *queue,
 	if (stoa_likely(result == 0))
 		result = check_message(queue, message);
 	if (stoa_likely(result == 0))
-		result = try_send(queue, message, &position);
+		result = try_send(queue, message,
+		                  deadline.kind == STOA_DEADLINE_NOW, &position);
 	if (stoa_unlikely(result == -EAGAIN))
 		result = send_slowly(queue, message, deadline, &position);
 	if (stoa_likely(result == 0)) {
-		if (queue_streams(queue))
+		if (queue->capacity >= QUEUE_STREAM_CAPACITY &&
+		    queue_streams(queue))
 			queue_prefetch(queue, position, QUEUE_STREAM_PLACES);
 		queue_account(queue, STOA_WRITE, 1, message.bytes,
 		              queue_sent_at(queue));
@@ -425,7 +481,7 @@ static int try_reserve(struct stoa_queue *queue, size_t bytes,
 {
 	struct queue_found claim;
 	int result = queue->limits ?
-	                     claim_within(queue, QUEUE_RESERVED, bytes,
+	                     claim_within(queue, QUEUE_RESERVED, bytes, 1,
 	                                  &claim) :
 	                     claim_message(queue, QUEUE_RESERVED, bytes,
 	                                   &claim);

@@ -78,6 +78,12 @@ static int was_interrupted(struct stoa_waiter *waiter, int result)
 
 /* ---- Waiting -------------------------------------------------------------------- */
 
+/* Such a wait ends before it sleeps or yields: nothing is to be learnt by it. */
+static int long_past(struct stoa_deadline deadline)
+{
+	return deadline.kind == STOA_DEADLINE_INSTANT && deadline.ns <= 0;
+}
+
 void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
                       unsigned direction, struct stoa_deadline deadline)
 {
@@ -94,7 +100,7 @@ void stoa_waiter_init(struct stoa_waiter *waiter, struct stoa_object *object,
 		return;
 	waiter->spins_left = atomic_load_explicit(&object->spin_budget,
 	                                          memory_order_relaxed);
-	if (waiter->spins_left == 0 &&
+	if (waiter->spins_left == 0 && !long_past(deadline) &&
 	    atomic_fetch_add_explicit(&object->waits, 1,
 	                              memory_order_relaxed) %
 	                    WAITS_PER_PROBE ==
@@ -113,6 +119,7 @@ void stoa_waiter_may_yield(struct stoa_waiter *waiter)
 	/* Whoever is to be notified of an arrival would be, beside a waiter that
 	 * doesn't sleep. */
 	if (waiter->deadline.kind != STOA_DEADLINE_NOW &&
+	    !long_past(waiter->deadline) &&
 	    !(atomic_load_explicit(waiter->word, memory_order_relaxed) &
 	      EVENT_NOTIFY))
 		stoa_yielding_begin(&waiter->object->yielding, &waiter->yields);
@@ -281,16 +288,20 @@ int stoa_waiter_step(struct stoa_waiter *waiter)
 		stoa_cpu_pause();
 		if (waiter->deadline.kind == STOA_DEADLINE_INSTANT &&
 		    waiter->spun % SPINS_PER_CLOCK == 0 &&
-		    stoa_deadline_left(waiter->deadline) == 0)
+		    stoa_deadline_left(waiter->deadline) == 0) {
+			waiter->in_vain = 1;
 			return -ETIMEDOUT;
+		}
 		return 0;
 	}
 	result = stoa_object_health(waiter->object);
 	if (result < 0)
 		return result;
 	int64_t left = stoa_deadline_left(waiter->deadline);
-	if (left == 0)
+	if (left == 0) {
+		waiter->in_vain = 1;
 		return -ETIMEDOUT;
+	}
 	if (waiter->yields.left > 0) {
 		stoa_yield(&waiter->yields);
 		return 0;
@@ -325,6 +336,8 @@ void stoa_waiter_fini(struct stoa_waiter *waiter)
 	/* Spinning was in vain, too, if it took a yield. */
 	if (waiter->slept || waiter->yields.done)
 		budget = budget / 2 < SPINS_PROBE / 8 ? 0 : budget / 2;
+	else if (waiter->in_vain)
+		return; /* cut short, it says nothing */
 	else if (waiter->spun)
 		budget = budget * 2 + SPINS_PROBE < SPINS_MAX ?
 		                 budget * 2 + SPINS_PROBE :

@@ -30,6 +30,7 @@ struct stoa_waiter {
 	uint32_t spins_left;
 	uint32_t spun;
 	struct stoa_yields yields; /* see stoa_waiter_may_yield() */
+	int in_vain;      /* the deadline has passed */
 	uint32_t seen; /* the event's value to sleep on */
 	int lingers; /* once woken, the kind arms when it is ready to try */
 	int armed;

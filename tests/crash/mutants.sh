@@ -43,7 +43,7 @@ test_of() {
 }
 
 build_tests() {
-	mkdir -p "$dir/tests/kernel" &&
+	mkdir -p "$dir/tests/kernel" "$dir/tests/data" &&
 	# shellcheck disable=SC2046 # several words
 	make -s -j"$(nproc)" BUILD="$build" "$build/tests/libsupport.a" \
 		$(test_of | sed "s|.*|$build/tests/&.o|") || return

@@ -4,7 +4,7 @@
  * and settled (LIMITS in src/data/queue_layout.h).
  *
  * Mirrors claim_within() with queue_admit(), queue_give_up() and queue_full() as
- * senders go through them; consume_within(); bury_claim(); queue_recount() with
+ * senders go through them, each with the `left` that it knows; consume_within(); bury_claim(); queue_recount() with
  * unit_in(), and who calls it. Each message is one unit. Order, selection and
  * pieces are left out; the lock is one step, and taken over from the dead, as in
  * lock.pml; `dirty` stands for the index that is being changed.
@@ -51,10 +51,12 @@ byte sends[4] = { SENDS, 0, 0 };
 #define IN (READIES + COMING(0) + COMING(1) + COMING(3))
 #define DEAD(c) (phase[c] == WRITING && gone[owner[c]] == KILLED)
 
-#define LOCALS byte c, a, d, sum, tries; bit ok, unsure, is_full
+/* The last of them are what a sender knows from one message to the next. */
+#define LOCALS byte c, a, d, sum, tries; bit ok, unsure, is_full; \
+	byte known_admitted, known_left
 #define FORGET                                                        \
 	c = 0; a = 0; d = 0; sum = 0; tries = 0; ok = 0; unsure = 0; \
-	is_full = 0
+	is_full = 0; known_admitted = 0; known_left = 0
 
 /* bury_claim(), of one of the dead, if there is one */
 inline bury(i)
@@ -177,6 +179,31 @@ inline find_full()
 	d_step { ok = 0; a = 0 }
 }
 
+#define NO_ROOM(admitted) (((admitted - known_left) & 255) >= LIMIT)
+
+/* queue_would_fit(): not is_full; and what admitted was, in a. */
+inline would_fit()
+{
+	SHARED(a = admitted; ok = (a == known_admitted));
+#ifdef MUTANT_OTHERS_UNCOUNTED
+	is_full = NO_ROOM(known_admitted);
+#else
+	if
+	:: !ok -> SHARED(known_left = left; known_admitted = a)
+	:: else
+	fi;
+	is_full = NO_ROOM(a);
+#endif
+	if
+	:: is_full ->
+		SHARED(a = admitted);
+		SHARED(known_left = left; known_admitted = a;
+		       is_full = NO_ROOM(a))
+	:: else
+	fi;
+	ok = 0
+}
+
 /* queue_admit(): ok, or it is full, perhaps. */
 inline admit()
 {
@@ -185,8 +212,7 @@ inline admit()
 #endif
 	do
 	::
-		SHARED(a = admitted);
-		SHARED(is_full = (((a - left) & 255) >= LIMIT));
+		would_fit();
 		if
 		:: is_full -> ok = 0; break
 		:: else
@@ -201,7 +227,7 @@ inline admit()
 		       fi);
 #endif
 		if
-		:: ok -> break
+		:: ok -> known_admitted = a + 1; break
 		:: else
 		fi
 	od;
@@ -221,8 +247,7 @@ inline send()
 {
 	do
 	::
-		SHARED(a = admitted);
-		SHARED(is_full = (((a - left) & 255) >= LIMIT));
+		would_fit();
 		if
 		:: is_full -> find_full()
 		:: else
