@@ -338,6 +338,7 @@ enum {
 struct tear {
 	struct stoa_queue *queue;
 	uint32_t *words[TEAR_CELLS]; /* of the cells: what is false at times */
+	uint32_t good; /* what they are otherwise, whatever was sent */
 };
 
 static void flip_for_ever(void *context)
@@ -347,10 +348,9 @@ static void flip_for_ever(void *context)
 	report(0);
 	for (unsigned i = 0;; i++) {
 		uint32_t *word = tear->words[i % TEAR_CELLS];
-		uint32_t good = __atomic_load_n(word, __ATOMIC_RELAXED);
 
 		__atomic_store_n(word, TEAR_FALSE, __ATOMIC_RELAXED);
-		__atomic_store_n(word, good, __ATOMIC_RELAXED);
+		__atomic_store_n(word, tear->good, __ATOMIC_RELAXED);
 	}
 }
 
@@ -401,7 +401,8 @@ static void tear_words(bool places, uint32_t bytes, size_t room)
 	static const struct queue_shape small = { STOA_FIFO, TEAR_CELLS,
 		                                  TEAR_ROOM, 65536 };
 	struct stoa_space *space = open_space();
-	struct tear tear = { .queue = make_queue(space, "q", small) };
+	struct tear tear = { .queue = make_queue(space, "q", small),
+		             .good = places ? 1 : bytes };
 
 	for (int i = 0; i < TEAR_CELLS; i++) {
 		struct queue_cell *cell = &tear.queue->cells[i];
