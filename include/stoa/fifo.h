@@ -52,7 +52,8 @@ struct stoa_fifo;
 /*
  * Makes a FIFO at `path`, of exactly this mode, whatever the umask. (It is made
  * with less and given the rest; a kill in between leaves it with less.)
- * -EEXIST: there is a file; says if it is a FIFO. -EACCES, -ENOENT, -ENOTDIR,
+ * -EEXIST: there is a file; says if it is a FIFO; or another was put under the
+ * name meanwhile, which is left alone. -EACCES, -ENOENT, -ENOTDIR,
  * -EROFS, -ENOSPC, -EPERM (the file system has none), -ENAMETOOLONG,
  * -EINVAL: mode.
  */

@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,8 +185,16 @@ static int find(const char *path, int flags, struct stat *ret_stat)
 	return result < 0 ? result : fd;
 }
 
+/* Who may rename in the directory may have put another's there meanwhile. */
+static bool may_be_ours(const struct stat *stat)
+{
+	long user = stoa_system_call(SYS_geteuid, 0, 0, 0, 0, 0, 0);
+
+	return stat->st_nlink == 1 && (long)stat->st_uid == user;
+}
+
 /* What the umask took away is given back to the file that we made, and to no
- * other that may have its name now. */
+ * other that may have its name now: -EEXIST. */
 static int set_mode(const char *path, mode_t mode)
 {
 	char link[LINK_MAX];
@@ -193,8 +202,10 @@ static int set_mode(const char *path, mode_t mode)
 	int fd = find(path, O_NOFOLLOW, &stat), result = 0;
 
 	if (fd < 0)
-		return fd;
-	if ((stat.st_mode & PERMISSIONS) != mode) {
+		return fd == -EPROTO ? -EEXIST : fd;
+	if (!may_be_ours(&stat)) {
+		result = -EEXIST;
+	} else if ((stat.st_mode & PERMISSIONS) != mode) {
 		snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
 		result = (int)stoa_system_call(SYS_fchmodat, AT_FDCWD,
 		                               (long)link, (long)mode, 0, 0, 0);
@@ -218,7 +229,7 @@ static int make(const char *path, mode_t mode)
 	if (result < 0)
 		return result;
 	result = set_mode(path, mode);
-	if (result < 0)
+	if (result < 0 && result != -EEXIST)
 		stoa_sys_unlinkat(AT_FDCWD, path);
 	return result;
 }

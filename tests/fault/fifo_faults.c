@@ -399,6 +399,52 @@ TEST(walls_are_told)
 	remove_fifo();
 }
 
+/* ---- Another's under its name --------------------------------------------------- */
+
+static int (*replace)(const char *path);
+
+static int by_a_link(const char *path)
+{
+	return link(case_path("f"), path);
+}
+
+static int by_a_file(const char *path)
+{
+	return symlink("nowhere", path);
+}
+
+static long replace_made(long number, const long argument[6], int *ret_handled)
+{
+	const char *path = (const char *)argument[1];
+
+	*ret_handled = number == SYS_mknodat;
+	if (!*ret_handled)
+		return 0;
+	assert_system(mkfifo(path, 0600));
+	assert_system(unlink(path));
+	return assert_system(replace(path));
+}
+
+/* Where others may rename, what was made may be gone at once. */
+TEST(another_file_under_its_name_is_left_alone)
+{
+	static int (*const ways[])(const char *) = { by_a_link, by_a_file };
+	struct stat stat;
+
+	assert_ok(stoa_fifo_create(case_path("f"), 0600));
+	for (size_t i = 0; i < LENGTH(ways); i++) {
+		replace = ways[i];
+		stoa_system_hook = replace_made;
+		assert_result(stoa_fifo_create(case_path("new"), 0666),
+		              -EEXIST);
+		stoa_system_hook = NULL;
+		assert_system(lstat(case_path("f"), &stat));
+		assert_int_equal(stat.st_mode & 07777, 0600);
+		assert_system(unlink(case_path("new")));
+	}
+	remove_fifo();
+}
+
 static const struct CMUnitTest cases[] = {
 	CASE(every_operation_survives_every_failing_call),
 	CASE(so_it_does_on_an_old_kernel),
@@ -406,6 +452,7 @@ static const struct CMUnitTest cases[] = {
 	CASE(an_old_kernel_sends_no_sigpipe_either),
 	CASE(old_and_new_kernels_wait_alike),
 	CASE(walls_are_told),
+	CASE(another_file_under_its_name_is_left_alone),
 };
 
 MAIN(cases)
