@@ -20,6 +20,7 @@ struct client {
 	struct tool_screen screen;
 	bool typing;  /* standard input is read */
 	bool old;     /* what was written before is being shown */
+	bool redraw;  /* is to be asked for */
 	bool left;    /* by the key */
 	int result;   /* that ended it: -errno */
 	struct stoa_terminal_status status;
@@ -42,14 +43,8 @@ own_size(const struct client *client, struct stoa_terminal_size *room)
  * this one. */
 static void end_of_old(struct client *client)
 {
-	struct stoa_terminal_size room;
-
-	if (!client->old)
-		return;
+	client->redraw |= client->old && client->screen.out;
 	client->old = false;
-	if (client->screen.out && !client->watch->read_only)
-		stoa_terminal_ask(client->session, STOA_TERMINAL_REDRAW,
-		                  own_size(client, &room), STOA_NOW);
 }
 
 static int show(struct client *client, const struct stoa_terminal_event *event)
@@ -146,28 +141,40 @@ static void take_typed(struct client *client)
 
 /* ---- Round and round -------------------------------------------------------------------- */
 
-static void tell_size(struct client *client)
+/* Whether it is done with: if there was no room, it is asked again. */
+static bool ask(struct client *client, enum stoa_terminal_request kind)
 {
 	struct stoa_terminal_size room;
+	const struct stoa_terminal_size *size = own_size(client, &room);
 
-	client->screen.resized = false;
-	if (!client->watch->read_only && own_size(client, &room))
-		stoa_terminal_ask(client->session, STOA_TERMINAL_RESIZE, &room,
-		                  STOA_NOW);
+	if (client->watch->read_only || (kind == STOA_TERMINAL_RESIZE && !size))
+		return true;
+	return stoa_terminal_ask(client->session, kind, size, STOA_NOW) !=
+	       -EAGAIN;
+}
+
+static void ask_what_is_due(struct client *client)
+{
+	if (client->screen.resized)
+		client->screen.resized = !ask(client, STOA_TERMINAL_RESIZE);
+	if (client->redraw)
+		client->redraw = !ask(client, STOA_TERMINAL_REDRAW);
 }
 
 static int go_round(struct client *client)
 {
 	bool full = client->sent < client->typed;
+	bool asks = client->screen.resized || client->redraw;
 	struct pollfd wait[] = {
 		{ .fd = stoa_terminal_pollfd(client->session, STOA_READ),
 		  .events = POLLIN },
 		{ .fd = client->screen.signal_fd, .events = POLLIN },
 		{ .fd = client->typing && !full ? STDIN_FILENO : -1,
 		  .events = POLLIN },
-		{ .fd = full ? stoa_terminal_pollfd(client->session,
-		                                    STOA_WRITE) :
-		               -1,
+		{ .fd = full || asks ?
+		                stoa_terminal_pollfd(client->session,
+		                                     STOA_WRITE) :
+		                -1,
 		  .events = POLLIN },
 	};
 
@@ -177,13 +184,13 @@ static int go_round(struct client *client)
 		return -errno;
 	if (wait[1].revents)
 		tool_screen_signals(&client->screen);
-	if (client->screen.resized)
-		tell_size(client);
 	if (full)
 		send_typed(client);
 	if (wait[2].revents)
 		take_typed(client);
-	return wait[0].revents ? take_events(client) : 0;
+	int result = wait[0].revents ? take_events(client) : 0;
+	ask_what_is_due(client);
+	return result;
 }
 
 static void be_client(struct client *client)

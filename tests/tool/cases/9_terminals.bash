@@ -146,6 +146,22 @@ exits 0 stoa terminal rm -k work
 shows a "status=129"
 CASE
 
+terminal "a size is told, however long the keeper takes nothing" <<'CASE'
+type -P tmux >/dev/null || skip "there is no tmux"
+exits 0 stoa terminal start -d work -- sh -c 'stty raw -echo; exec cat >/dev/null'
+pane a 100x30 "./then stoa terminal attach work"
+until [[ $(stoa terminal size work) == "30 100" ]]; do sleep 0.05; done
+keeper=$(stoa terminal ls -rno KEEPER)
+kill -STOP "$keeper"
+# What makes no sense there takes room all the same.
+while stoa queue send -w 0 work.terminal x; do :; done
+T resize-window -t =a: -x 70 -y 18
+kill -CONT "$keeper"
+until [[ $(stoa terminal size work) == "18 70" ]]; do sleep 0.05; done
+exits 0 stoa terminal rm -k work
+shows a "status=129"
+CASE
+
 terminal "a full screen is drawn anew for who comes late" <<'CASE'
 type -P tmux >/dev/null || skip "there is no tmux"
 cat >screen <<'SCREEN'
