@@ -319,6 +319,15 @@ static enum outcome run_case(const struct CMUnitTest *test)
 	return outcome;
 }
 
+/* What nohup(1) and shells ignore for what they start, cases find as usual. */
+static void reset_signals(void)
+{
+	static const int numbers[] = { SIGHUP, SIGINT, SIGQUIT, SIGPIPE };
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		signal(numbers[i], SIG_DFL);
+}
+
 int run_cases(int argc, char **argv, const struct CMUnitTest *cases,
               size_t count)
 {
@@ -326,6 +335,7 @@ int run_cases(int argc, char **argv, const struct CMUnitTest *cases,
 	unsigned numbers[3] = { 0, 0, 0 };
 	const char *name = strstr(argv[0], "tests/");
 
+	reset_signals();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	run_seed();
